@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* All of coop but tls.h, testing.h and auto.h. */
+#ifndef COOP_H
+#define COOP_H
+
+#include <coop/base.h>
+#include <coop/compose.h>
+#include <coop/defer.h>
+#include <coop/error.h>
+#include <coop/group.h>
+#include <coop/log.h>
+#include <coop/run.h>
+#include <coop/scope.h>
+#include <coop/signal.h>
+#include <coop/task.h>
+#include <coop/time.h>
+#include <coop/trace.h>
+#include <coop/version.h>
+
+#endif

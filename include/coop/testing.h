@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The testing kit: time by hand, waiting for silence, order by number, and the two
+ * sweeps that end most bugs. A library of its own: libcoop-testing.
+ */
+#ifndef COOP_TESTING_H
+#define COOP_TESTING_H
+
+#include <coop/base.h>
+#include <coop/run.h>
+
+COOP_BEGIN_DECLS
+
+/* ------------------------------------------------------------ virtual clock */
+
+/**
+ * Moves the virtual clock forward; what is due runs afterwards.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EINVAL (negative), -ENOTSUP (the clock is real), COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_test_clock_jump(int64_t by_ns);
+
+/**
+ * Sets how long everything must have been blocked, in real time, before the
+ * virtual clock jumps by itself; COOP_NEVER: it does not. With effect at once. At start 0.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EINVAL (negative), -ENOTSUP (the clock is real), COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_test_clock_autojump(int64_t threshold_ns);
+
+/**
+ * Has the virtual clock run along with the real one, `rate` times as fast; 0: it stands still.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EINVAL (negative, not finite, above 1e6), -ENOTSUP (the clock is real), COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_test_clock_rate(double rate);
+
+/* ------------------------------------------------------------------ silence */
+
+/**
+ * Waits until every other task is blocked, and has been for `cushion_ns` of real time.
+ *
+ * Goes before the virtual clock's jump. Several waiters: shorter cushions first.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: always.
+ * Cancel: COOP_ECANCELED.
+ * Errors: COOP_ECANCELED, -EINVAL (negative), COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_test_wait_all_blocked(int64_t cushion_ns);
+
+/* ---------------------------------------------------------------- sequencer */
+
+/** Puts steps of several tasks in order. */
+struct coop_sequencer {
+	uint32_t _next;
+	uint32_t _broken;
+	uint64_t _taken[4];
+	void *_waiters;
+	uint64_t _reserved[2];
+};
+#define COOP_SEQUENCER_INIT { 0 }
+
+/**
+ * Waits until point `point` (0 to 255) is due: when `point` - 1 was passed and its
+ * task has come to its next checkpoint, so call _done when the step has been taken.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: always.
+ * Cancel: COOP_ECANCELED; the sequencer is broken then.
+ * Errors: COOP_ECANCELED, COOP_EBROKEN, -EALREADY (point used before), -EINVAL, COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_sequencer_wait(struct coop_sequencer *sequencer, unsigned point);
+
+/**
+ * Ends the step that was waited for: the next point is due.
+ *
+ * Returns nothing.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API
+void coop_sequencer_done(struct coop_sequencer *sequencer);
+
+/* -------------------------------------------------------------- checkpoints */
+
+/** The running task's counts of the halves of checkpoints it has gone through. */
+struct coop_checkpoint_mark {
+	uint64_t cancel_half;
+	uint64_t schedule_half;
+};
+
+/**
+ * Counts the checkpoints of the running task so far.
+ *
+ * Returns the counts; both 0 outside of tasks.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: the runtime's.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+struct coop_checkpoint_mark coop_test_checkpoints(void);
+
+/**
+ * Aborts the program unless the running task has gone through a whole checkpoint since `mark`
+ * (`expected`), or through no half of one (not `expected`).
+ *
+ * Use the macros coop_assert_checkpoint and coop_assert_no_checkpoint.
+ *
+ * Returns nothing.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API
+void coop_test_assert_checkpoint_at(struct coop_checkpoint_mark mark, bool expected,
+				    const char *site);
+#define coop_assert_checkpoint(mark) coop_test_assert_checkpoint_at((mark), true, COOP_TEST_HERE)
+#define coop_assert_no_checkpoint(mark) \
+	coop_test_assert_checkpoint_at((mark), false, COOP_TEST_HERE)
+#define COOP_TEST_TEXT_1(x) #x
+#define COOP_TEST_TEXT(x) COOP_TEST_TEXT_1(x)
+#define COOP_TEST_HERE __FILE__ ":" COOP_TEST_TEXT(__LINE__)
+
+/* ------------------------------------------------------------------- sweeps */
+
+/** How a sweep went. */
+struct coop_sweep {
+	uint64_t runs;     /* times the function was run */
+	uint64_t injected; /* of them with something injected */
+	uint64_t failed_at; /* number of the injection that went wrong; 0: none */
+	char why[160];     /* what went wrong then */
+};
+
+/**
+ * Says whether the outcome `rc` of a run with injection number `n` (0: none) is right.
+ *
+ * Called outside of tasks. Returns NULL, or what is wrong.
+ */
+typedef const char *coop_sweep_check(int rc, uint64_t n, void *ctx);
+
+/**
+ * Runs fn(arg) on the virtual clock once for every checkpoint it goes through, in
+ * whatever task, each time with that task cancelled there, as its handle would.
+ *
+ * After each run nothing may be left: no task, no memory of coop's. A
+ * checkpoint that was cancelled must return COOP_ECANCELED.
+ *
+ * Returns 0 if all went well, else -EPROTO with the details in `ret_sweep` (may be NULL).
+ *
+ * Checkpoint: never.
+ * Errors: -EPROTO, -EALREADY (inside a run), those of coop_run at the first run.
+ * Thread: any that is not in a run.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_sweep_cancel(coop_fn *fn, void *arg, const struct coop_run_opts *opts,
+		      coop_sweep_check *check, void *ctx, struct coop_sweep *ret_sweep);
+
+/**
+ * Runs fn(arg) on the virtual clock once for every allocation it causes, each time with that
+ * one failing, and, if `for_ever`, every later one too.
+ *
+ * Returns 0 if all went well, else -EPROTO with the details in `ret_sweep` (may be NULL).
+ *
+ * Checkpoint: never.
+ * Errors: -EPROTO, -EALREADY (inside a run), those of coop_run at the first run.
+ * Thread: any that is not in a run.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_sweep_alloc(coop_fn *fn, void *arg, const struct coop_run_opts *opts, bool for_ever,
+		     coop_sweep_check *check, void *ctx, struct coop_sweep *ret_sweep);
+
+/**
+ * Runs fn(arg) on the virtual clock under `count` seeds, from `first` on.
+ *
+ * Returns 0 if `check` was content with all, else -EPROTO; `failed_at` is the seed.
+ *
+ * Checkpoint: never.
+ * Errors: -EPROTO, -EALREADY (inside a run), those of coop_run.
+ * Thread: any that is not in a run.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_sweep_seeds(coop_fn *fn, void *arg, const struct coop_run_opts *opts, uint64_t first,
+		     uint64_t count, coop_sweep_check *check, void *ctx,
+		     struct coop_sweep *ret_sweep);
+
+COOP_END_DECLS
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* Internal macros that every source of coop may use. */
+#ifndef CP_BASE_H
+#define CP_BASE_H
+
+#include <coop/base.h>
+
+#define CP_LIKELY(x) __builtin_expect(!!(x), 1)
+#define CP_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define CP_NOINLINE __attribute__((noinline))
+#define CP_COLD __attribute__((cold, noinline))
+#define CP_INLINE static inline __attribute__((always_inline))
+#define CP_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define CP_CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+
+/* Asserts stay on in release: a broken invariant ends the program where it is found. */
+#define CP_ASSERT(cond) \
+	(CP_LIKELY(cond) ? (void)0 : cp_assert_failed(#cond, __FILE__, __LINE__, __func__))
+
+_Noreturn void cp_assert_failed(const char *cond, const char *file, int line, const char *func);
+
+/* Prints "coop: ..." on standard error and aborts: the structure of the program is broken. */
+_Noreturn void cp_die(const char *fmt, ...) COOP_PRINTF(1, 2);
+
+#endif

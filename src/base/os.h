@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one seam to the world: system calls, clock, memory, chance.
+ *
+ * Everything of coop that asks the system for something does it here, so that
+ * tests can make the nth request fail (cp_os_faults) and the simulator can put
+ * itself in place. Calls return 0 or more, or a negative errno.
+ */
+#ifndef CP_OS_H
+#define CP_OS_H
+
+#include "base.h"
+
+#include <signal.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/* ---- faults: for tests; all zero in ordinary runs */
+struct cp_os_faults {
+	uint64_t alloc_calls;   /* counted always, by every thread */
+	uint64_t alloc_fail_at; /* this call fails: 1 is the first; 0: none */
+	bool alloc_fail_on;     /* and every one after it */
+	uint64_t alloc_failed;  /* how many did fail */
+	uint64_t call_calls;    /* the same for system calls */
+	uint64_t call_fail_at;
+	bool call_fail_on;
+	uint64_t call_failed;
+	int call_errno;
+	int64_t allocs_live; /* blocks allocated and not freed */
+};
+extern struct cp_os_faults cp_os_faults;
+
+/* ---- memory: NULL when there is none */
+void *cp_alloc(size_t bytes);
+void *cp_calloc(size_t count, size_t bytes);
+void *cp_realloc(void *mem, size_t bytes);
+void cp_free(void *mem);
+
+int cp_os_map(size_t bytes, void **ret_mem); /* anonymous, private, no reserve */
+void cp_os_unmap(void *mem, size_t bytes);
+int cp_os_protect_none(void *mem, size_t bytes);
+int cp_os_advise(void *mem, size_t bytes, int advice);
+/* process_madvise on this process; whole or partial: returns bytes done or -errno */
+ssize_t cp_os_advise_many(const struct iovec *iov, size_t count, int advice);
+void cp_os_name_map(void *mem, size_t bytes, const char *name);
+size_t cp_os_page_bytes(void);
+long cp_os_map_count_max(void); /* vm.max_map_count */
+long cp_os_map_count(void);     /* maps of this process now, or -errno */
+/* pages of [mem, mem+bytes) that are resident, one byte each */
+int cp_os_resident(void *mem, size_t bytes, unsigned char *ret_pages);
+
+/* ---- clock */
+int64_t cp_os_now_ns(void); /* CLOCK_MONOTONIC */
+int64_t cp_os_timer_slack_ns(void);
+
+/* ---- environment; NULL in set-uid programs */
+const char *cp_os_env(const char *name);
+
+/* ---- events */
+int cp_os_epoll_create(void);
+int cp_os_epoll_add(int epfd, int fd, uint32_t events, uint64_t data);
+struct epoll_event;
+/* timeout_ns < 0: for ever. Nanoseconds where the kernel can, else rounded up. */
+int cp_os_epoll_wait(int epfd, struct epoll_event *events, int count, int64_t timeout_ns);
+int cp_os_eventfd(void);
+void cp_os_eventfd_signal(int fd); /* async-signal-safe */
+void cp_os_eventfd_drain(int fd);
+void cp_os_close(int fd);
+int cp_os_write_all(int fd, const void *data, size_t bytes); /* async-signal-safe */
+/* Standard error, for last words: never refused by a test, async-signal-safe. */
+void cp_os_complain(const char *text, size_t bytes);
+
+/* ---- signals */
+int cp_os_sigaction(int sig, const struct sigaction *act, struct sigaction *ret_old);
+int cp_os_sigaltstack(const stack_t *stack, stack_t *ret_old);
+int cp_os_atfork_child(void (*fn)(void));
+
+#endif

@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The core's structures. Who may touch what is said here, once.
+ *
+ * A task is two things. Its *node*, struct coop_task, 64 bytes from a pool, exists from
+ * spawn to end; the queues and lists link nodes, so walking them stays in few cache lines. Its
+ * *body*, struct cp_body, lies at the top of its stack and exists from its first step
+ * to its end. A task that has not begun has no body.
+ *
+ *   NEW --task_begin--> RUNNING --park--> PARKED --wake--> READY --switch--> RUNNING
+ *                       RUNNING --yield--> READY            RUNNING --task_end--> (gone)
+ *
+ *   NEW, READY   the node is in the ready queue, linked by qnext
+ *   RUNNING      rt->cur; in no queue
+ *   PARKED       body->wait tells what it waits for; in the wheel if it sleeps
+ *
+ * Scopes of one task form a chain, outermost (body->base) to innermost (body->inner);
+ * a base's outer one is its group's scope, which is in the host's chain. That is the tree
+ * through which cancellation goes: see cancel.c.
+ *
+ * Invariants, cited as I1..: ARCHITECTURE.md has the whole list.
+ *   I1 A node is in at most one of: ready queue, timer wheel, a group's gone list, free list.
+ *   I2 task->cancelled == body->inner->_eff (plus the test bit) for a task that has begun.
+ *   I3 scope->_eff == scope->_own | what is visible of scope->_outer->_eff.
+ *   I4 Between the marking of a cancel and its end no task runs.
+ *   I5 A group's _live counts body, normal children and pending starts; it closes at 0.
+ */
+#ifndef CP_CORE_H
+#define CP_CORE_H
+
+#include "base/err.h"
+#include "base/os.h"
+#include "core/engine.h"
+#include "core/timer.h"
+#include "ctx/ctx.h"
+#include "ctx/stack.h"
+
+#include <coop/compose.h>
+#include <coop/defer.h>
+#include <coop/error.h>
+#include <coop/group.h>
+#include <coop/log.h>
+#include <coop/run.h>
+#include <coop/scope.h>
+#include <coop/task.h>
+#include <coop/time.h>
+#include <coop/trace.h>
+
+/* Bits of _own, _eff and task->cancelled: how strong a cancellation is. */
+enum {
+	CP_CANCEL = 1,      /* ordinary */
+	CP_SHUTDOWN = 2,    /* the run's shutdown: passes by tasks that it waits for */
+	CP_FORCE = 4,       /* goes through every shield */
+	CP_HOOK = 0x80,     /* only in task->cancelled: tests want to see each checkpoint */
+};
+
+/* Bits of _shield. */
+enum {
+	CP_SHIELD_HARD = 1,
+	CP_SHIELD_SOFT = 2,     /* until _soft_at_ns */
+	CP_SHIELD_SHUTDOWN = 4, /* a base: hides CP_SHUTDOWN, until _soft_at_ns */
+	CP_SHIELD_SERVICE = 8,  /* a base: hides all until the group's users are gone */
+};
+
+/* Values of a scope's and a group's _state. */
+enum {
+	CP_UNOPENED = 0,
+	CP_OPEN = 1,
+	CP_CLOSED = 2,
+	CP_REFUSED = 3, /* opening failed; the code is in _cause_code */
+};
+
+/* A scope's _timer_key before it is opened: it was initialised as it must. */
+#define CP_INIT_MARK 1
+
+/* Bits of a scope's _flags. */
+enum {
+	CP_SCOPE_GROUP = 1,      /* it is the first member of a struct coop_group */
+	CP_SCOPE_BASE = 2,       /* it is the base of a task */
+	CP_SCOPE_CAUGHT = 4,
+	CP_SCOPE_FAIL = 8,       /* fail_on_timeout */
+	CP_SCOPE_MARK = 16,      /* changed by the cancel that is going on */
+	CP_SCOPE_RELATIVE = 32,  /* _deadline_ns is a duration: on the wheel's fresh list */
+	CP_SCOPE_STRICT = 64,    /* of a group: strict_code */
+	CP_SCOPE_TIMED_OUT = 128, /* its own deadline was the first to cancel it */
+};
+
+/* Bits of a group's _flags. */
+enum {
+	CP_GROUP_CANCEL_ON_JOIN = 1,
+	CP_GROUP_JOINING = 2,       /* the body has ended */
+	CP_GROUP_PASSED = 4,        /* a child or the body ended with a cancellation from outside */
+	CP_GROUP_DRAINING = 8,      /* only services are left; nothing more is accepted */
+	CP_GROUP_HIDDEN = 16,       /* of a coop_start */
+	CP_GROUP_RUN = 32,          /* the run's own */
+	CP_GROUP_TIMED_OUT = 64,    /* its timeout has been recorded as a leaf */
+};
+
+enum cp_state {
+	CP_NEW,
+	CP_READY,
+	CP_RUNNING,
+	CP_PARKED,
+};
+
+/* Bits of task->flags. */
+enum {
+	CP_TASK_EXTRA = 1,     /* site points to a struct cp_extra (before it has begun) */
+	CP_TASK_SERVICE = 2,
+	CP_TASK_ESSENTIAL = 4,
+	CP_TASK_INTERNAL = 8,
+	CP_TASK_SHUTDOWN_WAIT = 16,
+	CP_TASK_FPENV = 32,
+	CP_TASK_MAIN = 64,
+	CP_TASK_CANCEL_REQUESTED = 128, /* by handle, before it has begun */
+};
+
+struct cp_body;
+struct cp_extra;
+struct cp_rt;
+
+/* The node. The first three words are a struct cp_timer while the task sleeps. */
+struct coop_task {
+	union {
+		struct cp_timer timer;
+		struct {
+			struct coop_task *qnext;
+			coop_fn *fn; /* NEW */
+			void *arg;   /* NEW */
+		};
+		struct { /* ended cancelled, kept for the group's error; state is NEW again */
+			struct coop_task *gone_next;
+			const char *gone_what;
+			int64_t gone_blocked_ns;
+		};
+	};
+	struct coop_task *sib_next; /* children of the group, circular */
+	struct coop_task *sib_prev;
+	struct coop_group *group;
+	union {
+		struct cp_body *body;   /* begun */
+		const char *site;       /* NEW: spawn site literal, name NUL place */
+		struct cp_extra *extra; /* NEW, CP_TASK_EXTRA */
+	};
+	uint8_t state;
+	uint8_t flags;
+	uint8_t cancelled; /* NEW: unused; begun: I2 */
+	uint8_t reserved;
+	union {
+		uint32_t id_low; /* NEW */
+		uint32_t sp_off; /* begun: how far the stack pointer is below the body */
+	};
+};
+_Static_assert(sizeof(struct coop_task) == 64, "a task not yet begun costs 64 bytes");
+
+/* The words of a cancel's reason; beside the scope, in storage that is there already. */
+struct cp_cause {
+	struct cp_cause *next; /* of the pool's free ones */
+	struct cp_cause *all;  /* of the pool's */
+	bool pooled;
+	bool used;
+	char text[COOP_NAME_MAX + 1];
+	char who[96];
+	char site[80];
+};
+
+/* What few tasks have. */
+struct cp_extra {
+	const char *site;
+	struct coop_handle *handle;
+	struct cp_local *locals;
+	struct cp_stacks *pool;
+	struct coop_start *start;
+	char name[COOP_NAME_MAX + 1]; /* "": the function's */
+};
+
+struct coop_handle {
+	uint32_t refs;
+	uint8_t state; /* enum coop_task_state, of ended ones */
+	bool ended;
+	bool cancel_called;
+	int rc;
+	struct coop_error *err;
+	struct coop_task *task;
+	struct cp_rt *rt;
+	struct cp_watch *watches; /* who waits for the end, in order */
+	int64_t cancel_grace_ns;
+	const char *cancel_site;
+	int64_t cancel_ns;
+	struct cp_cause cause;
+};
+
+/* Somebody who wants to know when a task ends; in the frame of whoever waits. */
+struct cp_watch {
+	struct cp_watch *next;
+	struct cp_watch *prev;
+	struct coop_handle *handle;
+	struct coop_task *task; /* who waits */
+	void (*ended)(struct cp_rt *rt, struct cp_watch *watch); /* unlinked already */
+	void *ctx;
+};
+
+/* The starter's side of a child that has to get ready: in the starter's frame. */
+struct cp_starter {
+	struct coop_group hidden; /* the child's group until it has started */
+	struct coop_group *target;
+	bool started; /* coop_started was called */
+	bool adopted;
+	int value;
+};
+
+/* The child's side: lives as long as the child (in its extra). */
+struct coop_start {
+	struct cp_starter *starter; /* NULL once it is over */
+	coop_start_fn *fn;
+	void *arg;
+	bool called;
+};
+
+/* Why a parked task can be woken, and how it is taken away from there. On its own stack. */
+struct cp_wait {
+	struct cp_wait *next; /* for whoever keeps lists of waits */
+	struct cp_wait *prev;
+	struct coop_task *task;
+	/*
+	 * Called once, when the task is cancelled while it waits. True: it has been taken
+	 * away and is woken with COOP_ECANCELED now. False: later, by whoever completes it.
+	 * NULL: cannot be interrupted.
+	 */
+	bool (*abort)(struct cp_wait *wait);
+	const char *what; /* "coop_sleep" */
+	const void *on;   /* the handle, group, ... meant by `kind` */
+	enum { CP_ON_NOTHING, CP_ON_TASK, CP_ON_CHILDREN } kind;
+	int64_t detail_ns; /* of a sleep: how long; -1: for ever */
+	int64_t since_ns;
+	void *ctx;
+};
+
+/* The body: at the top of the stack. The first line is what a switch touches. */
+struct cp_body {
+	struct cp_ctx ctx;
+	struct coop_task *task;
+	struct coop_scope *inner;
+	struct cp_wait *wait;
+	void *deepest;  /* lowest stack pointer seen at a switch */
+	int result;     /* of the park that is going on */
+	int err_no;
+	uint64_t cancel_half;
+	uint64_t schedule_half;
+	struct coop_error *err; /* the slot */
+	coop_fn *fn;
+	void *arg;
+	const char *site;
+	const char *inner_site; /* place where `inner` was opened: its frame may be gone */
+	struct cp_extra *extra;
+	struct cp_local *locals;
+	struct cp_stacks *pool;
+	void *stack_top;
+	uint64_t id;
+	uint32_t ignored;   /* cancellations returned since the last one was caught */
+	uint32_t visit;     /* of a search for cycles */
+	uint32_t mxcsr;
+	uint16_t x87;
+	uint16_t names_used;
+	bool delivered;     /* COOP_ECANCELED was returned and no scope has caught it yet */
+	bool aborting;      /* the wait's abort has been called */
+	bool renamed;
+	bool in_judge;
+	struct cp_body *visit_next; /* of a search for cycles */
+	struct cp_body *visit_from;
+	const char *blocked_what; /* of the wait that a cancel ended */
+	int64_t blocked_ns;
+	struct coop_scope base;
+	struct cp_cause cause;  /* for the first scope of this task that is cancelled */
+	char name[COOP_NAME_MAX + 1];
+	char names[160];        /* of open groups and scopes, a stack of strings */
+};
+
+/* Errors of a group, once it has one. */
+struct cp_errs {
+	struct coop_error **list; /* in order of completion */
+	uint32_t count, room, total;
+	struct coop_error *last; /* beyond the cap: the newest one */
+	struct coop_error *fatal; /* beyond the cap: the first fatal-class one */
+};
+
+struct cp_local {
+	struct cp_local *next;
+	const struct coop_local *key;
+	void *value;
+	uint32_t refs;
+};
+
+/* Called at each checkpoint while the hook bit is set. True: cancel here. */
+typedef bool cp_checkpoint_hook(struct cp_rt *rt, void *ctx);
+
+#define CP_SHUTDOWN_HOOKS_MAX 8
+
+/* A runtime: one loop, one thread. */
+struct cp_rt {
+	/* what a switch touches */
+	struct coop_task *cur;
+	struct cp_body *body;
+	struct coop_task *ready_head;
+	struct coop_task **ready_tail;
+	uint32_t ready_count;
+	int32_t ticks;  /* switches until the loop looks at the world */
+	int32_t budget; /* of the running task: calls that need not wait */
+	int32_t budget_max;
+	int *errno_p;
+	struct coop_task *free_nodes;
+	struct cp_stacks stacks;
+	struct cp_ctx loop_ctx;
+	uint8_t hook_bit; /* CP_HOOK or 0 */
+	bool shuffle;
+	bool clock_virtual;
+	bool running;
+
+	int64_t now_ns; /* read once a turn; exact on the virtual clock */
+	int64_t start_ns;
+	uint64_t rng;
+	uint64_t spawned;
+	uint64_t tasks;          /* alive, internal ones included */
+	uint64_t tasks_internal;
+	uint64_t begun;          /* alive with a stack */
+	uint64_t switches;
+	uint64_t turns;
+	uint64_t waits;
+	uint64_t cancels_delivered;
+	uint32_t visit;
+	uint32_t starved;        /* tasks that could not get a guarded stack yet */
+	struct cp_wheel wheel;
+
+	struct cp_engine *engine;
+	struct cp_node_slab *node_slabs;
+	struct cp_stacks *pools; /* of other sizes */
+	struct cp_cause *causes; /* free ones of the pool */
+	struct cp_cause *causes_all;
+	uint32_t causes_free;
+	struct coop_run_opts opts;
+	int64_t grace_ns;
+	int64_t slack_ns;
+	uint32_t ignore_warn;
+	size_t stack_bytes;
+
+	struct coop_task *root;   /* internal: opens `group`, runs main, shuts down */
+	struct coop_group group;  /* the run's, in the root task */
+	struct coop_task *main;
+	struct coop_handle *main_handle;
+	coop_fn *main_fn;
+	void *main_arg;
+	int main_rc;
+	struct coop_error *main_err;
+	bool main_ended;
+	bool deadlocked;
+	bool internal_failed;
+	enum coop_shutdown shutdown;
+	int stop_signal;
+	struct cp_wait *root_wait;
+	struct { coop_fn *fn; void *arg; } on_shutdown[CP_SHUTDOWN_HOOKS_MAX];
+	unsigned on_shutdown_count;
+	struct coop_error *shutdown_err;
+	int64_t shutdown_ns;
+	struct cp_timer refuse_timer;
+	bool refusers_told;
+
+	/* the world beside tasks: set by the layers above */
+	uint32_t pending;            /* atomic: something came from outside */
+	void (*on_pending)(struct cp_rt *rt);
+	uint32_t external;           /* sources that may wake it: receivers, portals, the ladder */
+	struct cp_signal_state *signals;
+
+	/* tests */
+	struct cp_wait *idle_waiters; /* sorted by cushion */
+	int64_t autojump_ns;
+	double clock_rate;
+	int64_t rate_real_ns;
+	int64_t rate_virtual_ns;
+	cp_checkpoint_hook *hook;
+	void *hook_ctx;
+	struct cp_local *run_locals;
+	uint64_t epoch;
+};
+
+extern __thread struct cp_rt *cp_rt;
+
+/* ---------------------------------------------------------------- sched.c */
+
+/* The running task gives way; it must have been queued, parked, or be ending. */
+void cp_sched_switch(struct cp_rt *rt);
+void cp_ready(struct cp_rt *rt, struct coop_task *t);
+void cp_ready_front(struct cp_rt *rt, struct coop_task *t);
+void cp_yield(struct cp_rt *rt);
+/* Waits until somebody calls cp_wake; returns its `result`. `wait` is filled but for task. */
+int cp_park(struct cp_rt *rt, struct cp_wait *wait);
+/* Sleeps until `when_ns`, or `duration_ns` from now where that is >= 0. */
+int cp_park_sleep(struct cp_rt *rt, int64_t when_ns, int64_t duration_ns);
+void cp_wake(struct cp_rt *rt, struct coop_task *t, int result);
+/* Aborts the wait of a parked task that has become cancelled. */
+void cp_deliver(struct cp_rt *rt, struct coop_task *t);
+/* The cancel half found a bit set: 0 or COOP_ECANCELED. */
+int cp_cancel_hit(struct cp_rt *rt);
+void cp_ignored(struct cp_rt *rt);
+/* Runs tasks from the loop's own context until it has to look at the world. */
+void cp_sched_enter(struct cp_rt *rt);
+/* For a task that ends: the next one, taken from the queue, or NULL; and where to go for it. */
+struct coop_task *cp_sched_next(struct cp_rt *rt);
+struct cp_ctx *cp_sched_target(struct cp_rt *rt, struct coop_task *t);
+uint64_t cp_choose(struct cp_rt *rt, uint64_t n);
+
+/* The cancel half of a checkpoint. */
+CP_INLINE int cp_cancel_point(struct cp_rt *rt)
+{
+	rt->body->cancel_half++;
+	if (CP_UNLIKELY(rt->cur->cancelled))
+		return cp_cancel_hit(rt);
+	return 0;
+}
+
+/* The schedule half, for a call that need not wait. */
+CP_INLINE void cp_schedule_point(struct cp_rt *rt)
+{
+	rt->body->schedule_half++;
+	if (CP_UNLIKELY(--rt->budget <= 0))
+		cp_yield(rt);
+}
+
+/* The runtime, if the caller is in a task; else NULL, and *ret_r says why. */
+CP_INLINE struct cp_rt *cp_in_task(void)
+{
+	struct cp_rt *rt = cp_rt;
+
+	return CP_LIKELY(rt && rt->cur) ? rt : NULL;
+}
+int cp_no_task(void); /* COOP_ENOTASK or COOP_EFORK */
+
+/* ---------------------------------------------------------------- task.c */
+struct coop_task *cp_node_new(struct cp_rt *rt);
+void cp_node_free(struct cp_rt *rt, struct coop_task *t);
+void cp_nodes_deinit(struct cp_rt *rt);
+/* Gives a NEW task a stack and a body; NULL if there is none right now. */
+struct cp_ctx *cp_task_begin(struct cp_rt *rt, struct coop_task *t);
+/* Makes a task; it is in no group and no queue yet. 0 or -ENOMEM. */
+int cp_task_new(struct cp_rt *rt, coop_fn *fn, void *arg, const char *site,
+		struct cp_extra *extra, struct coop_task **ret_task);
+void cp_task_discard(struct cp_rt *rt, struct coop_task *t);
+const char *cp_task_name(const struct coop_task *t);
+const char *cp_task_site(const struct coop_task *t); /* "file:line" */
+const char *cp_task_site_raw(const struct coop_task *t);
+uint64_t cp_task_id(const struct cp_rt *rt, const struct coop_task *t);
+struct cp_extra *cp_task_extra(const struct coop_task *t);
+void cp_extra_free(struct cp_rt *rt, struct cp_extra *extra);
+size_t cp_task_path(const struct coop_task *t, char *buf, size_t size);
+/* "file:line" -> file (copied into buf) and line. */
+int cp_site_split(const char *place, char *buf, size_t size);
+enum coop_task_state cp_task_public_state(const struct coop_task *t);
+struct coop_task *cp_group_host(const struct coop_group *g);
+void cp_copy_name(char *to, const char *from);
+void cp_info_fill(struct cp_rt *rt, const struct coop_task *t, struct coop_task_info *info);
+/* Next live task in tree pre-order after `t`; NULL at the end. */
+struct coop_task *cp_task_next(struct cp_rt *rt, struct coop_task *t);
+
+/* ---------------------------------------------------------------- scope.c */
+void cp_scope_link(struct cp_body *body, struct coop_scope *s, const char *site);
+void cp_scope_unlink(struct cp_body *body, struct coop_scope *s);
+_Noreturn void cp_die_abandoned(struct cp_body *body, const char *where);
+_Noreturn void cp_die_misnest(const struct cp_body *body, const struct coop_scope *s,
+			      const char *call);
+int cp_scope_run_defers(struct cp_rt *rt, struct coop_scope *s, int rc);
+void cp_scope_copy_name(struct cp_body *body, struct coop_scope *s, const char *name);
+void cp_scope_drop_name(struct cp_body *body, struct coop_scope *s);
+const char *cp_scope_name(const struct coop_scope *s);
+int cp_scope_check_opts(int64_t timeout_ns, int64_t deadline_ns, int64_t soft_ns,
+			int64_t grace_ns);
+void cp_scope_set_limits(struct cp_rt *rt, struct coop_scope *s, int64_t timeout_ns,
+			 int64_t deadline_ns);
+void cp_scope_settle_deadline(struct cp_rt *rt, struct coop_scope *s);
+/* Leaving: was its own cancellation caught? */
+bool cp_scope_catches(const struct coop_scope *s);
+int64_t cp_clock(struct cp_rt *rt); /* reads the clock now */
+#define CP_SECONDS_10 COOP_SECONDS(10)
+
+/*
+ * Frames that are gone: an open struct below the caller's frame, on this stack, was left
+ * behind by a return. `fp` is the frame of the public call.
+ */
+CP_INLINE void cp_check_frames(struct cp_body *body, const void *fp, const char *where)
+{
+	uintptr_t at = (uintptr_t)body->inner;
+
+	if (CP_UNLIKELY(at < (uintptr_t)fp && at >= (uintptr_t)body->deepest - 4096 &&
+			body->inner != &body->base))
+		cp_die_abandoned(body, where);
+}
+
+/* ---------------------------------------------------------------- cancel.c */
+struct cp_why {
+	enum coop_cancel_source source;
+	int code;
+	const char *text; /* copied */
+	const char *site;      /* a literal, "file:line"; or */
+	const char *file;      /* a place that is copied */
+	int line;
+	struct coop_task *who; /* NULL: nobody */
+	int64_t grace_ns;
+	uint8_t kind;          /* CP_CANCEL, CP_SHUTDOWN */
+};
+/* False if it was cancelled already (a shorter grace still counts). */
+bool cp_scope_cancel_why(struct cp_rt *rt, struct coop_scope *s, const struct cp_why *why);
+void cp_scope_cut_grace(struct cp_rt *rt, struct coop_scope *s, int64_t until_ns);
+void cp_scope_force(struct cp_rt *rt, struct coop_scope *s);
+/* Something that decides what `s` sees has changed: brings s and all inside it up to date. */
+void cp_scope_changed(struct cp_rt *rt, struct coop_scope *s);
+/* First look of a scope that was just linked. */
+void cp_scope_look(struct cp_rt *rt, struct coop_scope *s);
+void cp_scope_timer_fired(struct cp_rt *rt, struct coop_scope *s);
+void cp_scope_rearm(struct cp_rt *rt, struct coop_scope *s);
+uint8_t cp_scope_visible(const struct coop_scope *s, int64_t now_ns);
+void cp_cause_drop(struct cp_rt *rt, struct coop_scope *s);
+void cp_causes_refill(struct cp_rt *rt);
+void cp_causes_deinit(struct cp_rt *rt);
+int64_t cp_time_add(int64_t a, int64_t b); /* saturates at COOP_NEVER */
+bool cp_cancel_info(const struct coop_scope *s, struct coop_cancel_info *info);
+
+/* ---------------------------------------------------------------- group.c */
+/* How a task ended, for its group. */
+enum cp_outcome {
+	CP_ENDED_WELL,
+	CP_ENDED_CANCELLED, /* by a cancellation from outside it */
+	CP_ENDED_CAUGHT,    /* by its own handle alone */
+	CP_ENDED_FAILED,
+};
+/* `err` is taken. `t` is still linked and has its body. True: the node was kept (gone list). */
+bool cp_group_child_ended(struct cp_rt *rt, struct coop_group *g, struct coop_task *t,
+			  enum cp_outcome outcome, int rc, struct coop_error *err);
+void cp_group_link(struct coop_group *g, struct coop_task *t);
+void cp_group_unlink(struct coop_group *g, struct coop_task *t);
+void cp_group_left(struct cp_rt *rt, struct coop_group *g);
+int cp_group_admit(struct cp_rt *rt, struct coop_group *g);
+int cp_group_open(struct cp_rt *rt, struct coop_group *g, const struct coop_group_opts *opts,
+		  const char *site);
+#define CP_SERVICE_TEXT "the users of this service have ended"
+
+int cp_group_usable(const struct coop_group *g);
+/* Leaves the hidden group of a start: 0, or its error, bare if it is one. */
+int cp_group_leave_hidden(struct cp_rt *rt, struct coop_group *g);
+struct cp_extra *cp_extra_new(struct cp_rt *rt);
+
+/* ---------------------------------------------------------------- handle.c */
+void cp_handle_ended(struct cp_rt *rt, struct coop_handle *h, enum coop_task_state state,
+		     int rc, struct coop_error *err);
+struct coop_handle *cp_handle_new(struct cp_rt *rt);
+void cp_handle_watch(struct coop_handle *h, struct cp_watch *w);
+void cp_handle_unwatch(struct cp_watch *w);
+/* 0 and the value, or the code; see coop_handle_result. */
+int cp_handle_check(const struct coop_handle *h);
+/* Would waiting for `target` wait for the running task? `text` gets the way. */
+bool cp_would_deadlock(struct cp_rt *rt, struct coop_task *target, char *text, size_t size);
+
+/* ---------------------------------------------------------------- local.c */
+struct cp_local *cp_local_ref(struct cp_local *local);
+void cp_local_unref(struct cp_local *local);
+
+/* ---------------------------------------------------------------- runtime.c */
+/* What tests want of the next run on this thread: a look at every checkpoint. */
+struct cp_next_run {
+	uint8_t hook_bit;
+	cp_checkpoint_hook *hook;
+	void *ctx;
+};
+extern __thread struct cp_next_run cp_next_run;
+int cp_rt_open(const struct coop_run_opts *opts, struct cp_rt **ret_rt);
+int cp_rt_run(struct cp_rt *rt, coop_fn *fn, void *arg);
+void cp_rt_close(struct cp_rt *rt);
+bool cp_rt_forked(void);
+
+/* ---------------------------------------------------------------- shutdown.c */
+void cp_shutdown_begin(struct cp_rt *rt, enum coop_cancel_source source, int sig,
+		       const char *text);
+void cp_shutdown_harden(struct cp_rt *rt);
+void cp_shutdown_force(struct cp_rt *rt);
+void cp_shutdown_refusers(struct cp_rt *rt);
+int cp_root(void *arg);
+/* Starts a task of the runtime's own; its failure is an internal error that stops the run. */
+int cp_spawn_system(struct cp_rt *rt, coop_fn *fn, void *arg, const char *name);
+
+/* ---------------------------------------------------------------- dump.c */
+void cp_dump(struct cp_rt *rt, FILE *out, unsigned flags);
+/* "coop_sleep 1.000s" */
+char *cp_blocked_text(const char *what, int64_t detail_ns, char *buf, size_t size);
+
+#endif

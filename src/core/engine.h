@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine's seam: how a loop waits for the world, and how it is woken.
+ *
+ * The core knows no descriptors. It asks an engine for three things: to wait at
+ * most so long, to look without waiting, and to be woken from anywhere. Operations on
+ * descriptors are submitted to the same engine by the layer above, which keeps
+ * `in_flight` up to date: an operation counts from its submission to its terminal event.
+ */
+#ifndef CP_ENGINE_H
+#define CP_ENGINE_H
+
+#include "base/base.h"
+
+#include <coop/run.h>
+
+struct cp_engine;
+
+struct cp_engine_ops {
+	const char *name;
+	/*
+	 * Waits until something has happened or `timeout_ns` is over (0: looks only;
+	 * negative: for ever), and handles what has. 0, or -errno.
+	 */
+	int (*wait)(struct cp_engine *engine, int64_t timeout_ns);
+	/* Makes a wait that is going on, or the next one, return. Any thread, signal-safe. */
+	void (*wake)(struct cp_engine *engine);
+	void (*close)(struct cp_engine *engine);
+};
+
+struct cp_engine {
+	const struct cp_engine_ops *ops;
+	uint64_t in_flight; /* operations whose end is still to come */
+	char why[96];       /* why this engine */
+};
+
+/*
+ * Opens the engine that is wanted, or with AUTO the best there is. On the virtual clock AUTO
+ * is the same: waits of 0 look at the world, time is the core's. 0 or -ENOTSUP, -EMFILE,
+ * -ENFILE, -ENOMEM. Defined by the io layer.
+ */
+int cp_engine_open(enum coop_engine want, struct cp_engine **ret_engine);
+
+#endif

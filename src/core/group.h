@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* What the parts of the group share: group.c, group_error.c, group_end.c, group_join.c, spawn.c. */
+#ifndef CP_GROUP_H
+#define CP_GROUP_H
+
+#include "core/core.h"
+
+/* Children that ended cancelled and are named in the group's error. */
+#define CP_GONE_MAX 8
+
+bool cp_zero_words(const uint64_t *words, size_t count);
+
+/* group_error.c */
+struct coop_error *cp_errs_lone(const struct coop_group *g);
+struct cp_errs *cp_errs_of(const struct coop_group *g);
+void cp_group_add_error(struct coop_group *g, struct coop_error *err); /* taken */
+void cp_errs_free(struct coop_group *g);
+/* `few` has room for three. The group gives its references away. */
+uint32_t cp_errs_members(struct coop_group *g, struct coop_error **few,
+			 struct coop_error ***ret_members);
+
+/* group_end.c */
+void cp_group_cancel_for(struct cp_rt *rt, struct coop_group *g, struct coop_task *t,
+			 enum coop_cancel_source source, int code, const char *file, int line);
+void cp_group_log_error(const struct coop_group *g, const struct coop_error *err);
+void cp_group_free_gone(struct cp_rt *rt, struct coop_group *g);
+void cp_group_wake_waiters(struct cp_rt *rt, struct coop_group *g);
+
+/* group_join.c: queues the running task at the group; 0 or COOP_ECANCELED. */
+int cp_group_wait_at(struct cp_rt *rt, struct coop_group *g, const char *what, void *ctx);
+
+#endif

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Joining: the end of the body, the wait for everyone, services, clean-ups, and the one
+ * code and one error that come out of it. Also waiting for a group without closing it.
+ */
+#include "core/group.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ----------------------------------------------------------------------- join */
+
+static struct cp_wait join_wait(struct coop_group *g, const char *what)
+{
+	struct cp_wait w = { .what = what, .on = g, .kind = CP_ON_CHILDREN };
+
+	return w;
+}
+
+/* How the body went is a child's end like the others. */
+static CP_COLD void body_ended(struct cp_rt *rt, struct coop_group *g, int rc)
+{
+	struct cp_body *b = rt->body;
+	char path[160], file[96];
+	int line = cp_site_split(g->_scope._site, file, sizeof file);
+	struct coop_error *err;
+
+	if (rc == COOP_ECANCELED && (g->_scope._eff || b->delivered)) {
+		g->_flags |= CP_GROUP_PASSED;
+		if (!g->_scope._own)
+			cp_group_cancel_for(rt, g, rt->cur, COOP_CANCEL_BODY, 0, "", 0);
+		return;
+	}
+	cp_task_path(rt->cur, path, sizeof path);
+	if (rc == COOP_ECANCELED)
+		err = cp_err_new_leaf(COOP_ESPURIOUSCANCEL, file, line, "", path,
+				      cp_clock(rt) - rt->start_ns, false,
+				      "the body returned COOP_ECANCELED, but nothing was cancelled");
+	else
+		err = cp_err_claim(&b->err, rc, file, line, "", path, cp_clock(rt) - rt->start_ns,
+				   g->_scope._eff);
+	rc = coop_error_code(err);
+	if (cp_err_cancel_pending(err))
+		g->_flags |= CP_GROUP_PASSED;
+	cp_group_add_error(g, err);
+	cp_group_cancel_for(rt, g, rt->cur, COOP_CANCEL_FAILURE, rc, file, line);
+}
+
+/* Only services are left: they are told that their users are gone, and waited for. */
+static CP_COLD void drain_services(struct cp_rt *rt, struct coop_group *g)
+{
+	struct cp_why why = { .source = COOP_CANCEL_JOIN, .text = CP_SERVICE_TEXT,
+			      .site = g->_scope._site, .grace_ns = COOP_NEVER, .kind = CP_CANCEL };
+	struct cp_wait w = join_wait(g, "coop_group_join");
+	struct coop_task *t = g->_first;
+
+	g->_flags |= CP_GROUP_DRAINING;
+	do {
+		if (t->state != CP_NEW) { /* others find the group draining when they begin */
+			t->body->base._shield &= (uint8_t)~CP_SHIELD_SERVICE;
+			cp_scope_cancel_why(rt, &t->body->base, &why);
+		}
+		t = t->sib_next;
+	} while (t != g->_first);
+	while (g->_services)
+		cp_park(rt, &w);
+}
+
+/* The leaf of a group's own timeout, put among the others by its time. */
+static CP_COLD void add_timeout(struct cp_rt *rt, struct coop_group *g)
+{
+	char path[160], file[96], text[128];
+	int line = cp_site_split(g->_scope._site, file, sizeof file);
+	const char *name = cp_scope_name(&g->_scope);
+	int64_t when = g->_scope._deadline_ns - rt->start_ns;
+	struct coop_error_info info;
+	struct coop_error *err;
+	struct cp_errs *e;
+	uint32_t i, at;
+
+	cp_task_path(rt->cur, path, sizeof path);
+	snprintf(text, sizeof text, "group%s%s: time limit reached at %.3fs", name[0] ? " " : "", name,
+		 (double)when / 1e9);
+	err = cp_err_new_leaf(COOP_ETIMEDOUT, file, line, "", path, when, false, text);
+	cp_group_add_error(g, err);
+	e = cp_errs_of(g);
+	if (!e || !e->count || e->list[e->count - 1] != err)
+		return;
+	for (at = 0; at + 1 < e->count; at++) {
+		coop_error_describe(e->list[at], &info);
+		if (info.when_ns > when)
+			break;
+	}
+	for (i = e->count - 1; i > at; i--)
+		e->list[i] = e->list[i - 1];
+	e->list[at] = err;
+}
+
+static uint32_t fill_gone(struct cp_rt *rt, struct coop_group *g, struct cp_err_cancelled *gone)
+{
+	struct coop_cancel_info info;
+	uint32_t n = 0;
+	char why[sizeof gone->why];
+
+	(void)rt;
+	if (cp_cancel_info(&g->_scope, &info))
+		coop_cancel_text(&info, why, sizeof why);
+	else
+		snprintf(why, sizeof why, "cancelled by its handle");
+	for (struct coop_task *t = g->_gone; t; t = t->gone_next, n++) {
+		cp_task_path(t, gone[n].who, sizeof gone[n].who);
+		memcpy(gone[n].why, why, sizeof why);
+		gone[n].blocked_in[0] = '\0';
+		if (t->gone_what)
+			cp_blocked_text(t->gone_what, t->gone_blocked_ns, gone[n].blocked_in,
+					sizeof gone[n].blocked_in);
+	}
+	return n;
+}
+
+/* Turns what was gathered into one error object. */
+static CP_NOINLINE CP_COLD struct coop_error *make_error(struct cp_rt *rt, struct coop_group *g,
+							 bool passed)
+{
+	struct cp_errs *e = cp_errs_of(g);
+	struct cp_err_cancelled gone[CP_GONE_MAX];
+	struct coop_error *few[3];
+	char path[160], file[96];
+	struct cp_err_group from = { .name = cp_scope_name(&g->_scope), .path = path, .file = file,
+				     .cancelled = g->_cancelled, .gone = gone,
+				     .total = e ? e->total : 1, .cancel_pending = passed };
+
+	from.count = cp_errs_members(g, few, &from.members);
+	from.line = cp_site_split(g->_scope._site, file, sizeof file);
+	from.when_ns = cp_clock(rt) - rt->start_ns;
+	from.gone_count = fill_gone(rt, g, gone);
+	if (g->_scope._flags & CP_SCOPE_STRICT)
+		from.code = COOP_EGROUP;
+	cp_task_path(rt->cur, path, sizeof path);
+	return cp_err_new_group(&from);
+}
+
+/* The join's answer where not all went well. */
+static CP_NOINLINE CP_COLD int finish_badly(struct cp_rt *rt, struct coop_group *g, int rc)
+{
+	struct coop_scope *s = &g->_scope;
+	bool passed = g->_flags & CP_GROUP_PASSED, caught = passed && cp_scope_catches(s);
+
+	if (caught) {
+		s->_flags |= CP_SCOPE_CAUGHT;
+		rt->body->delivered = false;
+		rt->body->ignored = 0;
+		passed = false;
+	}
+	if (s->_flags & CP_SCOPE_TIMED_OUT && (caught || g->_errs))
+		add_timeout(rt, g);
+	if (g->_errs) {
+		rc = coop_error_raise(make_error(rt, g, passed));
+	} else if (passed) {
+		rc = COOP_ECANCELED;
+		rt->body->delivered = true;
+	} else if (rc < 0) {
+		rc = 0;
+	}
+	return rc;
+}
+
+/* Leaves the group: all children have ended. */
+static int finish(struct cp_rt *rt, struct coop_group *g, int rc)
+{
+	struct coop_scope *s = &g->_scope;
+	struct cp_body *b = rt->body;
+
+	if (CP_UNLIKELY(s->_flags & CP_SCOPE_RELATIVE && s->_own))
+		cp_scope_settle_deadline(rt, s);
+	if (CP_UNLIKELY(rc < 0 || g->_errs || g->_flags & CP_GROUP_PASSED ||
+			s->_flags & CP_SCOPE_TIMED_OUT))
+		rc = finish_badly(rt, g, rc);
+	if (CP_UNLIKELY(cp_timer_armed((struct cp_timer *)&s->_timer_next)))
+		cp_wheel_disarm(&rt->wheel, (struct cp_timer *)&s->_timer_next);
+	if (CP_UNLIKELY(g->_errs != NULL))
+		cp_errs_free(g);
+	if (CP_UNLIKELY(g->_gone != NULL))
+		cp_group_free_gone(rt, g);
+	if (CP_UNLIKELY(s->_name != 0))
+		cp_scope_drop_name(b, s);
+	if (CP_UNLIKELY(s->_cause != NULL))
+		cp_cause_drop(rt, s);
+	if (rc >= 0 && CP_UNLIKELY(b->err != NULL))
+		cp_err_slot_drop(&b->err);
+	g->_state = CP_CLOSED;
+	cp_scope_unlink(b, s);
+	return rc;
+}
+
+int cp_group_leave_hidden(struct cp_rt *rt, struct coop_group *g)
+{
+	struct coop_error *few[3], **members, *err = NULL;
+	struct cp_errs *e = cp_errs_of(g);
+
+	if (cp_errs_lone(g) || (e && e->total == 1)) {
+		cp_errs_members(g, few, &members);
+		err = members[0];
+	} else if (g->_errs) {
+		err = make_error(rt, g, g->_flags & CP_GROUP_PASSED);
+	}
+	if (g->_errs)
+		cp_errs_free(g);
+	if (g->_gone)
+		cp_group_free_gone(rt, g);
+	cp_cause_drop(rt, &g->_scope);
+	g->_state = CP_CLOSED;
+	cp_scope_unlink(rt->body, &g->_scope);
+	return err ? coop_error_raise(err) : 0;
+}
+
+static CP_COLD int join_check(struct cp_rt *rt, struct coop_group *g, int rc)
+{
+	if (g->_state == CP_REFUSED)
+		return rc < 0 ? rc : g->_scope._cause_code;
+	if (g->_state == CP_UNOPENED)
+		return COOP_ENOTOPEN;
+	if (g->_state == CP_CLOSED)
+		return COOP_ECLOSED;
+	if (g->_scope._task != rt->cur)
+		return COOP_EWRONGTASK;
+	cp_die_misnest(rt->body, &g->_scope, "join");
+}
+
+/* Clean-ups after the children; their failures join the others. */
+static CP_COLD int run_defers(struct cp_rt *rt, struct coop_group *g, int rc)
+{
+	int r = cp_scope_run_defers(rt, &g->_scope, 0);
+
+	if (r < 0) {
+		struct coop_error *e = coop_error_take(r);
+		struct coop_error_info i;
+
+		coop_error_describe(e, &i);
+		for (uint32_t n = 0; n < i.members; n++)
+			cp_group_add_error(g, coop_error_ref(coop_error_member(e, n)));
+		coop_error_unref(e);
+		g->_failed += i.members;
+	}
+	return rc;
+}
+
+static CP_COLD void cancel_on_join(struct cp_rt *rt, struct coop_group *g)
+{
+	struct cp_why why = { .source = COOP_CANCEL_JOIN, .text = "the body has ended",
+			      .site = g->_scope._site, .who = rt->cur, .grace_ns = COOP_NEVER,
+			      .kind = CP_CANCEL };
+
+	if (g->_first && g->_live > 1)
+		cp_scope_cancel_why(rt, &g->_scope, &why);
+}
+
+int coop_group_join(struct coop_group *group, int rc)
+{
+	struct cp_rt *rt = cp_in_task();
+
+	if (CP_UNLIKELY(!rt))
+		return group->_state == CP_REFUSED ? group->_scope._cause_code : cp_no_task();
+	if (CP_UNLIKELY(rt->body->inner != &group->_scope || group->_state != CP_OPEN))
+		return join_check(rt, group, rc);
+	if (CP_UNLIKELY(rc < 0))
+		body_ended(rt, group, rc);
+	else if (CP_UNLIKELY(group->_flags & CP_GROUP_CANCEL_ON_JOIN))
+		cancel_on_join(rt, group);
+	group->_flags |= CP_GROUP_JOINING;
+	group->_live--;
+	if (CP_UNLIKELY(group->_waiters != NULL))
+		cp_group_wake_waiters(rt, group);
+	if (group->_live) {
+		struct cp_wait w = join_wait(group, "coop_group_join");
+
+		cp_park(rt, &w);
+		CP_ASSERT(group->_live == 0);
+	} else {
+		rt->body->schedule_half++;
+		cp_yield(rt);
+	}
+	if (CP_UNLIKELY(group->_services))
+		drain_services(rt, group);
+	group->_flags |= CP_GROUP_DRAINING;
+	if (CP_UNLIKELY(group->_scope._defers != NULL))
+		rc = run_defers(rt, group, rc);
+	CP_ASSERT(!group->_first && !group->_live && !group->_services);
+	return finish(rt, group, rc);
+}
+
+/* ------------------------------------------------------------------------ wait */
+
+static bool waiter_abort(struct cp_wait *w)
+{
+	struct coop_group *g = (struct coop_group *)(uintptr_t)w->on;
+
+	*(w->prev ? &w->prev->next : &g->_waiters) = w->next;
+	if (w->next)
+		w->next->prev = w->prev;
+	return true;
+}
+
+/* Queues the running task at the group and waits; 0 or COOP_ECANCELED. */
+int cp_group_wait_at(struct cp_rt *rt, struct coop_group *g, const char *what, void *ctx)
+{
+	struct cp_wait w = { .what = what, .on = g, .kind = ctx ? CP_ON_NOTHING : CP_ON_CHILDREN,
+			     .abort = waiter_abort, .ctx = ctx };
+	struct cp_wait **at = &g->_waiters;
+	int r;
+
+	while (*at) {
+		w.prev = *at;
+		at = &(*at)->next;
+	}
+	*at = &w;
+	r = cp_park(rt, &w);
+	if (r < 0)
+		cp_ignored(rt);
+	return r;
+}
+
+int cp_group_usable(const struct coop_group *g)
+{
+	if (CP_LIKELY(g->_state == CP_OPEN)) {
+		if (CP_UNLIKELY(g->_rt != cp_rt))
+			return cp_rt ? COOP_EWRONGTHREAD : cp_no_task();
+		/* In join, with nobody left that could ask for more, it is as good as closed. */
+		return CP_UNLIKELY(g->_flags & CP_GROUP_JOINING && !g->_live) ? COOP_ECLOSED : 0;
+	}
+	if (g->_state == CP_UNOPENED)
+		return COOP_ENOTOPEN;
+	return g->_state == CP_CLOSED ? COOP_ECLOSED : g->_scope._cause_code;
+}
+
+int coop_group_wait(struct coop_group *group)
+{
+	struct cp_rt *rt = cp_in_task();
+	char text[256];
+	int r;
+
+	if (!rt)
+		return cp_no_task();
+	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_group_wait");
+	r = cp_group_usable(group);
+	if (r < 0)
+		return r;
+	for (struct coop_task *t = rt->cur; t->group; t = cp_group_host(t->group)) {
+		if (t->group != group)
+			continue;
+		cp_task_path(rt->cur, text, sizeof text);
+		return coop_fail(-EDEADLK, "%s waits for a group that it is in", text);
+	}
+	r = cp_cancel_point(rt);
+	if (r < 0)
+		return r;
+	if (group->_live <= (group->_flags & CP_GROUP_JOINING ? 0u : 1u)) {
+		cp_schedule_point(rt);
+		return 0;
+	}
+	return cp_group_wait_at(rt, group, "coop_group_wait", NULL);
+}
+

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Handles: what the spawner keeps to ask after one task.
+ *
+ * Counted: the task holds one until it ends, the spawner one until it is released. The
+ * result stays in the handle; the task's memory does not. Reading consumes nothing: the
+ * group has its own reference to the error.
+ *
+ * A wait that could never end is refused at once: cp_would_deadlock walks from the running
+ * task to all that wait for it, hosts of groups included, without recursion.
+ */
+#include "core/core.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct coop_handle *cp_handle_new(struct cp_rt *rt)
+{
+	struct coop_handle *h = cp_calloc(1, sizeof *h);
+
+	if (!h)
+		return NULL;
+	h->refs = 1;
+	h->rt = rt;
+	h->cancel_grace_ns = COOP_NEVER;
+	return h;
+}
+
+struct coop_handle *coop_handle_ref(struct coop_handle *handle)
+{
+	if (handle)
+		handle->refs++;
+	return handle;
+}
+
+struct coop_handle *coop_handle_release(struct coop_handle *handle)
+{
+	if (!handle || --handle->refs)
+		return NULL;
+	CP_ASSERT(!handle->watches);
+	coop_error_unref(handle->err);
+	cp_free(handle);
+	return NULL;
+}
+
+/* ---------------------------------------------------------------------- the end */
+
+void cp_handle_watch(struct coop_handle *h, struct cp_watch *w)
+{
+	struct cp_watch **at = &h->watches;
+
+	w->prev = NULL;
+	while (*at) {
+		w->prev = *at;
+		at = &(*at)->next;
+	}
+	w->next = NULL;
+	w->handle = h;
+	*at = w;
+}
+
+void cp_handle_unwatch(struct cp_watch *w)
+{
+	if (!w->handle)
+		return;
+	*(w->prev ? &w->prev->next : &w->handle->watches) = w->next;
+	if (w->next)
+		w->next->prev = w->prev;
+	w->handle = NULL;
+}
+
+void cp_handle_ended(struct cp_rt *rt, struct coop_handle *h, enum coop_task_state state, int rc,
+		     struct coop_error *err)
+{
+	struct cp_watch *w;
+
+	h->ended = true;
+	h->state = (uint8_t)state;
+	h->rc = rc;
+	h->err = coop_error_ref(err);
+	h->task = NULL;
+	while ((w = h->watches)) {
+		cp_handle_unwatch(w);
+		w->ended(rt, w);
+	}
+	coop_handle_release(h);
+}
+
+/* ----------------------------------------------------------------------- asking */
+
+enum coop_task_state coop_handle_state(const struct coop_handle *handle)
+{
+	if (handle->ended)
+		return (enum coop_task_state)handle->state;
+	return handle->cancel_called ? COOP_TASK_CANCELLING : cp_task_public_state(handle->task);
+}
+
+int cp_handle_check(const struct coop_handle *h)
+{
+	if (!h->ended)
+		return -EAGAIN;
+	if (h->state == COOP_TASK_CANCELLED)
+		return COOP_ETASKCANCELLED;
+	return h->rc;
+}
+
+int coop_handle_result(const struct coop_handle *handle, int *ret_value)
+{
+	int r = cp_handle_check(handle);
+
+	if (r < 0)
+		return r;
+	if (ret_value)
+		*ret_value = r;
+	return 0;
+}
+
+const struct coop_error *coop_handle_error(const struct coop_handle *handle)
+{
+	return handle->err;
+}
+
+bool coop_handle_cancel_called(const struct coop_handle *handle)
+{
+	return handle->cancel_called;
+}
+
+/* --------------------------------------------------------------------- cancelling */
+
+int coop_handle_cancel_at(struct coop_handle *handle, const char *reason, int64_t grace_ns,
+			  const char *site)
+{
+	struct cp_rt *rt = cp_rt;
+	struct cp_why why = { .source = COOP_CANCEL_CALL, .text = reason, .site = site,
+			      .grace_ns = grace_ns, .kind = CP_CANCEL };
+	struct coop_task *t = handle->task;
+	bool first = !handle->cancel_called;
+
+	if (grace_ns < 0)
+		return -EINVAL;
+	if (handle->ended)
+		return 1;
+	if (rt != handle->rt)
+		return cp_rt_forked() ? COOP_EFORK : COOP_EWRONGTHREAD;
+	why.who = rt->cur;
+	handle->cancel_called = true;
+	if (t->state != CP_NEW) {
+		cp_scope_cancel_why(rt, &t->body->base, &why);
+		return first ? 0 : 1;
+	}
+	if (!first)
+		return 1;
+	t->flags |= CP_TASK_CANCEL_REQUESTED; /* its first step will look here */
+	handle->cancel_grace_ns = grace_ns;
+	handle->cancel_site = site;
+	handle->cancel_ns = rt->now_ns;
+	if (reason)
+		cp_copy_name(handle->cause.text, reason);
+	if (rt->cur)
+		cp_task_path(rt->cur, handle->cause.who, sizeof handle->cause.who);
+	return 0;
+}
+
+/* ------------------------------------------------------------------------- cycles */
+
+/* Puts `b` on the list of tasks to look at, once. */
+static void reach(struct cp_rt *rt, struct cp_body ***tail, struct cp_body *b,
+		  struct cp_body *from)
+{
+	if (b->visit == rt->visit)
+		return;
+	b->visit = rt->visit;
+	b->visit_from = from;
+	b->visit_next = NULL;
+	**tail = b;
+	*tail = &b->visit_next;
+}
+
+/* `"a" waits for "b", which waits for "a"`, from what the search left behind. */
+static void cycle_text(struct cp_rt *rt, struct cp_body *at, char *text, size_t size)
+{
+	char path[160];
+	int n;
+
+	cp_task_path(rt->cur, path, sizeof path);
+	n = snprintf(text, size, "%s waits for", path);
+	for (; at && n > 0 && (size_t)n < size; at = at->visit_from) {
+		cp_task_path(at->task, path, sizeof path);
+		n += snprintf(text + n, size - (size_t)n, " %s%s", path,
+			      at->visit_from ? ", which waits for" : "");
+	}
+}
+
+bool cp_would_deadlock(struct cp_rt *rt, struct coop_task *target, char *text, size_t size)
+{
+	struct cp_body *list = NULL, **tail = &list, *b;
+
+	if (!target || target->state == CP_NEW)
+		return false;
+	rt->visit++;
+	reach(rt, &tail, rt->body, NULL);
+	for (b = list; b; b = b->visit_next) {
+		struct coop_task *t = b->task;
+
+		if (t == target) {
+			cycle_text(rt, b, text, size);
+			return true;
+		}
+		if (t->group)
+			reach(rt, &tail, cp_group_host(t->group)->body, b);
+		if (!b->extra || !b->extra->handle)
+			continue;
+		for (struct cp_watch *w = b->extra->handle->watches; w; w = w->next)
+			reach(rt, &tail, w->task->body, b);
+	}
+	return false;
+}
+
+/* ------------------------------------------------------------------------ waiting */
+
+static void wake_waiter(struct cp_rt *rt, struct cp_watch *w)
+{
+	cp_wake(rt, w->task, 0);
+}
+
+static bool wait_abort(struct cp_wait *w)
+{
+	cp_handle_unwatch(w->ctx);
+	return true;
+}
+
+/* The answer of a wait; a failure's object goes with it. */
+static int answer(struct cp_rt *rt, const struct coop_handle *h, int *ret_value)
+{
+	int r = cp_handle_check(h);
+
+	if (r < 0) {
+		if (h->err) {
+			cp_err_slot_drop(&rt->body->err);
+			rt->body->err = coop_error_ref(h->err);
+		}
+		return r;
+	}
+	if (ret_value)
+		*ret_value = r;
+	return 0;
+}
+
+int coop_handle_wait(struct coop_handle *handle, int *ret_value)
+{
+	struct cp_rt *rt = cp_in_task();
+	struct cp_watch watch = { .ended = wake_waiter };
+	struct cp_wait wait = { .abort = wait_abort, .what = "coop_handle_wait", .on = handle,
+				.kind = CP_ON_TASK, .ctx = &watch };
+	char text[400];
+	int r;
+
+	if (!rt)
+		return cp_no_task();
+	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_handle_wait");
+	if (!handle->ended && handle->rt != rt)
+		return COOP_EWRONGTHREAD;
+	r = cp_cancel_point(rt);
+	if (r < 0)
+		return r;
+	if (handle->ended) {
+		cp_schedule_point(rt);
+		return answer(rt, handle, ret_value);
+	}
+	if (cp_would_deadlock(rt, handle->task, text, sizeof text))
+		return coop_fail(-EDEADLK, "%s", text);
+	watch.task = rt->cur;
+	coop_handle_ref(handle);
+	cp_handle_watch(handle, &watch);
+	r = cp_park(rt, &wait);
+	if (r < 0)
+		cp_ignored(rt);
+	else
+		r = answer(rt, handle, ret_value);
+	coop_handle_release(handle);
+	return r;
+}
+
+int coop_await_shielded(struct coop_handle *handle, int *ret_value)
+{
+	return coop_handle_wait(handle, ret_value);
+}

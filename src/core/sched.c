@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The scheduler: a FIFO of tasks that can run, and the switch from one to the next.
+ *
+ * A task that gives way picks the next one itself and jumps there; the loop's own
+ * context is entered only when there is nothing to run, or when the loop must look at
+ * timers and the world (after `ticks` switches). All suspended tasks lie in one function at
+ * one call, cp_sched_switch, so the processor's return prediction keeps in step.
+ *
+ * Who makes a task ready does no more than queue it: nothing ever runs inside a wake-up.
+ */
+#include "core/core.h"
+
+#include <errno.h>
+
+__thread struct cp_rt *cp_rt;
+
+#define CP_TICKS 61
+
+/* ------------------------------------------------------------------ choice */
+
+/* splitmix64: enough to shuffle, the same everywhere. */
+static uint64_t next_random(struct cp_rt *rt)
+{
+	uint64_t z = (rt->rng += UINT64_C(0x9e3779b97f4a7c15));
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
+}
+
+/* Every place where order is free asks here: 0 without a seed, else 0 to n - 1. */
+uint64_t cp_choose(struct cp_rt *rt, uint64_t n)
+{
+	return rt->shuffle && n > 1 ? next_random(rt) % n : 0;
+}
+
+/* ------------------------------------------------------------- ready queue */
+
+void cp_ready(struct cp_rt *rt, struct coop_task *t)
+{
+	t->qnext = NULL;
+	*rt->ready_tail = t;
+	rt->ready_tail = &t->qnext;
+	rt->ready_count++;
+}
+
+void cp_ready_front(struct cp_rt *rt, struct coop_task *t)
+{
+	t->qnext = rt->ready_head;
+	if (!rt->ready_head)
+		rt->ready_tail = &t->qnext;
+	rt->ready_head = t;
+	rt->ready_count++;
+}
+
+/* With a seed: any of the first 64. */
+static CP_NOINLINE struct coop_task *pick_shuffled(struct cp_rt *rt)
+{
+	uint64_t n = cp_choose(rt, rt->ready_count < 64 ? rt->ready_count : 64);
+	struct coop_task **at = &rt->ready_head, *t;
+
+	while (n--)
+		at = &(*at)->qnext;
+	t = *at;
+	*at = t->qnext;
+	if (!t->qnext)
+		rt->ready_tail = at;
+	return t;
+}
+
+/* The next task to run, or NULL: nothing to run, or time for the loop to look around. */
+CP_INLINE struct coop_task *pick(struct cp_rt *rt)
+{
+	struct coop_task *t = rt->ready_head;
+
+	if (CP_UNLIKELY(!t || --rt->ticks < 0))
+		return NULL;
+	rt->ready_count--;
+	if (CP_UNLIKELY(rt->shuffle))
+		return pick_shuffled(rt);
+	rt->ready_head = t->qnext;
+	if (!t->qnext)
+		rt->ready_tail = &rt->ready_head;
+	else
+		__builtin_prefetch(t->qnext);
+	return t;
+}
+
+/* Warms the stack of the task after the one that is about to run. */
+CP_INLINE void prefetch_next(struct cp_rt *rt)
+{
+	struct coop_task *t = rt->ready_head;
+
+	if (t && t->state == CP_READY) {
+		__builtin_prefetch(t->body);
+		__builtin_prefetch((char *)t->body - t->sp_off);
+		__builtin_prefetch((char *)t->body - t->sp_off + 64);
+	}
+}
+
+/*
+ * Makes `t`, just picked, the running task; returns where to switch to. A task that cannot get
+ * a guarded stack yet goes to the end of the queue, and NULL is returned.
+ */
+CP_INLINE struct cp_ctx *make_running(struct cp_rt *rt, struct coop_task *t)
+{
+	if (t->state == CP_NEW) {
+		struct cp_ctx *ctx = cp_task_begin(rt, t);
+
+		if (CP_UNLIKELY(!ctx)) {
+			rt->starved++;
+			cp_ready(rt, t);
+			return NULL;
+		}
+	}
+	prefetch_next(rt);
+	t->state = CP_RUNNING;
+	rt->cur = t;
+	rt->body = t->body;
+	rt->budget = rt->budget_max;
+	return &t->body->ctx;
+}
+
+/* The loop's context is next. */
+CP_INLINE struct cp_ctx *to_loop(struct cp_rt *rt)
+{
+	rt->cur = NULL;
+	rt->body = NULL;
+	return &rt->loop_ctx;
+}
+
+/* ------------------------------------------------------------------ switch */
+
+/* Of tasks that asked for it: the control words of the floating point units. */
+#if defined(__x86_64__)
+static void fpenv_save(struct cp_body *b)
+{
+	__asm__ volatile("stmxcsr %0\n\tfnstcw %1" : "=m"(b->mxcsr), "=m"(b->x87));
+}
+static void fpenv_load(const struct cp_body *b)
+{
+	__asm__ volatile("ldmxcsr %0\n\tfldcw %1" : : "m"(b->mxcsr), "m"(b->x87));
+}
+#elif defined(__aarch64__)
+static void fpenv_save(struct cp_body *b)
+{
+	uint64_t fpcr;
+
+	__asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
+	b->mxcsr = (uint32_t)fpcr;
+}
+static void fpenv_load(const struct cp_body *b)
+{
+	__asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)b->mxcsr));
+}
+#endif
+
+/* A switch from or to a task with its own control words; the loop's are the others'. */
+static CP_NOINLINE void switch_fpenv(struct cp_rt *rt, struct cp_body *me, struct cp_ctx *to)
+{
+	struct cp_body mine = { .mxcsr = 0 };
+
+	fpenv_save(&mine);
+	(void)rt;
+	cp_ctx_switch(&me->ctx, to);
+	fpenv_load(&mine);
+}
+
+CP_NOINLINE void cp_sched_switch(struct cp_rt *rt)
+{
+	struct coop_task *self = rt->cur, *t;
+	struct cp_body *me = rt->body;
+	struct cp_ctx *to;
+	void *sp = __builtin_frame_address(0);
+
+	if (sp < me->deepest)
+		me->deepest = sp;
+	self->sp_off = (uint32_t)((char *)me - (char *)sp) + 64;
+	t = pick(rt);
+	if (CP_UNLIKELY(t == self)) {
+		self->state = CP_RUNNING;
+		rt->budget = rt->budget_max;
+		return;
+	}
+	to = t ? make_running(rt, t) : NULL;
+	if (!to)
+		to = to_loop(rt);
+	me->err_no = *rt->errno_p;
+	rt->switches++;
+	if (CP_UNLIKELY(self->flags & CP_TASK_FPENV))
+		switch_fpenv(rt, me, to);
+	else
+		cp_ctx_switch(&me->ctx, to);
+	*rt->errno_p = me->err_no;
+}
+
+struct coop_task *cp_sched_next(struct cp_rt *rt)
+{
+	return pick(rt);
+}
+
+struct cp_ctx *cp_sched_target(struct cp_rt *rt, struct coop_task *t)
+{
+	struct cp_ctx *to = t ? make_running(rt, t) : NULL;
+
+	return to ? to : to_loop(rt);
+}
+
+void cp_sched_enter(struct cp_rt *rt)
+{
+	struct coop_task *t;
+	struct cp_ctx *to = NULL;
+	int err_no = *rt->errno_p;
+
+	rt->ticks = CP_TICKS;
+	rt->starved = 0;
+	while (!to) {
+		t = pick(rt);
+		if (!t || rt->starved > rt->ready_count)
+			break;
+		to = make_running(rt, t);
+	}
+	if (to) {
+		rt->switches++;
+		cp_ctx_switch(&rt->loop_ctx, to);
+	}
+	*rt->errno_p = err_no;
+}
+
+/* ------------------------------------------------------------ yield, park */
+
+void cp_yield(struct cp_rt *rt)
+{
+	struct coop_task *t = rt->cur;
+
+	if (!rt->ready_head && rt->ticks > 0 && !rt->pending) {
+		/* Alone: no need to go anywhere, but the loop's look at the world comes nearer. */
+		rt->ticks--;
+		rt->budget = rt->budget_max;
+		return;
+	}
+	t->state = CP_READY;
+	cp_ready(rt, t);
+	cp_sched_switch(rt);
+}
+
+int cp_park(struct cp_rt *rt, struct cp_wait *wait)
+{
+	struct coop_task *t = rt->cur;
+	struct cp_body *b = rt->body;
+
+	CP_ASSERT(!b->in_judge);
+	wait->task = t;
+	wait->since_ns = rt->now_ns;
+	b->wait = wait;
+	b->aborting = false;
+	b->schedule_half++;
+	t->state = CP_PARKED;
+	cp_sched_switch(rt);
+	return b->result;
+}
+
+void cp_wake(struct cp_rt *rt, struct coop_task *t, int result)
+{
+	CP_ASSERT(t->state == CP_PARKED);
+	t->body->result = result;
+	t->body->wait = NULL;
+	t->state = CP_READY;
+	cp_ready(rt, t);
+}
+
+static bool sleep_abort(struct cp_wait *wait)
+{
+	if (cp_timer_armed(&wait->task->timer))
+		cp_wheel_disarm(&cp_rt->wheel, &wait->task->timer);
+	return true;
+}
+
+int cp_park_sleep(struct cp_rt *rt, int64_t when_ns, int64_t duration_ns)
+{
+	struct cp_wait wait;
+	struct coop_task *t = rt->cur;
+
+	wait.abort = sleep_abort;
+	wait.what = "coop_sleep";
+	wait.on = NULL;
+	wait.kind = CP_ON_NOTHING;
+	wait.detail_ns = duration_ns >= 0 ? duration_ns : when_ns - rt->now_ns;
+	t->timer.next = NULL;
+	if (duration_ns >= CP_TIME_MAX || (duration_ns < 0 && when_ns >= CP_TIME_MAX))
+		wait.detail_ns = -1;
+	else if (duration_ns >= 0 && !rt->clock_virtual)
+		cp_wheel_arm_fresh(&rt->wheel, &t->timer, duration_ns, CP_TIMER_TASK);
+	else
+		cp_wheel_arm(&rt->wheel, &t->timer,
+			     duration_ns >= 0 ? rt->now_ns + duration_ns : when_ns, CP_TIMER_TASK);
+	return cp_park(rt, &wait);
+}
+
+/* ------------------------------------------------------------------ cancel */
+
+void cp_deliver(struct cp_rt *rt, struct coop_task *t)
+{
+	struct cp_body *b = t->body;
+	struct cp_wait *wait = b->wait;
+
+	if (t->state != CP_PARKED || b->aborting || !wait->abort)
+		return;
+	b->aborting = true;
+	if (!wait->abort(wait))
+		return;
+	b->blocked_what = wait->what;
+	b->blocked_ns = wait->detail_ns;
+	b->delivered = true;
+	rt->cancels_delivered++;
+	cp_wake(rt, t, COOP_ECANCELED);
+}
+
+/* One line about a task that goes on in spite of many cancelled checkpoints. */
+static CP_COLD void warn_ignores(struct cp_rt *rt)
+{
+	char path[160];
+
+	cp_task_path(rt->cur, path, sizeof path);
+	coop_log(COOP_LOG_WARN, "task %s ignores its cancellation: %u checkpoints so far (spawned at %s)",
+		 path, rt->body->ignored, cp_task_site(rt->cur));
+}
+
+/* Each cancelled checkpoint of a task counts, until a scope has caught the cancel. */
+void cp_ignored(struct cp_rt *rt)
+{
+	if (++rt->body->ignored == rt->ignore_warn)
+		warn_ignores(rt);
+}
+
+CP_NOINLINE int cp_cancel_hit(struct cp_rt *rt)
+{
+	struct coop_task *t = rt->cur;
+
+	if (t->cancelled == CP_HOOK) {
+		if (!rt->hook || !rt->hook(rt, rt->hook_ctx))
+			return 0;
+		if (t->cancelled == CP_HOOK)
+			return 0; /* a shield hides what the hook cancelled */
+	}
+	rt->body->blocked_what = NULL;
+	rt->body->delivered = true;
+	rt->cancels_delivered++;
+	cp_ignored(rt);
+	return COOP_ECANCELED;
+}
+
+/* ------------------------------------------------------------- public calls */
+
+int coop_checkpoint(void)
+{
+	struct cp_rt *rt = cp_in_task();
+	int r;
+
+	if (CP_UNLIKELY(!rt))
+		return cp_no_task();
+	r = cp_cancel_point(rt);
+	if (CP_UNLIKELY(r < 0)) {
+		rt->body->schedule_half++;
+		return r;
+	}
+	cp_schedule_point(rt);
+	return 0;
+}
+
+int coop_checkpoint_if_cancelled(void)
+{
+	struct cp_rt *rt = cp_in_task();
+
+	return CP_LIKELY(rt) ? cp_cancel_point(rt) : cp_no_task();
+}
+
+int coop_yield(void)
+{
+	struct cp_rt *rt = cp_in_task();
+
+	if (CP_UNLIKELY(!rt))
+		return cp_no_task();
+	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_yield");
+	rt->body->schedule_half++;
+	cp_yield(rt);
+	return 0;
+}
+
+bool coop_cancelled(void)
+{
+	struct cp_rt *rt = cp_rt;
+
+	return rt && rt->cur && (rt->cur->cancelled & ~CP_HOOK);
+}
+
+/* sleep(0) and sleeps into the past: a checkpoint. */
+static int sleep_none(struct cp_rt *rt)
+{
+	cp_schedule_point(rt);
+	return 0;
+}
+
+int coop_sleep(int64_t duration_ns)
+{
+	struct cp_rt *rt = cp_in_task();
+	int r;
+
+	if (CP_UNLIKELY(!rt))
+		return cp_no_task();
+	if (CP_UNLIKELY(duration_ns < 0))
+		return -EINVAL;
+	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_sleep");
+	r = cp_cancel_point(rt);
+	if (CP_UNLIKELY(r < 0)) {
+		rt->body->schedule_half++;
+		rt->body->blocked_what = "coop_sleep";
+		rt->body->blocked_ns = duration_ns;
+		return r;
+	}
+	if (duration_ns == 0)
+		return sleep_none(rt);
+	r = cp_park_sleep(rt, 0, duration_ns);
+	if (r < 0)
+		cp_ignored(rt);
+	return r;
+}
+
+int coop_sleep_until(int64_t deadline_ns)
+{
+	struct cp_rt *rt = cp_in_task();
+	int r;
+
+	if (CP_UNLIKELY(!rt))
+		return cp_no_task();
+	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_sleep_until");
+	r = cp_cancel_point(rt);
+	if (CP_UNLIKELY(r < 0)) {
+		rt->body->schedule_half++;
+		return r;
+	}
+	if (deadline_ns <= rt->now_ns)
+		return sleep_none(rt);
+	r = cp_park_sleep(rt, deadline_ns, -1);
+	if (r < 0)
+		cp_ignored(rt);
+	return r;
+}
+
+int coop_ticker_start(struct coop_ticker *ticker, int64_t period_ns)
+{
+	if (period_ns <= 0)
+		return -EINVAL;
+	ticker->_period_ns = period_ns;
+	ticker->_next_ns = cp_time_add(coop_now(), period_ns);
+	return 0;
+}
+
+int coop_ticker_wait(struct coop_ticker *ticker)
+{
+	int64_t now, missed;
+	int r;
+
+	if (ticker->_period_ns <= 0)
+		return -EINVAL;
+	r = coop_sleep_until(ticker->_next_ns);
+	if (r < 0)
+		return r;
+	now = coop_now();
+	if (ticker->_next_ns >= CP_TIME_MAX)
+		return 0;
+	missed = (now - ticker->_next_ns) / ticker->_period_ns;
+	ticker->_next_ns = cp_time_add(ticker->_next_ns, (missed + 1) * ticker->_period_ns);
+	return missed > INT32_MAX ? INT32_MAX : (int)missed;
+}

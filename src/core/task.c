@@ -1,0 +1,618 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tasks: nodes, bodies, the first step and the last.
+ *
+ * Spawning makes a node and reserves a stack; the stack is taken when the task first runs, the
+ * hottest free one. A task that ends looks at the queue itself: if the next one has
+ * not begun either and wants the same kind of stack, it begins right here, on the stack
+ * that has just become free, without a switch.
+ *
+ * At the end of a task, in this order: frames are checked, the result is judged, the handle
+ * and the group are told, the locals, the error slot and the stack are given up. All of that
+ * happens before its group can return.
+ */
+#include "core/core.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ------------------------------------------------------------------- nodes */
+
+#define CP_SLAB_NODES 255
+
+struct cp_node_slab {
+	struct cp_node_slab *next;
+	char pad[56];
+	struct coop_task nodes[CP_SLAB_NODES];
+};
+
+static CP_NOINLINE bool grow_nodes(struct cp_rt *rt)
+{
+	struct cp_node_slab *slab = cp_alloc(sizeof *slab);
+
+	if (!slab)
+		return false;
+	slab->next = rt->node_slabs;
+	rt->node_slabs = slab;
+	for (size_t i = CP_SLAB_NODES; i-- > 0;) {
+		slab->nodes[i].qnext = rt->free_nodes;
+		rt->free_nodes = &slab->nodes[i];
+	}
+	return true;
+}
+
+struct coop_task *cp_node_new(struct cp_rt *rt)
+{
+	struct coop_task *t;
+
+	if (CP_UNLIKELY(!rt->free_nodes) && !grow_nodes(rt))
+		return NULL;
+	t = rt->free_nodes;
+	rt->free_nodes = t->qnext;
+	return t;
+}
+
+void cp_node_free(struct cp_rt *rt, struct coop_task *t)
+{
+	t->qnext = rt->free_nodes;
+	rt->free_nodes = t;
+}
+
+void cp_nodes_deinit(struct cp_rt *rt)
+{
+	while (rt->node_slabs) {
+		struct cp_node_slab *slab = rt->node_slabs;
+
+		rt->node_slabs = slab->next;
+		cp_free(slab);
+	}
+	rt->free_nodes = NULL;
+}
+
+/* ---------------------------------------------------------------- spawning */
+
+struct cp_extra *cp_task_extra(const struct coop_task *t)
+{
+	if (t->state != CP_NEW)
+		return t->body->extra;
+	return t->flags & CP_TASK_EXTRA ? t->extra : NULL;
+}
+
+void cp_extra_free(struct cp_rt *rt, struct cp_extra *extra)
+{
+	(void)rt;
+	if (!extra)
+		return;
+	cp_local_unref(extra->locals);
+	cp_free(extra->start);
+	cp_free(extra);
+}
+
+static struct cp_stacks *pool_of(struct cp_rt *rt, const struct cp_extra *extra)
+{
+	return extra && extra->pool ? extra->pool : &rt->stacks;
+}
+
+int cp_task_new(struct cp_rt *rt, coop_fn *fn, void *arg, const char *site,
+		struct cp_extra *extra, struct coop_task **ret_task)
+{
+	struct coop_task *t = cp_node_new(rt);
+
+	if (CP_UNLIKELY(!t))
+		return -ENOMEM;
+	if (CP_UNLIKELY(cp_stacks_reserve(pool_of(rt, extra)) < 0)) {
+		cp_node_free(rt, t);
+		return -ENOMEM;
+	}
+	t->state = CP_NEW;
+	t->flags = 0;
+	t->cancelled = 0;
+	t->fn = fn;
+	t->arg = arg;
+	t->site = site;
+	if (CP_UNLIKELY(extra != NULL)) {
+		extra->site = site;
+		t->flags = CP_TASK_EXTRA;
+		t->extra = extra;
+	}
+	t->id_low = (uint32_t)++rt->spawned;
+	rt->tasks++;
+	*ret_task = t;
+	return 0;
+}
+
+/* A task that was made and never put anywhere; the caller keeps its extra. */
+void cp_task_discard(struct cp_rt *rt, struct coop_task *t)
+{
+	cp_stacks_unreserve(pool_of(rt, cp_task_extra(t)));
+	rt->tasks--;
+	cp_node_free(rt, t);
+}
+
+/* ----------------------------------------------------------------- first step */
+
+static void task_main(void *arg);
+
+/* How much of the top of a stack the body takes. */
+#define CP_BODY_BYTES ((sizeof(struct cp_body) + 63) & ~(size_t)63)
+
+static void body_init(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
+{
+	struct cp_extra *extra = t->flags & CP_TASK_EXTRA ? t->extra : NULL;
+
+	b->task = t;
+	b->inner = &b->base;
+	b->wait = NULL;
+	b->deepest = b;
+	b->cancel_half = b->schedule_half = 0;
+	b->err = NULL;
+	b->fn = t->fn;
+	b->arg = t->arg;
+	b->extra = extra;
+	b->site = extra ? extra->site : t->site;
+	b->inner_site = "";
+	b->locals = extra ? extra->locals : NULL;
+	b->id = (rt->spawned & ~UINT64_C(0xffffffff)) | t->id_low;
+	if (b->id > rt->spawned)
+		b->id -= UINT64_C(1) << 32;
+	b->ignored = 0;
+	b->visit = 0;
+	b->names_used = 0;
+	b->delivered = b->aborting = b->renamed = b->in_judge = false;
+	b->blocked_what = NULL;
+	b->cause.used = false;
+}
+
+/* The implicit scope of a task: inside its group's, cancelled through its handle. */
+static void base_init(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
+{
+	struct coop_scope *s = &b->base;
+
+	*s = (struct coop_scope)COOP_SCOPE_INIT;
+	s->_outer = t->group ? &t->group->_scope : NULL;
+	s->_task = t;
+	s->_state = CP_OPEN;
+	s->_flags = CP_SCOPE_BASE;
+	if (CP_UNLIKELY(t->flags & (CP_TASK_SERVICE | CP_TASK_SHUTDOWN_WAIT))) {
+		if (t->flags & CP_TASK_SERVICE && !(t->group->_flags & CP_GROUP_DRAINING))
+			s->_shield |= CP_SHIELD_SERVICE;
+		if (t->flags & CP_TASK_SHUTDOWN_WAIT) {
+			s->_shield |= CP_SHIELD_SHUTDOWN;
+			s->_soft_ns = COOP_NEVER;
+		}
+	}
+	t->cancelled = rt->hook_bit;
+	if (s->_outer && s->_outer->_eff)
+		cp_scope_look(rt, s);
+}
+
+/* A service that begins when its users are gone already. */
+static CP_COLD void cancel_service(struct cp_rt *rt, struct coop_scope *base)
+{
+	struct cp_why why = { .source = COOP_CANCEL_JOIN, .text = CP_SERVICE_TEXT,
+			      .grace_ns = COOP_NEVER, .kind = CP_CANCEL };
+
+	cp_scope_cancel_why(rt, base, &why);
+}
+
+/* A cancel by handle that came before the first step. */
+static CP_COLD void cancel_early(struct cp_rt *rt, struct cp_body *b)
+{
+	struct coop_handle *h = b->extra->handle;
+	struct cp_why why = { .source = COOP_CANCEL_CALL, .site = h->cancel_site,
+			      .text = h->cause.text, .grace_ns = h->cancel_grace_ns,
+			      .kind = CP_CANCEL };
+
+	cp_scope_cancel_why(rt, &b->base, &why);
+	if (b->base._cause)
+		memcpy(b->base._cause->who, h->cause.who, sizeof h->cause.who);
+	b->base._cause_ns = h->cancel_ns;
+}
+
+/* Turns a NEW node into one with a body at `top`. */
+static void begin_at(struct cp_rt *rt, struct coop_task *t, struct cp_body *b, void *top,
+		     struct cp_stacks *pool)
+{
+	body_init(rt, b, t);
+	b->pool = pool;
+	b->stack_top = top;
+	rt->begun++;
+	base_init(rt, b, t);
+	t->body = b;
+	t->sp_off = 64;
+	t->state = CP_RUNNING;
+	if (CP_UNLIKELY(t->flags & CP_TASK_CANCEL_REQUESTED))
+		cancel_early(rt, b);
+	if (CP_UNLIKELY(t->flags & CP_TASK_SERVICE && t->group->_flags & CP_GROUP_DRAINING))
+		cancel_service(rt, &b->base);
+}
+
+struct cp_ctx *cp_task_begin(struct cp_rt *rt, struct coop_task *t)
+{
+	struct cp_stacks *pool = pool_of(rt, cp_task_extra(t));
+	void *top = cp_stacks_take(pool);
+	struct cp_body *b;
+
+	if (CP_UNLIKELY(!top))
+		return NULL;
+	b = (struct cp_body *)((char *)top - CP_BODY_BYTES);
+	begin_at(rt, t, b, top, pool);
+	cp_ctx_make(&b->ctx, cp_stacks_low(pool, top), b, task_main, b);
+	return &b->ctx;
+}
+
+/* ------------------------------------------------------------------ last step */
+
+/* Was this COOP_ECANCELED real? If not it becomes a failure. */
+static CP_COLD int judge_cancelled(struct cp_body *b, enum cp_outcome *ret_outcome)
+{
+	if (b->base._eff) {
+		*ret_outcome = cp_scope_catches(&b->base) ? CP_ENDED_CAUGHT : CP_ENDED_CANCELLED;
+		return COOP_ECANCELED;
+	}
+	if (b->delivered) { /* a shield has been raised since: it was real when it was returned */
+		*ret_outcome = CP_ENDED_CANCELLED;
+		return COOP_ECANCELED;
+	}
+	*ret_outcome = CP_ENDED_FAILED;
+	return COOP_ESPURIOUSCANCEL;
+}
+
+/* The error of a failed task, with its place and path. */
+static CP_COLD struct coop_error *claim_error(struct cp_rt *rt, struct cp_body *b, int rc)
+{
+	char path[160], file[96];
+	const char *name = b->site;
+	int line = cp_site_split(name + strlen(name) + 1, file, sizeof file);
+
+	cp_task_path(b->task, path, sizeof path);
+	if (rc == COOP_ESPURIOUSCANCEL)
+		return cp_err_new_leaf(rc, file, line, name, path, cp_clock(rt) - rt->start_ns,
+				       false, "returned COOP_ECANCELED, but nothing was cancelled");
+	return cp_err_claim(&b->err, rc, file, line, name, path, cp_clock(rt) - rt->start_ns,
+			    b->base._eff);
+}
+
+/* Everything a result other than plain success asks for. */
+static CP_COLD enum cp_outcome end_badly(struct cp_rt *rt, struct cp_body *b, int *rc,
+					 struct coop_error **ret_err)
+{
+	enum cp_outcome outcome = CP_ENDED_FAILED;
+
+	if (*rc == COOP_ECANCELED)
+		*rc = judge_cancelled(b, &outcome);
+	if (outcome == CP_ENDED_FAILED)
+		*ret_err = claim_error(rt, b, *rc);
+	return outcome;
+}
+
+static CP_COLD void tell_handle(struct cp_rt *rt, struct cp_body *b, enum cp_outcome outcome,
+				int rc, struct coop_error *err)
+{
+	static const enum coop_task_state states[] = {
+		[CP_ENDED_WELL] = COOP_TASK_FINISHED,
+		[CP_ENDED_CANCELLED] = COOP_TASK_CANCELLED,
+		[CP_ENDED_CAUGHT] = COOP_TASK_CANCELLED,
+		[CP_ENDED_FAILED] = COOP_TASK_FAILED,
+	};
+
+	cp_handle_ended(rt, b->extra->handle, states[outcome], rc, err);
+}
+
+/* Gives up what the task has besides node and stack. */
+static void give_up(struct cp_rt *rt, struct cp_body *b)
+{
+	struct coop_scope *base = &b->base;
+
+	if (CP_UNLIKELY(cp_timer_armed((struct cp_timer *)&base->_timer_next)))
+		cp_wheel_disarm(&rt->wheel, (struct cp_timer *)&base->_timer_next);
+	if (CP_UNLIKELY(base->_cause != NULL))
+		cp_cause_drop(rt, base);
+	if (CP_UNLIKELY(b->err != NULL))
+		cp_err_slot_drop(&b->err);
+	if (CP_UNLIKELY(b->extra != NULL)) {
+		b->extra->locals = b->locals;
+		cp_extra_free(rt, b->extra);
+	} else if (CP_UNLIKELY(b->locals != NULL)) {
+		cp_local_unref(b->locals);
+	}
+}
+
+static void task_end(struct cp_rt *rt, struct cp_body *b, int rc)
+{
+	struct coop_task *t = b->task;
+	struct coop_group *g = t->group;
+	struct coop_error *err = NULL;
+	enum cp_outcome outcome = CP_ENDED_WELL;
+	bool kept = false;
+
+	if (CP_UNLIKELY(b->inner != &b->base))
+		cp_die_abandoned(b, "the end of the task");
+	if (CP_UNLIKELY(rc < 0))
+		outcome = end_badly(rt, b, &rc, &err);
+	if (CP_UNLIKELY(b->extra && b->extra->handle))
+		tell_handle(rt, b, outcome, rc, err);
+	rt->tasks--;
+	rt->begun--;
+	if (CP_UNLIKELY(t->flags & CP_TASK_INTERNAL))
+		rt->tasks_internal--;
+	if (CP_LIKELY(g))
+		kept = cp_group_child_ended(rt, g, t, outcome, rc, err);
+	give_up(rt, b);
+	if (!kept)
+		cp_node_free(rt, t);
+	cp_stacks_unreserve(b->pool);
+}
+
+/* The first function on every task's stack; it never returns. */
+static void task_main(void *arg)
+{
+	struct cp_body *b = arg;
+	struct cp_rt *rt = cp_rt;
+	struct cp_stacks *pool = b->pool;
+	void *top = b->stack_top, *deepest = b->deepest;
+	struct coop_task *t;
+	struct cp_ctx *to;
+
+	cp_ctx_entered(&b->ctx);
+	for (;;) {
+		*rt->errno_p = 0;
+		task_end(rt, b, b->fn(b->arg));
+		if (b->deepest < deepest)
+			deepest = b->deepest;
+		t = cp_sched_next(rt);
+		if (!t || t->state != CP_NEW || pool_of(rt, cp_task_extra(t)) != pool)
+			break;
+		begin_at(rt, t, b, top, pool);
+		rt->cur = t;
+		rt->budget = rt->budget_max;
+	}
+	to = cp_sched_target(rt, t);
+	cp_stacks_put(pool, top, deepest);
+	rt->switches++;
+	cp_ctx_leave(&b->ctx, to);
+}
+
+/* -------------------------------------------------------------------- telling */
+
+const char *cp_task_site_raw(const struct coop_task *t)
+{
+	if (t->state != CP_NEW)
+		return t->body->site;
+	return t->flags & CP_TASK_EXTRA ? t->extra->site : t->site;
+}
+
+const char *cp_task_name(const struct coop_task *t)
+{
+	const struct cp_extra *extra = cp_task_extra(t);
+
+	if (t->state != CP_NEW && t->body->renamed)
+		return t->body->name;
+	return extra && extra->name[0] ? extra->name : cp_task_site_raw(t);
+}
+
+const char *cp_task_site(const struct coop_task *t)
+{
+	const char *raw = cp_task_site_raw(t);
+
+	return raw + strlen(raw) + 1;
+}
+
+uint64_t cp_task_id(const struct cp_rt *rt, const struct coop_task *t)
+{
+	uint64_t id;
+
+	if (t->state != CP_NEW)
+		return t->body->id;
+	id = (rt->spawned & ~UINT64_C(0xffffffff)) | t->id_low;
+	return id > rt->spawned ? id - (UINT64_C(1) << 32) : id;
+}
+
+int cp_site_split(const char *place, char *buf, size_t size)
+{
+	const char *colon = strrchr(place, ':');
+	size_t n = colon ? (size_t)(colon - place) : strlen(place);
+	int line = 0;
+
+	if (n >= size) { /* the end of a long path says more */
+		place += n - (size - 1);
+		n = size - 1;
+	}
+	memcpy(buf, place, n);
+	buf[n] = '\0';
+	for (const char *c = colon ? colon + 1 : ""; *c >= '0' && *c <= '9'; c++)
+		line = line * 10 + (*c - '0');
+	return line;
+}
+
+struct coop_task *cp_group_host(const struct coop_group *g)
+{
+	return g->_scope._task;
+}
+
+/* Puts `part` before what is in buf[at..]; false when there is no more room. */
+static bool prepend(char *buf, size_t *at, const char *part)
+{
+	size_t n = strlen(part);
+
+	if (*at < n + 5)
+		return false;
+	*at -= n;
+	memcpy(buf + *at, part, n);
+	return true;
+}
+
+/* Path parts from the task outwards: name, its group's name, the host's name, ... */
+size_t cp_task_path(const struct coop_task *t, char *buf, size_t size)
+{
+	size_t at = size - 1;
+	bool whole = true;
+
+	if (size < 8) {
+		if (size)
+			buf[0] = '\0';
+		return 0;
+	}
+	buf[at] = '\0';
+	while (t && whole) {
+		const struct coop_group *g = t->group;
+
+		whole = prepend(buf, &at, cp_task_name(t));
+		if (!whole || !g || g->_flags & CP_GROUP_RUN)
+			break;
+		if (g->_scope._name) {
+			whole = prepend(buf, &at, "/") && prepend(buf, &at, cp_scope_name(&g->_scope));
+			if (!whole)
+				break;
+		}
+		whole = prepend(buf, &at, "/");
+		t = cp_group_host(g);
+	}
+	if (!whole) {
+		memcpy(buf + at - 4, ".../", 4);
+		at -= 4;
+	}
+	memmove(buf, buf + at, size - at);
+	return size - 1 - at;
+}
+
+char *coop_task_path(const struct coop_task *task, char *buf, size_t size)
+{
+	if (size)
+		buf[0] = '\0';
+	if (task)
+		cp_task_path(task, buf, size);
+	return buf;
+}
+
+enum coop_task_state cp_task_public_state(const struct coop_task *t)
+{
+	switch ((enum cp_state)t->state) {
+	case CP_NEW: return COOP_TASK_NEW;
+	case CP_READY: return COOP_TASK_READY;
+	case CP_RUNNING: return COOP_TASK_RUNNING;
+	case CP_PARKED: break;
+	}
+	return t->cancelled & (uint8_t)~CP_HOOK ? COOP_TASK_CANCELLING : COOP_TASK_BLOCKED;
+}
+
+void cp_info_fill(struct cp_rt *rt, const struct coop_task *t, struct coop_task_info *info)
+{
+	const struct coop_task *host = t->group ? cp_group_host(t->group) : NULL;
+	const struct cp_extra *extra = cp_task_extra(t);
+
+	memset(info, 0, sizeof *info);
+	info->id = cp_task_id(rt, t);
+	info->state = cp_task_public_state(t);
+	info->internal = t->flags & CP_TASK_INTERNAL;
+	info->service = t->flags & CP_TASK_SERVICE;
+	info->name = cp_task_name(t);
+	info->site = cp_task_site(t);
+	info->blocked_in = "";
+	info->task = t;
+	if (host && !(host->flags & CP_TASK_INTERNAL))
+		info->parent_id = cp_task_id(rt, host);
+	if (extra && extra->start && extra->start->starter && !extra->start->starter->adopted)
+		info->eventual_parent_id =
+			cp_task_id(rt, cp_group_host(extra->start->starter->target));
+	if (t->state == CP_NEW) {
+		info->cancelled = t->group && t->group->_scope._eff;
+		return;
+	}
+	info->cancelled = t->cancelled & (uint8_t)~CP_HOOK;
+	info->stack_bytes = (size_t)((char *)t->body->stack_top -
+				     (char *)cp_stacks_low(t->body->pool, t->body->stack_top));
+	info->checkpoints = t->body->cancel_half;
+	if (t->state == CP_PARKED && t->body->wait)
+		info->blocked_in = t->body->wait->what;
+}
+
+/* Next in pre-order: first child, then later siblings, then those of the host's later groups. */
+struct coop_task *cp_task_next(struct cp_rt *rt, struct coop_task *t)
+{
+	struct coop_scope *s;
+
+	if (!t)
+		return rt->root;
+	s = t->state == CP_NEW ? NULL : t->body->base._inner;
+	for (;;) {
+		for (; s; s = s->_inner)
+			if (s->_flags & CP_SCOPE_GROUP && ((struct coop_group *)s)->_first)
+				return ((struct coop_group *)s)->_first;
+		if (!t->group)
+			return NULL;
+		if (t->sib_next != t->group->_first)
+			return t->sib_next;
+		s = t->group->_scope._inner;
+		t = cp_group_host(t->group);
+	}
+}
+
+int coop_for_each_task(bool internal, coop_task_visit *visit, void *ctx)
+{
+	struct cp_rt *rt = cp_in_task();
+	struct coop_task_info info;
+	int r;
+
+	if (!rt)
+		return cp_no_task();
+	for (struct coop_task *t = rt->root; t; t = cp_task_next(rt, t)) {
+		if (t->flags & CP_TASK_INTERNAL && !internal)
+			continue;
+		cp_info_fill(rt, t, &info);
+		r = visit(&info, ctx);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+struct coop_task *coop_self(void)
+{
+	return cp_rt ? cp_rt->cur : NULL;
+}
+
+struct coop_group *coop_self_group(void)
+{
+	struct cp_rt *rt = cp_in_task();
+
+	return rt && !(rt->cur->flags & CP_TASK_MAIN) ? rt->cur->group : NULL;
+}
+
+int coop_set_name(const char *name)
+{
+	struct cp_rt *rt = cp_in_task();
+
+	if (!rt)
+		return cp_no_task();
+	if (!name)
+		return -EINVAL;
+	cp_copy_name(rt->body->name, name);
+	rt->body->renamed = true;
+	return 0;
+}
+
+const char *coop_name(void)
+{
+	struct cp_rt *rt = cp_in_task();
+
+	return rt ? cp_task_name(rt->cur) : "";
+}
+
+int coop_set_fpenv(bool keep)
+{
+	struct cp_rt *rt = cp_in_task();
+
+	if (!rt)
+		return cp_no_task();
+	rt->cur->flags = (uint8_t)(keep ? rt->cur->flags | CP_TASK_FPENV
+					: rt->cur->flags & ~CP_TASK_FPENV);
+	return 0;
+}
+
+size_t coop_stack_high_water(const struct coop_task *task)
+{
+	if (!task || task->state == CP_NEW)
+		return 0;
+	return cp_stacks_high_water(task->body->pool, task->body->stack_top);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The switch: leave one stack, go on on another.
+ *
+ * cp_ctx_switch is the only way from stack to stack. The assembly saves the
+ * callee-saved registers on the stack it leaves; nothing else of a context
+ * exists. errno and the floating point control words are the caller's business.
+ *
+ * The sanitizers have to be told of every switch. Their state is in struct
+ * cp_ctx beside the stack pointer; in ordinary builds there is none of it and
+ * cp_ctx_switch is the bare assembly call.
+ */
+#ifndef CP_CTX_H
+#define CP_CTX_H
+
+#include "base/base.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define CP_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CP_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define CP_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CP_TSAN 1
+#endif
+#endif
+
+/* One side of a switch: a suspended stack, or room for the running one to be left in. */
+struct cp_ctx {
+	void *sp; /* where it was left; valid while it is not running */
+#ifdef CP_ASAN
+	void *asan_fake;
+	const void *asan_low;
+	size_t asan_bytes;
+#endif
+#ifdef CP_TSAN
+	void *tsan_fiber;
+	struct cp_ctx_fiber *tsan_own; /* the same, where it is ours to give back */
+#endif
+};
+
+/*
+ * Prepares `ctx` so that the first switch to it calls entry(arg) on the stack
+ * [low, top). `top` is the first byte above and 16-aligned. `entry` never returns.
+ */
+void cp_ctx_make(struct cp_ctx *ctx, void *low, void *top, void (*entry)(void *arg), void *arg);
+
+/* For the thread's own stack: fills what the sanitizers need to come back to it. */
+void cp_ctx_init_thread(struct cp_ctx *ctx);
+
+/* The assembly. Returns when somebody switches back to what was saved in *save_sp. */
+void cp_ctx_switch_asm(void **save_sp, void *to_sp);
+
+/* A debugger walks a parked stack from here, with its saved stack pointer. */
+extern const void *const cp_ctx_resume_pc;
+
+#if defined(CP_ASAN) || defined(CP_TSAN)
+void cp_ctx_switch(struct cp_ctx *from, struct cp_ctx *to);
+/* The last switch away from a stack that is given up. Never returns. */
+_Noreturn void cp_ctx_leave(struct cp_ctx *from, struct cp_ctx *to);
+/* The first thing that entry(arg) does on a new stack. */
+void cp_ctx_entered(struct cp_ctx *self);
+/* The stack of `ctx` will not be run again as this context (before it is made anew). */
+void cp_ctx_drop(struct cp_ctx *ctx);
+#else
+CP_INLINE void cp_ctx_switch(struct cp_ctx *from, struct cp_ctx *to)
+{
+	cp_ctx_switch_asm(&from->sp, to->sp);
+}
+#if defined(__x86_64__)
+CP_INLINE _Noreturn void cp_ctx_leave(struct cp_ctx *from, struct cp_ctx *to)
+{
+	(void)from;
+	__asm__ volatile("jmp cp_ctx_leave_asm" : : "S"(to->sp) : "memory");
+	__builtin_unreachable();
+}
+#else
+CP_INLINE _Noreturn void cp_ctx_leave(struct cp_ctx *from, struct cp_ctx *to)
+{
+	cp_ctx_switch_asm(&from->sp, to->sp);
+	__builtin_unreachable();
+}
+#endif
+CP_INLINE void cp_ctx_entered(struct cp_ctx *self)
+{
+	(void)self;
+}
+CP_INLINE void cp_ctx_drop(struct cp_ctx *ctx)
+{
+	(void)ctx;
+}
+#endif
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The switch on x86-64, System V.
+ *
+ * A stack that was left looks like this, from its saved stack pointer upwards:
+ *
+ *      sp -> r15  r14  r13  r12  rbx  rbp  return address
+ *
+ * Invariants
+ *   1. Both sides of a switch have this one layout, so what the CFI says about the
+ *      stack is as true after the change of rsp as before it: a debugger walks the
+ *      running task and, from (sp, cp_ctx_resume_pc), any parked one.
+ *   2. cp_ctx_start is the outermost frame: its return address is declared undefined
+ *      and rbp is 0 in it, which ends both kinds of walk.
+ *
+ * Leaving by ret: all tasks park through one call of this function, so the return
+ * predictor, which follows the calls of the task that parks, is right for the one
+ * that goes on as far up as their callers are the same. An indirect jump wins in
+ * the generator's shape (two functions that switch to each other) and loses here.
+ * A new stack is entered by a jump, so that the predictor's entry for the call of the task
+ * that parked is still there when a task that runs to its end leaves by ret without
+ * having been called: spawning one task and joining it mispredicts nothing.
+ *
+ * The object is marked for indirect branch tracking, and not for shadow stacks:
+ * there the processor keeps a second stack of return addresses, which would have to
+ * be switched too.
+ */
+	.text
+
+	.globl	cp_ctx_switch_asm
+	.hidden	cp_ctx_switch_asm
+	.type	cp_ctx_switch_asm, @function
+	.p2align 5
+/* void cp_ctx_switch_asm(void **save_sp, void *to_sp) */
+cp_ctx_switch_asm:
+	.cfi_startproc
+	endbr64
+	pushq	%rbp
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %rbp, 0
+	pushq	%rbx
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %rbx, 0
+	pushq	%r12
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %r12, 0
+	pushq	%r13
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %r13, 0
+	pushq	%r14
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %r14, 0
+	pushq	%r15
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %r15, 0
+
+	movq	%rsp, (%rdi)
+	movq	%rsi, %rsp
+.Lresume:
+	popq	%r15
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %r15
+	popq	%r14
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %r14
+	popq	%r13
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %r13
+	popq	%r12
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %r12
+	popq	%rbx
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %rbx
+	popq	%rbp
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %rbp
+	leaq	cp_ctx_start(%rip), %rcx
+	cmpq	%rcx, (%rsp)
+	je	.Lfresh
+	ret
+.Lfresh:
+	addq	$8, %rsp
+	jmp	cp_ctx_start
+	.cfi_endproc
+	.size	cp_ctx_switch_asm, . - cp_ctx_switch_asm
+
+	.globl	cp_ctx_leave_asm
+	.hidden	cp_ctx_leave_asm
+	.type	cp_ctx_leave_asm, @function
+	.p2align 4
+/* Jumped to, not called, with the stack pointer to go to in rsi: nothing is saved. */
+cp_ctx_leave_asm:
+	endbr64
+	movq	%rsi, %rsp
+	jmp	.Lresume
+	.size	cp_ctx_leave_asm, . - cp_ctx_leave_asm
+
+	.globl	cp_ctx_start
+	.hidden	cp_ctx_start
+	.type	cp_ctx_start, @function
+	.p2align 4
+/* The first switch to a new stack comes here: r12 is the entry, r13 its argument, rbp 0. */
+cp_ctx_start:
+	.cfi_startproc
+	.cfi_undefined %rip
+	endbr64
+	movq	%r13, %rdi
+	leaq	.Lnever(%rip), %rax
+	pushq	%rax
+	jmpq	*%r12
+.Lnever:
+	ud2
+	.cfi_endproc
+	.size	cp_ctx_start, . - cp_ctx_start
+
+/* Where a parked stack goes on. */
+	.section .data.rel.ro, "aw", @progbits
+	.globl	cp_ctx_resume_pc
+	.hidden	cp_ctx_resume_pc
+	.type	cp_ctx_resume_pc, @object
+	.p2align 3
+cp_ctx_resume_pc:
+	.quad	.Lresume
+	.size	cp_ctx_resume_pc, 8
+
+/* GNU_PROPERTY_X86_FEATURE_1_AND: bit 0, indirect branch tracking. */
+	.section .note.gnu.property, "a", @note
+	.p2align 3
+	.long	4, 16, 5
+	.asciz	"GNU"
+	.long	0xc0000002, 4, 1, 0
+
+	.section .note.GNU-stack, "", @progbits

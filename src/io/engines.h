@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* The engines there are. */
+#ifndef CP_ENGINES_H
+#define CP_ENGINES_H
+
+#include "core/engine.h"
+
+/* 0, -EMFILE, -ENFILE, -ENOMEM. */
+int cp_epoll_open(struct cp_engine **ret_engine);
+
+#endif

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Composition: gather as a group with slots; waiting for several tasks at once.
+ *
+ * Waiting for several is one park with a watch on each task; the first that satisfies the
+ * wait wakes the waiter, once, and all watches are taken back before it returns.
+ */
+#include "core/core.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* -------------------------------------------------------------------- gather */
+
+static void fill_slot(struct coop_slot *slot, const struct coop_handle *h)
+{
+	slot->state = h ? coop_handle_state(h) : COOP_TASK_NEW;
+	slot->rc = h ? cp_handle_check(h) : -EAGAIN;
+	slot->err = h ? coop_error_ref(coop_handle_error(h)) : NULL;
+}
+
+static int spawn_calls(struct coop_group *g, const struct coop_call *calls, size_t count,
+		       struct coop_handle **handles, const char *site)
+{
+	char name[COOP_NAME_MAX + 1];
+	int r = 0;
+
+	for (size_t i = 0; i < count && r >= 0; i++) {
+		struct coop_spawn_opts opts = { .name = name };
+
+		if (calls[i].name)
+			cp_copy_name(name, calls[i].name);
+		else
+			snprintf(name, sizeof name, "call %zu", i);
+		r = coop_spawn_with_at(g, calls[i].fn, calls[i].arg, &opts, site, &handles[i]);
+	}
+	return r;
+}
+
+/* A call that ended cancelled by itself leaves a hole in the results. */
+static int check_holes(struct coop_handle **handles, size_t count, int r)
+{
+	for (size_t i = 0; i < count && r == 0; i++)
+		if (coop_handle_state(handles[i]) == COOP_TASK_CANCELLED)
+			r = COOP_ETASKCANCELLED;
+	return r;
+}
+
+int coop_gather_at(const struct coop_call *calls, size_t count, enum coop_gather_mode mode,
+		   struct coop_slot *ret_slots, const char *site)
+{
+	struct coop_group_opts opts = { .name = "gather", .errors_max = COOP_UNLIMITED,
+					.policy = mode == COOP_GATHER_COLLECT ? COOP_COLLECT
+									      : COOP_FAIL_FAST };
+	struct coop_group g = COOP_GROUP_INIT;
+	struct coop_handle **handles;
+	int r;
+
+	if (!cp_in_task())
+		return cp_no_task();
+	if (count == 0)
+		return 0;
+	handles = cp_calloc(count, sizeof *handles);
+	if (!handles)
+		return -ENOMEM;
+	r = coop_group_open_at(&g, &opts, site);
+	if (r >= 0)
+		r = spawn_calls(&g, calls, count, handles, "call\0gather:0");
+	r = coop_group_join(&g, r);
+	if (mode == COOP_GATHER_COLLECT && r < 0 && r != COOP_ECANCELED && handles[count - 1]) {
+		coop_error_clear();
+		r = 0;
+	} else if (r == 0 && mode == COOP_GATHER_FAIL_FAST) {
+		r = check_holes(handles, count, r);
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (ret_slots)
+			fill_slot(&ret_slots[i], handles[i]);
+		coop_handle_release(handles[i]);
+	}
+	cp_free(handles);
+	return r;
+}
+
+/* --------------------------------------------------------- several tasks at once */
+
+/* A wait for several: what satisfies it, and what has come so far. */
+struct many {
+	struct cp_watch *watches;
+	struct coop_handle *const *handles;
+	size_t count;
+	size_t open; /* distinct ones that have not ended */
+	enum coop_wait_for until;
+	bool stop_on_cancelled; /* gather: a cancelled one ends the wait too */
+	bool satisfied;
+	bool parked;
+	struct coop_task *task;
+};
+
+static bool is_bad(const struct many *m, const struct coop_handle *h)
+{
+	if (!h->ended)
+		return false;
+	return h->state == COOP_TASK_FAILED ||
+	       (m->stop_on_cancelled && h->state == COOP_TASK_CANCELLED);
+}
+
+static void judge_one(struct many *m, const struct coop_handle *h)
+{
+	if (m->open == 0 || m->until == COOP_WAIT_FIRST ||
+	    (m->until == COOP_WAIT_FIRST_ERROR && is_bad(m, h)))
+		m->satisfied = true;
+}
+
+static void one_ended(struct cp_rt *rt, struct cp_watch *w)
+{
+	struct many *m = w->ctx;
+	size_t i = (size_t)(w - m->watches);
+
+	m->open--;
+	if (m->satisfied)
+		return;
+	judge_one(m, m->handles[i]);
+	if (m->satisfied && m->parked)
+		cp_wake(rt, m->task, 0);
+}
+
+static void unwatch_all(struct many *m)
+{
+	for (size_t i = 0; i < m->count; i++)
+		cp_handle_unwatch(&m->watches[i]);
+}
+
+static bool many_abort(struct cp_wait *w)
+{
+	((struct many *)w->ctx)->satisfied = true; /* nobody wakes it any more */
+	return true;
+}
+
+/* The same handle twice is watched once. */
+static bool seen_before(const struct many *m, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (m->handles[k] == m->handles[i])
+			return true;
+	return false;
+}
+
+static int watch_all(struct cp_rt *rt, struct many *m)
+{
+	char text[400];
+
+	for (size_t i = 0; i < m->count; i++) {
+		struct coop_handle *h = m->handles[i];
+
+		if (!h->ended && h->rt != rt)
+			return COOP_EWRONGTHREAD;
+		if (h->ended || seen_before(m, i))
+			continue;
+		if (cp_would_deadlock(rt, h->task, text, sizeof text))
+			return coop_fail(-EDEADLK, "%s", text);
+		m->watches[i].task = rt->cur;
+		m->watches[i].ended = one_ended;
+		m->watches[i].ctx = m;
+		cp_handle_watch(h, &m->watches[i]);
+		m->open++;
+	}
+	if (m->open == 0)
+		m->satisfied = true;
+	for (size_t i = 0; i < m->count; i++)
+		if (m->handles[i]->ended)
+			judge_one(m, m->handles[i]);
+	return 0;
+}
+
+/* Waits until `m` is satisfied. */
+static int wait_many(struct cp_rt *rt, struct many *m, const char *what)
+{
+	struct cp_wait w = { .abort = many_abort, .what = what, .kind = CP_ON_NOTHING, .ctx = m };
+	int r;
+
+	m->watches = cp_calloc(m->count, sizeof *m->watches);
+	if (!m->watches)
+		return -ENOMEM;
+	m->task = rt->cur;
+	r = watch_all(rt, m);
+	if (r >= 0 && !m->satisfied) {
+		m->parked = true;
+		r = cp_park(rt, &w);
+		if (r < 0)
+			cp_ignored(rt);
+	} else if (r >= 0) {
+		cp_schedule_point(rt);
+	}
+	unwatch_all(m);
+	cp_free(m->watches);
+	return r;
+}
+
+static int count_ended(struct coop_handle *const *handles, size_t count)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < count; i++)
+		n += handles[i]->ended;
+	return n;
+}
+
+int coop_wait(struct coop_handle *const *handles, size_t count, enum coop_wait_for until,
+	      int64_t timeout_ns, bool *ret_timed_out)
+{
+	struct cp_rt *rt = cp_in_task();
+	struct many m = { .handles = handles, .count = count, .until = until };
+	struct coop_scope s = COOP_SCOPE_INIT;
+	int r;
+
+	if (!rt)
+		return cp_no_task();
+	if (!count || timeout_ns < 0 || (unsigned)until > COOP_WAIT_FIRST_ERROR)
+		return -EINVAL;
+	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_wait");
+	r = cp_cancel_point(rt);
+	if (r < 0)
+		return r;
+	coop_scope_open(&s, NULL);
+	r = coop_scope_set_deadline(&s, cp_time_add(coop_now(), timeout_ns));
+	if (r >= 0)
+		r = wait_many(rt, &m, "coop_wait");
+	r = coop_scope_close(&s, r);
+	if (r < 0)
+		return r;
+	if (ret_timed_out)
+		*ret_timed_out = coop_scope_caught(&s);
+	return count_ended(handles, count);
+}
+
+/* The first failure in time is not known any more; the first in order stands for it. */
+static int first_bad(struct cp_rt *rt, struct coop_handle *const *handles, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		int r = cp_handle_check(handles[i]);
+
+		if (r >= 0 || r == -EAGAIN)
+			continue;
+		if (handles[i]->err) {
+			cp_err_slot_drop(&rt->body->err);
+			rt->body->err = coop_error_ref(handles[i]->err);
+		}
+		return r;
+	}
+	return 0;
+}
+
+int coop_gather_abandon(struct coop_handle *const *handles, size_t count,
+			struct coop_slot *ret_slots)
+{
+	struct cp_rt *rt = cp_in_task();
+	struct many m = { .handles = handles, .count = count, .until = COOP_WAIT_FIRST_ERROR,
+			  .stop_on_cancelled = true };
+	int r;
+
+	if (!rt)
+		return cp_no_task();
+	if (!count)
+		return 0;
+	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_gather_abandon");
+	r = cp_cancel_point(rt);
+	if (r >= 0)
+		r = wait_many(rt, &m, "coop_gather_abandon");
+	if (r == COOP_ECANCELED)
+		for (size_t i = 0; i < count; i++)
+			coop_handle_cancel(handles[i], "its gather was cancelled");
+	else if (r >= 0)
+		r = first_bad(rt, handles, count);
+	for (size_t i = 0; ret_slots && i < count; i++)
+		fill_slot(&ret_slots[i], handles[i]);
+	return r;
+}

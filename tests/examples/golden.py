@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""golden.py BUILD [--real] [--write] [NAME...]: the example programs print what they should.
+
+Reads golden.tsv beside this file, and compares what each program prints on standard output with
+NAME.out there, byte for byte; "PID: n" counts as equal.  On the virtual clock, or with --real on
+the real one.  --write makes the .out files anew.  Prints TAP, and writes the rules that were shown
+to COOP_PROVES_FILE.
+"""
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import tty
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+LIMIT_S = 60
+
+
+class Case:
+    """One line of golden.tsv.  A field that is empty or "-" says nothing."""
+
+    def __init__(self, row):
+        row = [field if field != '-' else '' for field in row] + [''] * 6
+        self.program, self.args, self.out, self.status, self.signals, self.proves = row[:6]
+        self.out = self.out or os.path.basename(self.program)
+        # "INT after [5] Task start!, TERM after ...": the line that has to be there first
+        self.signals = [re.match(r'(\w+) after (.*)', s.strip()).groups()
+                        for s in self.signals.split(';') if s.strip()]
+        self.name = self.out
+
+    def run(self, build, real):
+        """(standard output, standard error, exit status)."""
+        env = dict(os.environ)
+        if not real:
+            env['COOP_CLOCK'] = 'virtual'
+        # A terminal in raw mode: the program writes line by line, and the bytes stay as they are.
+        reader, writer = pty.openpty()
+        tty.setraw(writer)
+        errors = tempfile.TemporaryFile()
+        child = subprocess.Popen(
+            [os.path.join(build, 'examples', self.program), *self.args.split()], env=env,
+            stdin=subprocess.DEVNULL, stdout=writer, stderr=errors,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        os.close(writer)
+        output, waiting = b'', list(self.signals)
+        end = time.monotonic() + LIMIT_S
+        while time.monotonic() < end:
+            if not select.select([reader], [], [], 1)[0]:
+                continue
+            try:
+                output += os.read(reader, 65536)
+            except OSError:  # the other side is closed
+                break
+            while waiting and waiting[0][1].encode() in output:
+                child.send_signal(getattr(signal, 'SIG' + waiting.pop(0)[0]))
+        else:
+            child.kill()
+        os.close(reader)
+        status = child.wait()
+        with errors:
+            errors.seek(0)
+            return output.decode(), errors.read().decode(errors='replace'), status
+
+
+def same_pids(text):
+    return re.sub(r'PID: \d+', 'PID: n', text)
+
+
+def read_cases(names):
+    with open(os.path.join(HERE, 'golden.tsv'), encoding='utf-8') as f:
+        for line in f:
+            if line.strip() and not line.startswith('#'):
+                case = Case(line.rstrip('\n').split('\t'))
+                if not names or case.name in names:
+                    yield case
+
+
+def judge(case, build, real, write):
+    """What is wrong with a case, or nothing."""
+    path = os.path.join(HERE, case.out + '.out')
+    output, errors, status = case.run(build, real)
+    if write:
+        with open(path, 'w', encoding='utf-8') as f:
+            f.write(same_pids(output))
+    if status != int(case.status or 0):
+        return f'exit status {status}, not {case.status or 0}\n{errors}'
+    with open(path, encoding='utf-8') as f:
+        expected = f.read()
+    if same_pids(output) != same_pids(expected):
+        return f'expected\n{expected}--- but printed\n{output}--- and on standard error\n{errors}'
+    return ''
+
+
+def main():
+    words = [w for w in sys.argv[1:] if not w.startswith('--')]
+    if not words:
+        print(__doc__)
+        return 0 if '--help' in sys.argv else 2
+    build, names = words[0], words[1:]
+    proves = os.environ.get('COOP_PROVES_FILE')
+    number = failed = 0
+    for case in read_cases(names):
+        wrong = judge(case, build, '--real' in sys.argv, '--write' in sys.argv)
+        number += 1
+        failed += bool(wrong)
+        print(f'{"not ok" if wrong else "ok"} {number} - {case.name}')
+        print(''.join(f'# {line}\n' for line in wrong.splitlines()), end='')
+        if proves and not wrong:
+            with open(proves, 'a', encoding='utf-8') as f:
+                for tag in case.proves.split():
+                    f.write(f'{tag} examples {case.name}\n')
+    print(f'1..{number}')
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

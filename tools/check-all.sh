@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# check-all.sh [STEP...]: everything we know to check, one function a step, a table at the end.
+#
+# Each step builds into build-STEP and writes build-logs/STEP.log.  A tool that is missing makes its
+# step fail: nothing is skipped.  Without arguments all steps run, in the order of STEPS.
+set -u
+export LC_ALL=C
+cd "$(dirname "$0")/.." || exit 1
+
+STEPS=(deps tree gcc gcc-debug gcc-release clang-debug clang-release
+	gcc-asan clang-asan clang-tsan valgrind aarch64
+	epoll sweeps oracle examples models mutants clang-tidy)
+LOGS=build-logs
+
+# Sanitizers, valgrind and qemu are slow: tests lower their numbers, and get more time.
+LIGHT=(env COOP_TEST_LIGHT=1)
+
+# build NAME MESON_OPTION...: builds into build-NAME.
+build() {
+	local folder=build-$1
+	shift
+	tools/sources
+	if [ -f "$folder/build.ninja" ]; then
+		meson configure "$folder" "$@"
+	else
+		meson setup "$folder" "$@"
+	fi && ninja -C "$folder"
+}
+
+# suite NAME OPTION...: the tests of build-NAME; a skipped one is a failed one.
+suite() {
+	local folder=build-$1
+	shift
+	tools/run-tests "$folder" --strict --suite quick,stress "$@"
+}
+
+step_deps() { tools/deps --auto all && tools/deps --list all; }
+step_tree() { tools/tidy.py && tools/layers.py && tools/doccheck.py; }
+
+step_gcc() {
+	CC=gcc CXX=g++ build gcc && suite gcc --proves build-gcc/proves.txt &&
+		tools/behaviours --check build-gcc/proves.txt
+}
+step_gcc-debug() { CC=gcc CXX=g++ build gcc-debug --buildtype=debug && suite gcc-debug; }
+step_gcc-release() { CC=gcc CXX=g++ build gcc-release --buildtype=release && suite gcc-release; }
+step_clang-debug() {
+	CC=clang CXX=clang++ build clang-debug --buildtype=debug && suite clang-debug
+}
+step_clang-release() {
+	CC=clang CXX=clang++ build clang-release --buildtype=release && suite clang-release
+}
+
+# clang's sanitizers leave names undefined until the program is linked: b_lundef.
+sanitize() { # sanitize NAME KIND MESON_OPTION...
+	local name=$1 kind=$2
+	shift 2
+	build "$name" "-Db_sanitize=$kind" -Db_lundef=false "$@" &&
+		"${LIGHT[@]}" ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 \
+			UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+			TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
+			tools/run-tests "build-$name" --strict --time-scale 5 \
+				--suite programs,scenarios,examples
+}
+step_gcc-asan() { CC=gcc CXX=g++ sanitize gcc-asan address,undefined; }
+step_clang-asan() { CC=clang CXX=clang++ sanitize clang-asan address,undefined; }
+step_clang-tsan() { CC=clang CXX=clang++ sanitize clang-tsan thread; }
+
+step_valgrind() {
+	command -v valgrind && CC=gcc CXX=g++ build valgrind --buildtype=debug &&
+		"${LIGHT[@]}" tools/run-tests build-valgrind --strict --suite base,ctx,core \
+			--time-scale 20 --wrapper "valgrind -q --error-exitcode=99 \
+				--leak-check=full --errors-for-leak-kinds=definite"
+}
+
+step_aarch64() {
+	build aarch64 --cross-file tools/cross/aarch64.ini &&
+		"${LIGHT[@]}" tools/run-tests build-aarch64 --strict --suite programs \
+			--time-scale 10 --wrapper 'qemu-aarch64 -L /usr/aarch64-linux-gnu'
+}
+
+# Engines are equals: the same tests on each that there is.
+step_epoll() { CC=gcc CXX=g++ build gcc && COOP_IO=epoll suite gcc --suite programs; }
+
+# The long ones on their own, so that the table has a row for each.
+long() { CC=gcc CXX=g++ build gcc && tools/run-tests build-gcc --strict "$@"; }
+step_sweeps() { long sweep-cancel-all sweep-alloc-all; }
+step_oracle() { long oracle-long; }
+step_examples() { long examples-real; }
+
+step_models() { command -v spin && tests/models/run; }
+step_mutants() { tools/mutants; }
+step_clang-tidy() {
+	CC=clang CXX=clang++ build clang-debug --buildtype=debug &&
+		find src -name '*.c' -print0 | xargs -0 clang-tidy -p build-clang-debug --quiet
+}
+
+[ $# -eq 0 ] || STEPS=("$@")
+mkdir -p "$LOGS"
+failed=0
+table=
+for step in "${STEPS[@]}"; do
+	if ! declare -F "step_$step" >/dev/null; then
+		echo "no step $step; there are: ${STEPS[*]}"
+		exit 2
+	fi
+	printf '%-16s ' "$step"
+	start=$EPOCHREALTIME
+	if "step_$step" >"$LOGS/$step.log" 2>&1; then
+		result=PASS
+	else
+		result=FAIL
+		failed=$((failed + 1))
+	fi
+	seconds=$(((${EPOCHREALTIME/./} - ${start/./}) / 1000000))
+	row=$(printf '%s %6d s  %s' $result $seconds "$(grep -aE '^[0-9]+ passed|mutants killed$' \
+		"$LOGS/$step.log" | tail -n 1)")
+	echo "$row"
+	[ $result = PASS ] || tail -n 25 "$LOGS/$step.log" | sed 's/^/    /'
+	table+=$(printf '%-16s %s' "$step" "$row")$'\n'
+done
+printf '\n%s' "$table"
+echo "${#STEPS[@]} steps, $failed failed"
+[ $failed -eq 0 ]
