@@ -66,7 +66,7 @@ struct coop_scope {
  */
 #define COOP_SCOPE_INIT \
 	{ 0, 0, 0, 0, 0, 0, 0, 1, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, 0, \
-	  COOP_NEVER, "", "", 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+	  COOP_NEVER, "\0", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 COOP_STATIC_ASSERT(sizeof(struct coop_scope) == 152, "struct coop_scope is ABI");
 
 /** Options of a scope; all zero: a plain cancel scope. */
@@ -81,10 +81,10 @@ struct coop_scope_opts {
 	uint64_t _reserved[8];
 };
 
-/** Source file and line, as one literal. */
+/** Source file and line, as one literal of two strings. */
 #define COOP_TEXT_1(x) #x
 #define COOP_TEXT(x) COOP_TEXT_1(x)
-#define COOP_HERE __FILE__ ":" COOP_TEXT(__LINE__)
+#define COOP_HERE __FILE__ "\0" COOP_TEXT(__LINE__)
 
 /**
  * Opens `scope` as the innermost of the running task.

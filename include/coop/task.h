@@ -143,7 +143,7 @@ struct coop_task_info {
 	bool service;
 	bool cancelled;               /* effectively, where it stands */
 	const char *name;
-	const char *site;             /* where it was spawned: "file:line" */
+	char site[112];               /* where it was spawned: "file:line" */
 	const char *blocked_in;       /* "coop_sleep"; "" if it is not blocked */
 	uint64_t parent_id;           /* host of its group, or its starter; 0: none */
 	uint64_t eventual_parent_id;  /* while it is being started: host of the group to be */

@@ -414,8 +414,8 @@ bool cp_cancel_info(const struct coop_scope *s, struct coop_cancel_info *info)
 	info->code = s->_cause_code;
 	info->depth = depth;
 	info->when_ns = s->_cause_ns;
-	if (s->_cause_site)
-		snprintf(info->site, sizeof info->site, "%s", s->_cause_site);
+	if (s->_cause_site && s->_cause_site[0])
+		snprintf(info->site, sizeof info->site, "%s", cp_at(s->_cause_site));
 	else if (s->_cause)
 		memcpy(info->site, s->_cause->site, sizeof s->_cause->site);
 	if (s->_cause) {

@@ -139,7 +139,7 @@ struct coop_task {
 	struct coop_group *group;
 	union {
 		struct cp_body *body;   /* begun */
-		const char *site;       /* NEW: spawn site literal, name NUL place */
+		const char *site;       /* NEW: spawn site literal: name NUL file NUL line */
 		struct cp_extra *extra; /* NEW, CP_TASK_EXTRA */
 	};
 	uint8_t state;
@@ -445,14 +445,16 @@ int cp_task_new(struct cp_rt *rt, coop_fn *fn, void *arg, const char *site,
 		struct cp_extra *extra, struct coop_task **ret_task);
 void cp_task_discard(struct cp_rt *rt, struct coop_task *t);
 const char *cp_task_name(const struct coop_task *t);
-const char *cp_task_site(const struct coop_task *t); /* "file:line" */
+const char *cp_task_site(const struct coop_task *t); /* file NUL line */
 const char *cp_task_site_raw(const struct coop_task *t);
 uint64_t cp_task_id(const struct cp_rt *rt, const struct coop_task *t);
 struct cp_extra *cp_task_extra(const struct coop_task *t);
 void cp_extra_free(struct cp_rt *rt, struct cp_extra *extra);
 size_t cp_task_path(const struct coop_task *t, char *buf, size_t size);
-/* "file:line" -> file (copied into buf) and line. */
-int cp_site_split(const char *place, char *buf, size_t size);
+/* A site is one literal of two strings, file and line; these are its line as a number, and both as
+ * "file:line" for a message, in one of a few buffers of the thread that are used in turn. */
+int cp_site_line(const char *site);
+const char *cp_at(const char *site);
 enum coop_task_state cp_task_public_state(const struct coop_task *t);
 struct coop_task *cp_group_host(const struct coop_group *g);
 void cp_copy_name(char *to, const char *from);
@@ -498,7 +500,7 @@ struct cp_why {
 	enum coop_cancel_source source;
 	int code;
 	const char *text; /* copied */
-	const char *site;      /* a literal, "file:line"; or */
+	const char *site;      /* a literal, file NUL line; or */
 	const char *file;      /* a place that is copied */
 	int line;
 	struct coop_task *who; /* NULL: nobody */

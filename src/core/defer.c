@@ -26,7 +26,7 @@ int coop_scope_defer_at(struct coop_scope *scope, struct coop_defer *defer, coop
 		int r = fn(arg);
 
 		if (r < 0 && r != COOP_ECANCELED)
-			coop_log(COOP_LOG_WARN, "clean-up registered late at %s failed: %s", site,
+			coop_log(COOP_LOG_WARN, "clean-up registered late at %s failed: %s", cp_at(site),
 				 coop_code_text(r));
 		return COOP_ECLOSED;
 	}
@@ -54,11 +54,10 @@ int coop_scope_undefer(struct coop_scope *scope, struct coop_defer *defer)
 /* Claims the error of one clean-up, or of the body, as a member. */
 static struct coop_error *claim(struct cp_rt *rt, int rc, const char *site)
 {
-	char path[160], file[96];
-	int line = cp_site_split(site, file, sizeof file);
+	char path[160];
 
 	cp_task_path(rt->cur, path, sizeof path);
-	return cp_err_claim(&rt->body->err, rc, file, line, "", path, cp_clock(rt) - rt->start_ns,
+	return cp_err_claim(&rt->body->err, rc, site, cp_site_line(site), "", path, cp_clock(rt) - rt->start_ns,
 			    rt->cur->cancelled & (uint8_t)~CP_HOOK);
 }
 
@@ -82,12 +81,12 @@ static int run_one(struct cp_rt *rt, struct coop_defer *d)
 static int combine(struct cp_rt *rt, struct coop_scope *s, int rc, struct coop_error **members,
 		   uint32_t count, uint32_t total)
 {
-	char path[160], file[96];
-	struct cp_err_group from = { .name = cp_scope_name(s), .path = path, .file = file,
+	char path[160];
+	struct cp_err_group from = { .name = cp_scope_name(s), .path = path, .file = s->_site,
 				     .members = members, .count = count, .total = total,
 				     .cancel_pending = rc == COOP_ECANCELED };
 
-	from.line = cp_site_split(s->_site, file, sizeof file);
+	from.line = cp_site_line(s->_site);
 	cp_task_path(rt->cur, path, sizeof path);
 	from.when_ns = cp_clock(rt) - rt->start_ns;
 	return coop_error_raise(cp_err_new_group(&from));

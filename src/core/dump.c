@@ -63,7 +63,7 @@ static void dump_scope(struct cp_rt *rt, FILE *out, const struct coop_scope *s, 
 
 	indent(out, depth);
 	fprintf(out, "%s%s%s%s (%s)", group ? "group" : "scope", name[0] ? " \"" : "", name,
-		name[0] ? "\"" : "", s->_site);
+		name[0] ? "\"" : "", cp_at(s->_site));
 	if (group)
 		fprintf(out, ": %u alive", g->_live + g->_services -
 						   (g->_flags & CP_GROUP_JOINING ? 0 : 1));
@@ -99,7 +99,7 @@ static void dump_task(struct cp_rt *rt, FILE *out, const struct coop_task *t, un
 		fprintf(out, ", service");
 	if (t->state != CP_NEW)
 		dump_scope_words(rt, out, &t->body->base);
-	fprintf(out, " [spawned at %s]\n", cp_task_site(t));
+	fprintf(out, " [spawned at %s]\n", cp_at(cp_task_site(t)));
 }
 
 static unsigned chain_length(const struct coop_task *t)

@@ -48,7 +48,7 @@ CP_COLD void cp_group_log_error(const struct coop_group *g, const struct coop_er
 	coop_error_describe(err, &i);
 	coop_log(COOP_LOG_WARN, "%s: %s \"%s\" at %s:%d, in the group opened at %s", i.task,
 		 coop_code_name(i.code, code, sizeof code), i.message, i.file, i.line,
-		 g->_scope._site);
+		 cp_at(g->_scope._site));
 }
 
 /* The callback's word on an error; whatever it does wrong is an internal error. */

@@ -39,7 +39,7 @@ static CP_COLD void keep_alone(struct coop_group *g, struct coop_error *err)
 	if (!lost)
 		return;
 	coop_log(COOP_LOG_ERROR, "no memory to keep an error of the group opened at %s: %s",
-		 g->_scope._site, coop_code_text(coop_error_code(lost)));
+		 cp_at(g->_scope._site), coop_code_text(coop_error_code(lost)));
 	coop_error_unref(lost);
 }
 

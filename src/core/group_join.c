@@ -21,8 +21,9 @@ static struct cp_wait join_wait(struct coop_group *g, const char *what)
 static CP_COLD void body_ended(struct cp_rt *rt, struct coop_group *g, int rc)
 {
 	struct cp_body *b = rt->body;
-	char path[160], file[96];
-	int line = cp_site_split(g->_scope._site, file, sizeof file);
+	char path[160];
+	const char *file = g->_scope._site;
+	int line = cp_site_line(file);
 	struct coop_error *err;
 
 	if (rc == COOP_ECANCELED && (g->_scope._eff || b->delivered)) {
@@ -69,8 +70,9 @@ static CP_COLD void drain_services(struct cp_rt *rt, struct coop_group *g)
 /* The leaf of a group's own timeout, put among the others by its time. */
 static CP_COLD void add_timeout(struct cp_rt *rt, struct coop_group *g)
 {
-	char path[160], file[96], text[128];
-	int line = cp_site_split(g->_scope._site, file, sizeof file);
+	char path[160], text[128];
+	const char *file = g->_scope._site;
+	int line = cp_site_line(file);
 	const char *name = cp_scope_name(&g->_scope);
 	int64_t when = g->_scope._deadline_ns - rt->start_ns;
 	struct coop_error_info info;
@@ -125,13 +127,14 @@ static CP_NOINLINE CP_COLD struct coop_error *make_error(struct cp_rt *rt, struc
 	struct cp_errs *e = cp_errs_of(g);
 	struct cp_err_cancelled gone[CP_GONE_MAX];
 	struct coop_error *few[3];
-	char path[160], file[96];
-	struct cp_err_group from = { .name = cp_scope_name(&g->_scope), .path = path, .file = file,
+	char path[160];
+	struct cp_err_group from = { .name = cp_scope_name(&g->_scope), .path = path,
+				     .file = g->_scope._site,
 				     .cancelled = g->_cancelled, .gone = gone,
 				     .total = e ? e->total : 1, .cancel_pending = passed };
 
 	from.count = cp_errs_members(g, few, &from.members);
-	from.line = cp_site_split(g->_scope._site, file, sizeof file);
+	from.line = cp_site_line(g->_scope._site);
 	from.when_ns = cp_clock(rt) - rt->start_ns;
 	from.gone_count = fill_gone(rt, g, gone);
 	if (g->_scope._flags & CP_SCOPE_STRICT)

@@ -503,7 +503,7 @@ int cp_rt_run(struct cp_rt *rt, coop_fn *fn, void *arg)
 	if (!fn)
 		return -EINVAL;
 	reset(rt, fn, arg);
-	r = cp_task_new(rt, cp_root, rt, "run\0coop_run:0", NULL, &root);
+	r = cp_task_new(rt, cp_root, rt, "run\0coop_run\0000", NULL, &root);
 	if (r < 0)
 		return r;
 	root->group = NULL;

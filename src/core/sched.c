@@ -324,7 +324,7 @@ static CP_COLD void warn_ignores(struct cp_rt *rt)
 
 	cp_task_path(rt->cur, path, sizeof path);
 	coop_log(COOP_LOG_WARN, "task %s ignores its cancellation: %u checkpoints so far (spawned at %s)",
-		 path, rt->body->ignored, cp_task_site(rt->cur));
+		 path, rt->body->ignored, cp_at(cp_task_site(rt->cur)));
 }
 
 /* Each cancelled checkpoint of a task counts, until a scope has caught the cancel. */

@@ -25,7 +25,7 @@ void cp_die_abandoned(struct cp_body *body, const char *where)
 	cp_task_path(body->task, path, sizeof path);
 	cp_die("task %s: the group or scope opened at %s was left open by a return; found at %s "
 	       "(task spawned at %s)",
-	       path, body->inner_site, where, cp_task_site(body->task));
+	       path, cp_at(body->inner_site), where, cp_at(cp_task_site(body->task)));
 }
 
 void cp_die_misnest(const struct cp_body *body, const struct coop_scope *s, const char *call)
@@ -34,7 +34,7 @@ void cp_die_misnest(const struct cp_body *body, const struct coop_scope *s, cons
 
 	cp_task_path(body->task, path, sizeof path);
 	cp_die("task %s: %s of what was opened at %s while the one opened at %s is still open",
-	       path, call, s->_site, body->inner_site);
+	       path, call, cp_at(s->_site), cp_at(body->inner_site));
 }
 
 /* ----------------------------------------------------------------- the chain */
@@ -205,9 +205,8 @@ bool cp_scope_catches(const struct coop_scope *s)
 static CP_COLD int timed_out(struct cp_rt *rt, struct coop_scope *s, const char *name)
 {
 	struct cp_body *b = rt->body;
-	char blocked[64] = "", text[256], file[96];
+	char blocked[64] = "", text[256];
 	int64_t now = cp_clock(rt), late = now - s->_deadline_ns;
-	int line = cp_site_split(s->_site, file, sizeof file);
 
 	if (b->blocked_what)
 		cp_blocked_text(b->blocked_what, b->blocked_ns, blocked, sizeof blocked);
@@ -219,7 +218,7 @@ static CP_COLD int timed_out(struct cp_rt *rt, struct coop_scope *s, const char 
 		struct coop_error *e;
 
 		cp_task_path(rt->cur, path, sizeof path);
-		e = cp_err_new_leaf(COOP_ETIMEDOUT, file, line, "", path, now - rt->start_ns,
+		e = cp_err_new_leaf(COOP_ETIMEDOUT, s->_site, cp_site_line(s->_site), "", path, now - rt->start_ns,
 				    false, text);
 		return coop_error_raise(e);
 	}
@@ -505,7 +504,7 @@ void coop_scope_end(struct coop_scope *scope)
 		return;
 	r = coop_scope_close(scope, 0);
 	if (r < 0) {
-		coop_log(COOP_LOG_WARN, "scope opened at %s: its clean-up failed: %s", scope->_site,
+		coop_log(COOP_LOG_WARN, "scope opened at %s: its clean-up failed: %s", cp_at(scope->_site),
 			 coop_code_text(r));
 		coop_error_clear();
 	}

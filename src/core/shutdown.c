@@ -86,7 +86,7 @@ static int spawn_into_run(struct cp_rt *rt, coop_fn *fn, void *arg, const char *
 
 int cp_spawn_system(struct cp_rt *rt, coop_fn *fn, void *arg, const char *name)
 {
-	return spawn_into_run(rt, fn, arg, "system\0coop:0", name,
+	return spawn_into_run(rt, fn, arg, "system\0coop\0000", name,
 			      CP_TASK_INTERNAL | CP_TASK_SERVICE, NULL);
 }
 
@@ -145,7 +145,7 @@ void cp_shutdown_begin(struct cp_rt *rt, enum coop_cancel_source source, int sig
 		rt->stop_signal = sig;
 	tell_phase(rt, text ? text : "stopping");
 	for (unsigned i = 0; i < rt->on_shutdown_count; i++)
-		if (spawn_into_run(rt, shutdown_callback, (void *)(uintptr_t)i, "on_shutdown\0coop:0",
+		if (spawn_into_run(rt, shutdown_callback, (void *)(uintptr_t)i, "on_shutdown\0coop\0000",
 				   "on shutdown", CP_TASK_SHUTDOWN_WAIT, NULL) < 0)
 			coop_log(COOP_LOG_ERROR, "shutdown: no memory to run a callback");
 	if (rt->grace_ns < CP_TIME_MAX && cp_spawn_system(rt, shutdown_watch, rt, "shutdown watch") < 0)
@@ -245,7 +245,7 @@ static void end_leftovers(struct cp_rt *rt)
 			if (!(t->flags & (CP_TASK_SERVICE | CP_TASK_INTERNAL))) {
 				cp_task_path(t, path, sizeof path);
 				coop_log(COOP_LOG_WARN, "left over when the main task ended: %s (spawned at %s)",
-					 path, cp_task_site(t));
+					 path, cp_at(cp_task_site(t)));
 			}
 			t = t->sib_next;
 		} while (t != rt->group._first);
@@ -324,10 +324,10 @@ int cp_root(void *arg)
 	struct coop_cancel_info kept;
 	int r;
 
-	r = cp_group_open(rt, &rt->group, &opts, "coop_run:0");
+	r = cp_group_open(rt, &rt->group, &opts, "coop_run\0000");
 	CP_ASSERT(r == 0);
 	rt->group._flags |= CP_GROUP_RUN;
-	r = spawn_into_run(rt, rt->main_fn, rt->main_arg, "main\0coop_run:0",
+	r = spawn_into_run(rt, rt->main_fn, rt->main_arg, "main\0coop_run\0000",
 			   rt->opts.name ? rt->opts.name : "main", CP_TASK_MAIN, &rt->main_handle);
 	if (r < 0) {
 		rt->main_rc = r;

@@ -150,7 +150,7 @@ static void body_init(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
 	b->arg = t->arg;
 	b->extra = extra;
 	b->site = extra ? extra->site : t->site;
-	b->inner_site = "";
+	b->inner_site = "\0";
 	b->locals = extra ? extra->locals : NULL;
 	b->id = (rt->spawned & ~UINT64_C(0xffffffff)) | t->id_low;
 	if (b->id > rt->spawned)
@@ -261,9 +261,9 @@ static CP_COLD int judge_cancelled(struct cp_body *b, enum cp_outcome *ret_outco
 /* The error of a failed task, with its place and path. */
 static CP_COLD struct coop_error *claim_error(struct cp_rt *rt, struct cp_body *b, int rc)
 {
-	char path[160], file[96];
-	const char *name = b->site;
-	int line = cp_site_split(name + strlen(name) + 1, file, sizeof file);
+	char path[160];
+	const char *name = b->site, *file = name + strlen(name) + 1;
+	int line = cp_site_line(file);
 
 	cp_task_path(b->task, path, sizeof path);
 	if (rc == COOP_ESPURIOUSCANCEL)
@@ -408,21 +408,29 @@ uint64_t cp_task_id(const struct cp_rt *rt, const struct coop_task *t)
 	return id > rt->spawned ? id - (UINT64_C(1) << 32) : id;
 }
 
-int cp_site_split(const char *place, char *buf, size_t size)
+int cp_site_line(const char *site)
 {
-	const char *colon = strrchr(place, ':');
-	size_t n = colon ? (size_t)(colon - place) : strlen(place);
 	int line = 0;
 
-	if (n >= size) { /* the end of a long path says more */
-		place += n - (size - 1);
-		n = size - 1;
-	}
-	memcpy(buf, place, n);
-	buf[n] = '\0';
-	for (const char *c = colon ? colon + 1 : ""; *c >= '0' && *c <= '9'; c++)
+	for (const char *c = site + strlen(site) + 1; *c >= '0' && *c <= '9'; c++)
 		line = line * 10 + (*c - '0');
 	return line;
+}
+
+const char *cp_at(const char *site)
+{
+	static __thread char buffers[4][112];
+	static __thread unsigned next;
+	char *buf = buffers[next++ % CP_ARRAY_LEN(buffers)];
+	size_t n = strlen(site);
+
+	while (strncmp(site, "../", 3) == 0)
+		site += 3;
+	n = strlen(site);
+	/* the end of a long path says more */
+	snprintf(buf, sizeof buffers[0], "%s%s%s", n > 96 ? site + n - 96 : site, n ? ":" : "?",
+		 n ? site + n + 1 : "");
+	return buf;
 }
 
 struct coop_task *cp_group_host(const struct coop_group *g)
@@ -507,7 +515,7 @@ void cp_info_fill(struct cp_rt *rt, const struct coop_task *t, struct coop_task_
 	info->internal = t->flags & CP_TASK_INTERNAL;
 	info->service = t->flags & CP_TASK_SERVICE;
 	info->name = cp_task_name(t);
-	info->site = cp_task_site(t);
+	snprintf(info->site, sizeof info->site, "%s", cp_at(cp_task_site(t)));
 	info->blocked_in = "";
 	info->task = t;
 	if (host && !(host->flags & CP_TASK_INTERNAL))

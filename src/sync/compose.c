@@ -65,7 +65,7 @@ int coop_gather_at(const struct coop_call *calls, size_t count, enum coop_gather
 		return -ENOMEM;
 	r = coop_group_open_at(&g, &opts, site);
 	if (r >= 0)
-		r = spawn_calls(&g, calls, count, handles, "call\0gather:0");
+		r = spawn_calls(&g, calls, count, handles, "call\0coop_gather\0000");
 	r = coop_group_join(&g, r);
 	if (mode == COOP_GATHER_COLLECT && r < 0 && r != COOP_ECANCELED && handles[count - 1]) {
 		coop_error_clear();

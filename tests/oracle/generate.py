@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: MIT
 """Random scenario programs, the same for the same seed.
 
-Two thirds are drawn from the grammar with weights; a third starts from a
-shape in which implementations are known to go wrong, with random parts put
-in.  Sleeps are multiples of 10 and deadlines odd multiples of 5, so that many
-things happen at one instant, but seldom a sleep's end and a deadline around it
-(world.py notices where they do).
+Half are drawn from the grammar with weights; half start from a shape in which
+implementations are known to go wrong, with random parts put in.  Sleeps are
+multiples of 10 and deadlines odd multiples of 5, so that many things happen at
+one instant, but seldom a sleep's end and a deadline around it (world.py notices
+where they do).
 """
 
 import argparse
@@ -308,7 +308,8 @@ def cleanup(gen, place):
         last = [["scope", "T", *options, gen.sleep(), gen.note()]] + gen.some(inner, 2)
         if gen.dice.random() < 0.3:
             last.append(gen.fail())
-        children.append(gen.template([["finally", [gen.sleep(), gen.note(), ["sleep", 200]], last]]))
+        first = [gen.sleep(), gen.note(), ["sleep", 200]]
+        children.append(gen.template([["finally", first, last]]))
     body = [["spawn", "G", child] for child in children] + gen.some(inner, 2)
     body += gen.dice.choice(([gen.sleep(), ["cancel", "G"]], [gen.sleep(), gen.fail()], []))
     return [["scope", "S", ["deadline", gen.deadline()], ["group", "G"] + body], gen.note()]
@@ -364,7 +365,7 @@ def shield_toggled(gen, place):
 
 
 def shield_after_an_end(gen, place):
-    """One child has ended cancelled, another puts a shield up: what of the group, and of a start?"""
+    """One child has ended cancelled, another puts a shield up over the group and a start."""
     quick = gen.template([gen.dice.choice((["sleep", 100], ["checkpoint"], ["sleep", 40]))])
     ready = gen.template([["sleep", 40], ["started"], gen.note()])
     slow = gen.template([["finally", [["sleep", 100]],
@@ -628,9 +629,8 @@ def signal(gen, place):
 
 
 SHAPES = (both_fail, cleanup, start_cancelled, shield_toggled, shield_after_an_end,
-          deadline_moved, late_spawn, hydra,
-          errors_in_finally, mixed_tree, two_kinds, nested_limits, started_subtree, unnoticed, looks_once,
-          foreign_names)
+          deadline_moved, late_spawn, hydra, errors_in_finally, mixed_tree, two_kinds,
+          nested_limits, started_subtree, unnoticed, looks_once, foreign_names)
 SYNC_SHAPES = (pipeline, closing, contention, signal)
 
 

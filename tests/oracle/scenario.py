@@ -274,7 +274,9 @@ def write(form, width=96):
     """The text of nested lists, short ones on a line of their own."""
 
     def flat(node):
-        return "(" + " ".join(map(flat, node)) + ")" if isinstance(node, (list, tuple)) else str(node)
+        if not isinstance(node, (list, tuple)):
+            return str(node)
+        return "(" + " ".join(map(flat, node)) + ")"
 
     def lines(node, indent):
         line = flat(node)
