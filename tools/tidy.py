@@ -17,7 +17,8 @@ import csource
 COLUMNS = 100
 FUNCTION_LINES = 70
 UNSAFE = r'strcpy|strcat|sprintf|vsprintf|gmtime|localtime|gets|alloca'
-SYSTEM = (r'malloc|calloc|realloc|free|strdup|read|write|close|open|socket|epoll_\w+|mmap|munmap|'
+SYSTEM = (r'malloc|calloc|realloc|free|strdup|read|write|close|open|socket|epoll_(?:create1?|ctl|p?wait2?)|mmap|'
+          r'munmap|'
           r'mprotect|madvise|clock_gettime|nanosleep|poll|eventfd|getenv|secure_getenv')
 # A name that is called; not a member, and not the tail of a longer name.
 CALL = r'(?<![\w.>])({})\s*\('

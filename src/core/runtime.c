@@ -626,7 +626,7 @@ int coop_run_stats(struct coop_run_stats *ret_stats)
 	s.spawned = rt->spawned;
 	s.switches = rt->switches;
 	s.timers = rt->wheel.count;
-	cp_wheel_collect(&rt->wheel, rt->wheel.count ? 0 : 0);
+	cp_wheel_collect(&rt->wheel, cp_clock(rt)); /* what is due fires at the next turn */
 	s.next_deadline_ns = cp_wheel_next(&rt->wheel, &exact);
 	s.turns = rt->turns;
 	s.waits = rt->waits;

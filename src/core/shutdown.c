@@ -92,11 +92,6 @@ int cp_spawn_system(struct cp_rt *rt, coop_fn *fn, void *arg, const char *name)
 
 /* --------------------------------------------------------------------- a shutdown */
 
-struct shutdown_call {
-	struct cp_rt *rt;
-	unsigned index;
-};
-
 /* Runs one callback; its error is kept for the run's result. */
 static int shutdown_callback(void *arg)
 {
@@ -137,14 +132,14 @@ void cp_shutdown_begin(struct cp_rt *rt, enum coop_cancel_source source, int sig
 	struct cp_why why = { .source = source, .code = sig, .text = text, .who = rt->cur,
 			      .grace_ns = rt->grace_ns, .kind = CP_SHUTDOWN };
 
-	if (rt->shutdown != COOP_SHUTDOWN_NONE)
+	if (rt->shutdown != COOP_SHUTDOWN_NONE || rt->group._state != CP_OPEN)
 		return;
 	rt->shutdown = COOP_SHUTDOWN_SOFT;
 	rt->shutdown_ns = cp_clock(rt);
 	if (!rt->stop_signal)
 		rt->stop_signal = sig;
 	tell_phase(rt, text ? text : "stopping");
-	for (unsigned i = 0; i < rt->on_shutdown_count; i++)
+	for (unsigned i = 0; i < rt->on_shutdown_count && cp_group_usable(&rt->group) == 0; i++)
 		if (spawn_into_run(rt, shutdown_callback, (void *)(uintptr_t)i, "on_shutdown\0coop\0000",
 				   "on shutdown", CP_TASK_SHUTDOWN_WAIT, NULL) < 0)
 			coop_log(COOP_LOG_ERROR, "shutdown: no memory to run a callback");
@@ -157,6 +152,8 @@ void cp_shutdown_begin(struct cp_rt *rt, enum coop_cancel_source source, int sig
 
 void cp_shutdown_harden(struct cp_rt *rt)
 {
+	if (rt->group._state != CP_OPEN)
+		return;
 	rt->shutdown = COOP_SHUTDOWN_HARD;
 	cp_clock(rt);
 	tell_phase(rt, "the grace is cut to 0");
@@ -165,6 +162,8 @@ void cp_shutdown_harden(struct cp_rt *rt)
 
 void cp_shutdown_force(struct cp_rt *rt)
 {
+	if (rt->group._state != CP_OPEN)
+		return;
 	rt->shutdown = COOP_SHUTDOWN_FORCE;
 	cp_clock(rt);
 	tell_phase(rt, "shields are ignored");

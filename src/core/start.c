@@ -55,8 +55,10 @@ static int result_of(struct cp_rt *rt, struct cp_starter *st)
 	r = cp_group_leave_hidden(rt, g);
 	if (st->adopted || r < 0)
 		return r;
-	if (passed)
+	if (passed) {
+		rt->body->delivered = true;
 		return COOP_ECANCELED;
+	}
 	return st->started ? 0 : COOP_ENOTSTARTED;
 }
 

@@ -3,7 +3,7 @@
 """install.py BUILD: an installed coop can be used by programs that know nothing of this tree.
 
 Installs into a staging folder, then builds and runs there: a C program with pkg-config, against the
-shared and against the static library; a C program with the testing library; and a C++ program with
+shared and against the static library; the same with the testing library; and a C++ program with
 CMake's find_package(coop).
 """
 import os
@@ -65,6 +65,12 @@ def c_testing(staged):
     return run(staged.build_c('testing.c', staged.flags('coop-testing')), **staged.env)
 
 
+def c_testing_static(staged):
+    flags = staged.flags('coop-testing', '--static')
+    flags = ['-l:libcoop.a' if f == '-lcoop' else f for f in flags]
+    return run(staged.build_c('testing.c', flags))
+
+
 def cxx_cmake(staged):
     build = os.path.join(staged.folder, 'cmake-build')
     prefix = staged.folder + staged.prefix
@@ -81,7 +87,7 @@ def main():
         return 0 if '--help' in sys.argv else 2
     folder = tempfile.mkdtemp(prefix='coop-install-')
     failed = 0
-    tests = [c_shared, c_static, c_testing, cxx_cmake]
+    tests = [c_shared, c_static, c_testing, c_testing_static, cxx_cmake]
     try:
         staged = Staged(sys.argv[1], folder)
         for number, test in enumerate(tests, 1):

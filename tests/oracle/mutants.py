@@ -585,7 +585,7 @@ def waiters_are_served_last_first():
         world.reschedule(task, world.Value(value))
         return brought
 
-    with swap(interp, "give", broken):
+    with swap(world, "give", broken):
         yield
 
 
@@ -695,7 +695,7 @@ def cancelled_waiter_keeps_its_place():
             return brought
         return None
 
-    with swap(World, "queue", broken), swap(interp, "give", give):
+    with swap(World, "queue", broken), swap(world, "give", give):
         yield
 
 

@@ -88,6 +88,17 @@ def check(case, command, wrong):
     return (wrong_refusal if case.is_bad else wrong)(case, done)
 
 
+def note_proofs(case):
+    """Tells tools/behaviours that the rules in the first line ("; B81, S2: ...") hold."""
+    path = os.environ.get("COOP_PROVES_FILE")
+    with open(case.path, encoding="utf-8") as file:
+        head = re.match(r";+ *((?:[BS]\d+[, ]*)+):", file.readline())
+    if path and head:
+        with open(path, "a", encoding="utf-8") as file:
+            file.writelines(f"{tag} scenarios {case.name}\n"
+                            for tag in re.findall(r"[BS]\d+", head[1]))
+
+
 def cases(args):
     if args.generated:
         return [Case(seed=f"sweep:{n}") for n in range(args.generated)]
@@ -124,6 +135,8 @@ def main():
         if found:
             failed += 1
             print("\n".join(f"# {line}" for line in found.splitlines()), flush=True)
+        elif case.path and not args.sweep:
+            note_proofs(case)
     print(f"# {len(todo) - failed} passed, {failed} failed")
     return failed > 0 or not todo
 
