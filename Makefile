@@ -57,7 +57,8 @@ bench: all
 	@tools/bench-table $(BUILD)
 
 docs: auto-deps all
-	@tools/run-tests $(BUILD) --proves $(BUILD)/proves.txt
+	@tools/run-tests $(BUILD) --suite programs,scenarios,examples --no-suite slow \
+		--proves $(BUILD)/proves.txt
 	@tools/behaviours $(BUILD)/proves.txt
 
 fmt:

@@ -22,11 +22,9 @@ build() {
 	local folder=build-$1
 	shift
 	tools/sources
-	if [ -f "$folder/build.ninja" ]; then
-		meson configure "$folder" "$@"
-	else
-		meson setup "$folder" "$@"
-	fi && ninja -C "$folder"
+	local again=
+	[ ! -f "$folder/build.ninja" ] || again=--reconfigure
+	meson setup $again "$folder" "$@" && ninja -C "$folder"
 }
 
 # suite NAME OPTION...: the tests of build-NAME; a skipped one is a failed one.
@@ -74,9 +72,10 @@ step_valgrind() {
 				--leak-check=full --errors-for-leak-kinds=definite"
 }
 
+# The one place where a skip is no failure: gdb cannot run a program of another machine.
 step_aarch64() {
 	build aarch64 --cross-file tools/cross/aarch64.ini &&
-		"${LIGHT[@]}" tools/run-tests build-aarch64 --strict --suite programs \
+		"${LIGHT[@]}" tools/run-tests build-aarch64 --suite programs \
 			--time-scale 10 --wrapper 'qemu-aarch64 -L /usr/aarch64-linux-gnu'
 }
 

@@ -159,8 +159,11 @@ struct coop_error;
 /**
  * Makes an error object for `code` and leaves it in the task's slot.
  *
- * Use the macro coop_fail. Message arguments are formatted at once. Without
- * memory the code still travels and the object is a poorer one.
+ * Use the macro coop_fail. Message arguments are formatted at once, 4096 bytes
+ * at most; an empty message is replaced by the text of the code. Without memory
+ * the code still travels and the object is a poorer one. errno stays as it was.
+ * `file` and `func` are kept for as long as the object: literals, as the macro
+ * gives them. COOP_ECANCELED has no object: the slot is left as it is.
  *
  * Returns `code`, so that it can stand in a return. A code that is not
  * negative is a mistake of the program and comes back as -EINVAL.
@@ -177,7 +180,8 @@ int coop_fail_at(int code, const char *file, int line, const char *func, const c
  * Makes an error of `code` whose cause is the error `rc` that just travelled.
  *
  * Use the macro coop_wrap. The object of `rc`, if there is one in the slot,
- * becomes the cause; a bare `rc` gets a plain object.
+ * becomes the cause; a bare `rc` gets a plain object; where `rc` is not negative
+ * there is no cause. Otherwise as coop_fail.
  *
  * Returns `code`; COOP_ECANCELED is never wrapped and comes back as it is.
  *
@@ -194,7 +198,9 @@ int coop_wrap_at(int rc, int code, const char *file, int line, const char *func,
 /**
  * Notes in the return trace that `rc` passed here, if it is negative.
  *
- * Use the macro COOP_AT. The trace keeps the first eight places.
+ * Use the macro COOP_AT. The trace keeps the first eight places, and counts the
+ * others. A bare code gets its object here, made at this place. While the
+ * object has other owners than the slot, the place is not noted.
  *
  * Returns `rc`.
  *
@@ -226,7 +232,8 @@ struct coop_error *coop_error_take(int rc);
 /**
  * Looks at the error object that belongs to `rc` and leaves it in the slot.
  *
- * Returns an object borrowed until the slot changes, or NULL as for take.
+ * Returns an object borrowed until the slot changes, or NULL as for take. A
+ * bare code gets a plain object here, too.
  *
  * Checkpoint: never.   Errors: none.   Thread: any.   Since: 0.1
  */
@@ -246,8 +253,9 @@ int coop_error_raise(struct coop_error *error);
 /**
  * Forgets what is in the slot: the error has been handled.
  *
- * If it held several errors of which nobody looked at more than the first, one
- * line at level WARN names the others (in programs that log at that level).
+ * If it held several errors and nobody looked at more than its primary leaf
+ * (coop_error_describe, member, find, leaves, split, print or json of the
+ * group), one line at level WARN names the others.
  *
  * Returns nothing.
  *
@@ -343,7 +351,7 @@ COOP_API COOP_MUST_USE
 const struct coop_error *coop_error_primary(const struct coop_error *error);
 
 /**
- * Asks whether any leaf of the tree, or the cause of one, has this code.
+ * Asks whether any error of the tree has this code: leaf, group, or cause.
  *
  * Returns true or false; false for NULL.
  *
@@ -372,7 +380,9 @@ const struct coop_error *coop_error_find(const struct coop_error *error, coop_er
  * Nesting and order are kept. `error` is borrowed. Each result is the caller's
  * and is NULL where its side is empty; where all leaves are on one side, that
  * side is `error` itself with one more owner, and nothing is allocated.
- * A cancellation that is pending goes with the rest.
+ * `match` is asked once for each leaf, in order. Where a group is divided, a
+ * cancellation that is pending and the errors that were not kept go with the
+ * rest, the cancelled children are told of by both.
  *
  * Returns 0.
  *
@@ -391,9 +401,7 @@ typedef int coop_error_visit(const struct coop_error *leaf, void *ctx);
  *
  * Returns 0, or what `visit` returned to end the walk.
  *
- * Checkpoint: never.
- * Errors: -ENOMEM (a tree too deep or wide to order without memory; some
- *   leaves may have been visited).   Thread: any.   Since: 0.1
+ * Checkpoint: never.   Errors: none.   Thread: any.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
 int coop_error_leaves(const struct coop_error *error, coop_error_visit *visit, void *ctx);
@@ -407,7 +415,8 @@ enum {
  * Prints an error as a tree: members, places, tasks, traces, who was cancelled and why.
  *
  * Deterministic: no addresses, no wall-clock time. Output is bounded: at most
- * 200 nodes and 32 levels, then "... n more".
+ * 200 nodes and 32 levels, then "... n more"; the primary leaf is always shown.
+ * Control characters in texts are shown as \n, \x1b.
  *
  * Returns 0.
  *

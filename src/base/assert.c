@@ -51,7 +51,8 @@ static _Noreturn void line_die(struct line *line)
 	abort();
 }
 
-CP_COLD _Noreturn void cp_assert_failed(const char *cond, const char *file, int line, const char *func)
+CP_COLD _Noreturn void cp_assert_failed(const char *cond, const char *file, int line,
+					const char *func)
 {
 	struct line out = { 0 };
 

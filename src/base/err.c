@@ -286,14 +286,13 @@ const char *cp_err_file(const char *file)
 	}
 }
 
-void coop_error_describe(const struct coop_error *error, struct coop_error_info *ret_info)
+void cp_err_describe(const struct coop_error *error, struct coop_error_info *ret_info)
 {
 	memset(ret_info, 0, sizeof *ret_info);
 	ret_info->message = ret_info->file = ret_info->func = "";
 	ret_info->task = ret_info->name = "";
 	if (!error)
 		return;
-	cp_err_see(error);
 	ret_info->code = error->code;
 	ret_info->kind = (enum coop_error_kind)error->kind;
 	ret_info->message = error->message;
@@ -313,6 +312,12 @@ void coop_error_describe(const struct coop_error *error, struct coop_error_info 
 	} else if (error->kind == COOP_ERROR_WRAP) {
 		ret_info->cause = error->kids[0];
 	}
+}
+
+void coop_error_describe(const struct coop_error *error, struct coop_error_info *ret_info)
+{
+	cp_err_see(error);
+	cp_err_describe(error, ret_info);
 }
 
 int coop_error_code(const struct coop_error *error)

@@ -25,6 +25,12 @@ struct cp_err_here {
  */
 extern bool (*cp_err_locate)(struct cp_err_here *here, bool want_path);
 
+/*
+ * As coop_error_describe, but it does not count as looking at the error: for
+ * the runtime's own use. (coop_error_clear warns of errors nobody looked at.)
+ */
+void cp_err_describe(const struct coop_error *error, struct coop_error_info *ret_info);
+
 /* The thread's own slot, used outside of tasks. */
 struct coop_error **cp_err_thread_slot(void);
 
@@ -54,9 +60,9 @@ struct cp_err_group {
 	const char *file;       /* where it was opened */
 	int line;
 	int64_t when_ns;        /* since the start of the run */
-	struct coop_error **members; /* taken, also on failure; order of completion; same ones once */
+	struct coop_error **members; /* taken; the array stays the caller's, its order may change */
 	uint32_t count;
-	uint32_t total;         /* errors there were; more than count where capped */
+	uint32_t total;         /* errors there were; more than count where capped, 0: count */
 	uint32_t cancelled;     /* children that ended cancelled */
 	const struct cp_err_cancelled *gone; /* some of them */
 	uint32_t gone_count;
@@ -66,9 +72,10 @@ struct cp_err_group {
 
 /*
  * Builds a group's error: never NULL. Its code is that of the primary leaf:
- * the first fatal-class leaf if there is one, else the first in time. A member that is
- * given twice (the same object) appears once. Without memory an object from
- * the reserve, with the first, the primary and the last member, marked truncated.
+ * the first fatal-class leaf if there is one, else the first in time; of a group
+ * without members COOP_EGROUP. A member that is given twice (the same object)
+ * appears once. Without memory an object from the reserve, with the first, the
+ * primary and the last member, marked truncated; without reserve a static one.
  */
 struct coop_error *cp_err_new_group(const struct cp_err_group *from);
 
@@ -90,6 +97,4 @@ void cp_err_set_cancel_pending(struct coop_error *error, bool pending);
 /* A reserve of objects for hard times, shared by all runs of the process; counted. */
 int cp_err_reserve_open(void); /* -ENOMEM */
 void cp_err_reserve_close(void);
-
-/* Where warnings of the error module go; set by base/log.c. level as in coop/log.h */
 #endif

@@ -277,12 +277,6 @@ struct cp_err_list {
 	uint32_t count;
 };
 
-static bool cp_err_is_unread(const struct coop_error *error, const struct coop_error *leaf)
-{
-	return leaf != error->primary &&
-	       !atomic_load_explicit(&leaf->seen, memory_order_relaxed);
-}
-
 static void cp_err_list_add(struct cp_err_list *list, const struct coop_error *leaf)
 {
 	size_t left = sizeof list->text - list->len;
@@ -308,11 +302,9 @@ static CP_COLD void cp_err_warn_unread(const struct coop_error *error)
 
 	cp_err_walk_begin(&walk, error, false);
 	while ((leaf = cp_err_walk_leaf(&walk)))
-		if (cp_err_is_unread(error, leaf))
+		if (leaf != error->primary)
 			cp_err_list_add(&list, leaf);
 	cp_err_walk_end(&walk);
-	if (list.count == 0)
-		return;
 	if (list.count > CP_ERR_UNREAD_MAX)
 		snprintf(more, sizeof more, " and %u more", list.count - CP_ERR_UNREAD_MAX);
 	coop_log(COOP_LOG_WARN, "group \"%s\": %u errors cleared, not looked at: %.700s%s",

@@ -10,8 +10,7 @@
  *   3. No errno leaves this file: results are 0 or more, or a negative errno.
  *
  * What is newer than kernel 5.10 is tried and, where the kernel does not know it,
- * done in the older way; only epoll_pwait2 is remembered as missing, since it is
- * asked for once a turn.
+ * done in the older way.
  */
 #include "base/os.h"
 
@@ -87,8 +86,7 @@ static bool call_refused(void)
 	uint64_t call = count_up(&cp_os_faults.call_calls);
 	uint64_t fail_at = __atomic_load_n(&cp_os_faults.call_fail_at, __ATOMIC_RELAXED);
 
-	if (CP_LIKELY(!fail_at) || call < fail_at ||
-	    (call > fail_at && !cp_os_faults.call_fail_on))
+	if (CP_LIKELY(!fail_at) || call < fail_at || (call > fail_at && !cp_os_faults.call_fail_on))
 		return false;
 	count_up(&cp_os_faults.call_failed);
 	return true;
@@ -150,8 +148,8 @@ int cp_os_map(size_t bytes, void **ret_mem)
 
 	if (call_refused())
 		return refusal();
-	mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		   -1, 0);
 	if (mem == MAP_FAILED)
 		return -errno;
 	*ret_mem = mem;
@@ -162,7 +160,7 @@ void cp_os_unmap(void *mem, size_t bytes)
 {
 	int r = bytes ? munmap(mem, bytes) : 0;
 
-	/* It fails only for a range that was never ours, or when a hole would need a map entry too many. */
+	/* For a range that is ours it fails only where a hole needs one map too many. */
 	CP_ASSERT(r == 0 || errno == ENOMEM);
 }
 
@@ -201,13 +199,18 @@ static ssize_t advise_many_by_pidfd(const struct iovec *iov, size_t count, int a
 
 ssize_t cp_os_advise_many(const struct iovec *iov, size_t count, int advice)
 {
+	static int missing; /* valgrind writes a paragraph each time it is asked */
 	ssize_t bytes;
 
 	if (call_refused())
 		return refusal();
+	if (__atomic_load_n(&missing, __ATOMIC_RELAXED))
+		return -ENOSYS;
 	bytes = advise_many(PIDFD_SELF_THREAD_6_14, iov, count, advice);
 	if (bytes == -EBADF)
 		bytes = advise_many_by_pidfd(iov, count, advice);
+	if (bytes == -ENOSYS)
+		__atomic_store_n(&missing, 1, __ATOMIC_RELAXED);
 	return bytes;
 }
 

@@ -11,7 +11,7 @@
  *      announce and assembly, since it would be booked to the other stack.
  *   2. `leaving` is the context the running stack was entered from, until it has
  *      been taken up; NULL when that one was left for ever.
- *   3. A ThreadSanitizer fiber is in one context or in the free list. Fibers cost
+ *   3. A ThreadSanitizer fiber is in one context, in the free list, or just given up. Fibers cost
  *      about a megabyte, and the sanitizer has room for about 8,000: they are used
  *      again, and each is replaced after a number of lives, since functions that
  *      never return leave entries in its record of the call stack.
@@ -24,7 +24,6 @@
 #include <sanitizer/asan_interface.h>
 #endif
 #ifdef CP_TSAN
-#include <pthread.h>
 #include <sanitizer/tsan_interface.h>
 #endif
 
@@ -106,43 +105,36 @@ struct cp_ctx_fiber {
 	int lives;
 };
 
-static pthread_mutex_t fibers_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct cp_ctx_fiber fibers[FIBERS_MAX];
-static struct cp_ctx_fiber *fibers_free;
 static size_t fibers_made;
+/* One list a thread: a lock would order the threads for the sanitizer and hide their races. */
+static _Thread_local struct cp_ctx_fiber *fibers_free;
+static _Thread_local struct cp_ctx_fiber *given_up; /* left for ever, not yet given back */
 
 static struct cp_ctx_fiber *fiber_new(void)
 {
-	struct cp_ctx_fiber *fiber;
+	size_t made = __atomic_fetch_add(&fibers_made, 1, __ATOMIC_RELAXED);
 
-	if (fibers_made == FIBERS_MAX)
+	if (made >= FIBERS_MAX)
 		cp_die("ThreadSanitizer has no room for more than %d tasks at once", FIBERS_MAX);
-	fiber = &fibers[fibers_made++];
-	fiber->handle = __tsan_create_fiber(0);
-	return fiber;
+	fibers[made].handle = __tsan_create_fiber(0);
+	return &fibers[made];
 }
 
 static void tsan_make(struct cp_ctx *ctx)
 {
-	pthread_mutex_lock(&fibers_lock);
-	ctx->tsan_own = fibers_free;
-	if (ctx->tsan_own)
-		fibers_free = ctx->tsan_own->next;
+	struct cp_ctx_fiber *fiber = fibers_free;
+
+	if (fiber)
+		fibers_free = fiber->next;
 	else
-		ctx->tsan_own = fiber_new();
-	pthread_mutex_unlock(&fibers_lock);
-	ctx->tsan_fiber = ctx->tsan_own->handle;
+		fiber = fiber_new();
+	ctx->tsan_own = fiber;
+	ctx->tsan_fiber = fiber->handle;
 }
 
-static void tsan_drop(struct cp_ctx *ctx)
+static void fiber_free(struct cp_ctx_fiber *fiber)
 {
-	struct cp_ctx_fiber *fiber = ctx->tsan_own;
-
-	if (!fiber)
-		return;
-	ctx->tsan_own = NULL;
-	ctx->tsan_fiber = NULL;
-	pthread_mutex_lock(&fibers_lock);
 	if (++fiber->lives == FIBER_LIVES_MAX) {
 		__tsan_destroy_fiber(fiber->handle);
 		fiber->handle = __tsan_create_fiber(0);
@@ -150,7 +142,31 @@ static void tsan_drop(struct cp_ctx *ctx)
 	}
 	fiber->next = fibers_free;
 	fibers_free = fiber;
-	pthread_mutex_unlock(&fibers_lock);
+}
+
+static void tsan_drop(struct cp_ctx *ctx)
+{
+	if (!ctx->tsan_own)
+		return;
+	fiber_free(ctx->tsan_own);
+	ctx->tsan_own = NULL;
+	ctx->tsan_fiber = NULL;
+}
+
+/* The running fiber cannot be given back; whoever runs next does it. */
+static void tsan_give_up(struct cp_ctx *ctx)
+{
+	given_up = ctx->tsan_own;
+	ctx->tsan_own = NULL;
+}
+
+static void tsan_take_up(void)
+{
+	struct cp_ctx_fiber *fiber = given_up;
+
+	given_up = NULL;
+	if (fiber)
+		fiber_free(fiber);
 }
 
 #define tsan_init_thread(ctx) ((ctx)->tsan_fiber = __tsan_get_current_fiber())
@@ -158,6 +174,8 @@ static void tsan_drop(struct cp_ctx *ctx)
 #else
 #define tsan_make(ctx) ((void)(ctx))
 #define tsan_drop(ctx) ((void)(ctx))
+#define tsan_give_up(ctx) ((void)0)
+#define tsan_take_up() ((void)0)
 #define tsan_init_thread(ctx) ((void)(ctx))
 #define tsan_announce(to) ((void)0)
 #endif
@@ -188,11 +206,12 @@ UNSANITIZED CP_NOINLINE void cp_ctx_switch(struct cp_ctx *from, struct cp_ctx *t
 	asan_announce(from, to, ASAN_FAKE(from));
 	tsan_announce(to);
 	cp_ctx_switch_asm(&from->sp, to->sp);
-	asan_take_up(from);
+	cp_ctx_entered(from);
 }
 
 UNSANITIZED CP_NOINLINE _Noreturn void cp_ctx_leave(struct cp_ctx *from, struct cp_ctx *to)
 {
+	tsan_give_up(from);
 	asan_announce(from, to, NULL);
 	tsan_announce(to);
 	cp_ctx_switch_asm(&from->sp, to->sp);
@@ -202,6 +221,7 @@ UNSANITIZED CP_NOINLINE _Noreturn void cp_ctx_leave(struct cp_ctx *from, struct 
 UNSANITIZED CP_NOINLINE void cp_ctx_entered(struct cp_ctx *self)
 {
 	asan_take_up(self);
+	tsan_take_up();
 }
 
 void cp_ctx_drop(struct cp_ctx *ctx)

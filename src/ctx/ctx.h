@@ -65,7 +65,7 @@ void cp_ctx_switch(struct cp_ctx *from, struct cp_ctx *to);
 _Noreturn void cp_ctx_leave(struct cp_ctx *from, struct cp_ctx *to);
 /* The first thing that entry(arg) does on a new stack. */
 void cp_ctx_entered(struct cp_ctx *self);
-/* The stack of `ctx` will not be run again as this context (before it is made anew). */
+/* For one that was not left by cp_ctx_leave: it will not be run before it is made anew. */
 void cp_ctx_drop(struct cp_ctx *ctx);
 #else
 CP_INLINE void cp_ctx_switch(struct cp_ctx *from, struct cp_ctx *to)

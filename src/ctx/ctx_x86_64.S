@@ -91,9 +91,11 @@ cp_ctx_switch_asm:
 	.p2align 4
 /* Jumped to, not called, with the stack pointer to go to in rsi: nothing is saved. */
 cp_ctx_leave_asm:
-	endbr64
+	.cfi_startproc
+	.cfi_undefined %rip
 	movq	%rsi, %rsp
 	jmp	.Lresume
+	.cfi_endproc
 	.size	cp_ctx_leave_asm, . - cp_ctx_leave_asm
 
 	.globl	cp_ctx_start

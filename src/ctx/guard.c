@@ -59,7 +59,8 @@ static int probe(enum cp_guard_kind *ret_kind)
 
 int cp_guard_kind(enum cp_guard_kind *ret_kind)
 {
-	enum cp_guard_kind kind = (enum cp_guard_kind)__atomic_load_n(&known_kind, __ATOMIC_RELAXED);
+	enum cp_guard_kind kind =
+		(enum cp_guard_kind)__atomic_load_n(&known_kind, __ATOMIC_RELAXED);
 
 	if (kind == CP_GUARD_UNKNOWN) {
 		int r = probe(&kind);

@@ -197,7 +197,8 @@ static int slab_protect(struct cp_stacks *pool, struct cp_stack_slab *slab)
 		slots++;
 	if (!slots)
 		return -ENOMEM;
-	cp_os_unmap(slab->base + slots * pool->slot_bytes, (slab->slots - slots) * pool->slot_bytes);
+	cp_os_unmap(slab->base + slots * pool->slot_bytes,
+		    (slab->slots - slots) * pool->slot_bytes);
 	slab->slots = slots;
 	slab->protected = true;
 	return 0;
@@ -233,7 +234,7 @@ static int slab_prepare(struct cp_stacks *pool, struct cp_stack_slab *slab, size
 	if (r < 0)
 		return r;
 
-	/* Both are wishes: a huge page would make each stack cost 2 MiB; a name helps readers of maps. */
+	/* Wishes: a huge page would make a stack cost 2 MiB; a name helps readers of maps. */
 	(void)cp_os_advise(slab->base, slab->slots * pool->slot_bytes, MADV_NOHUGEPAGE);
 	cp_os_name_map(slab->base, slab->slots * pool->slot_bytes, "coop stacks");
 
@@ -304,7 +305,8 @@ int cp_stacks_open(struct cp_stacks *pool, size_t stack_bytes)
 
 void cp_stacks_close(struct cp_stacks *pool)
 {
-	size_t free_slots = pool->used_count + pool->deep_count + pool->ready_count + pool->cold_count;
+	size_t free_slots =
+		pool->used_count + pool->deep_count + pool->ready_count + pool->cold_count;
 
 	CP_ASSERT(free_slots == pool->carved);
 	while (pool->slabs) {
@@ -378,7 +380,8 @@ static struct cp_stack_slab *fresh_slab(struct cp_stacks *pool)
 	return pool->fresh_slab;
 }
 
-static char *untouched_slot(const struct cp_stacks *pool, const struct cp_stack_slab *slab, size_t i)
+static char *untouched_slot(const struct cp_stacks *pool, const struct cp_stack_slab *slab,
+			    size_t i)
 {
 	return slab->base + (slab->carved + i) * pool->slot_bytes;
 }
@@ -489,7 +492,8 @@ static void put_deep(struct cp_stacks *pool, void **top, size_t bytes)
 }
 
 /* The bytes between the top page and the page `deepest` is in. */
-static size_t bytes_below_top_page(const struct cp_stacks *pool, const void *top, const char *deepest)
+static size_t bytes_below_top_page(const struct cp_stacks *pool, const void *top,
+				   const char *deepest)
 {
 	char *low = cp_stacks_low(pool, top);
 	char *high = top_page(pool, top);
@@ -534,9 +538,10 @@ CP_NOINLINE void cp_stacks_put_slow(struct cp_stacks *pool, void *top, void *dee
 		put_used(pool, top);
 		return;
 	}
-	put_deep(pool, top, bytes);
-	if (pool->deep_bytes > pool->cache_bytes / 4) /* a loop that is never idle */
+	/* A loop that is never idle. Before this slot is among them: the caller may stand on it. */
+	if (pool->deep_bytes > pool->cache_bytes / 4)
 		trim_deep(pool);
+	put_deep(pool, top, bytes);
 }
 
 /* The link that holds the used list's `n`th slot. */

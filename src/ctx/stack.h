@@ -61,19 +61,22 @@ struct cp_stacks {
 	struct cp_stack_slab *slabs_last;
 	struct cp_stack_slab *fresh_slab; /* the first with untouched slots */
 	size_t slab_slots;                /* of the next slab */
-	size_t wanted_bytes; /* the owner's: what this pool was opened for */
+	size_t wanted_bytes;              /* the owner's: what this pool was opened for */
 	struct cp_stacks *next_pool;      /* a runtime's pools of other sizes */
 
 	void *ready[CP_STACKS_BATCH];
 	struct iovec ranges[CP_STACKS_BATCH]; /* scratch: too big for a task's stack */
 };
 
-/* stack_bytes: usable bytes wanted, 0 = 256 KiB slots. -EINVAL below 16 KiB or above 1 GiB. Maps nothing. */
+/*
+ * stack_bytes: usable bytes wanted, 0 = 256 KiB slots. -EINVAL below 16 KiB or above
+ * 1 GiB. Maps nothing.
+ */
 int cp_stacks_open(struct cp_stacks *pool, size_t stack_bytes);
 /* Every slot must have been put. Unmaps all. */
 void cp_stacks_close(struct cp_stacks *pool);
 
-int cp_stacks_grow(struct cp_stacks *pool);     /* slow side of reserve: -ENOMEM */
+int cp_stacks_grow(struct cp_stacks *pool);         /* slow side of reserve: -ENOMEM */
 void *cp_stacks_take_fresh(struct cp_stacks *pool); /* slow side of take */
 
 /* Promises one slot. 0 or -ENOMEM: no address space, or no map entries for guards. */
@@ -112,7 +115,11 @@ CP_INLINE void *cp_stacks_take(struct cp_stacks *pool)
 /* Slow side of put: the slot went deep. */
 void cp_stacks_put_slow(struct cp_stacks *pool, void *top, void *deepest);
 
-/* Gives a slot back; `deepest` is the lowest stack pointer seen in it (a hint). */
+/*
+ * Gives a slot back; `deepest` is the lowest stack pointer seen in it (a hint). The
+ * caller may stand on it still: only the two words below the top are written, and
+ * nobody takes the slot before the caller has left it.
+ */
 CP_INLINE void cp_stacks_put(struct cp_stacks *pool, void *top, void *deepest)
 {
 	if (CP_UNLIKELY((size_t)((char *)top - (char *)deepest) > 16384)) {

@@ -43,8 +43,8 @@ static bool claim(struct cp_stackmap_entry *entry)
 	uintptr_t version = __atomic_load_n(&entry->version, __ATOMIC_RELAXED);
 
 	return (version & STATES) == FREE &&
-	       __atomic_compare_exchange_n(&entry->version, &version, version + CHANGE + BUSY, false,
-					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+	       __atomic_compare_exchange_n(&entry->version, &version, version + CHANGE + BUSY,
+					   false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
 static struct cp_stackmap_entry *claim_in(struct block *block)
