@@ -86,6 +86,8 @@ static int combine(struct cp_rt *rt, struct coop_scope *s, int rc, struct coop_e
 				     .members = members, .count = count, .total = total,
 				     .cancel_pending = rc == COOP_ECANCELED };
 
+	for (uint32_t i = 0; i < count; i++)
+		from.cancel_pending |= cp_err_cancel_pending(members[i]);
 	from.line = cp_site_line(s->_site);
 	cp_task_path(rt->cur, path, sizeof path);
 	from.when_ns = cp_clock(rt) - rt->start_ns;

@@ -155,13 +155,14 @@ static CP_NOINLINE CP_COLD int finish_badly(struct cp_rt *rt, struct coop_group 
 		rt->body->ignored = 0;
 		passed = false;
 	}
+	if (passed)
+		rt->body->delivered = true; /* it travels on, beside an error or alone */
 	if (s->_flags & CP_SCOPE_TIMED_OUT && (caught || g->_errs))
 		add_timeout(rt, g);
 	if (g->_errs) {
 		rc = coop_error_raise(make_error(rt, g, passed));
 	} else if (passed) {
 		rc = COOP_ECANCELED;
-		rt->body->delivered = true;
 	} else if (rc < 0) {
 		rc = 0;
 	}
