@@ -492,6 +492,18 @@ TEST(clearing_unread_errors_warns_once)
 	CHECK_INT(cp_os_faults.allocs_live, ==, 0);
 }
 
+TEST(clearing_names_errors_and_not_their_causes)
+{
+	struct records records = { 0 };
+
+	coop_log_set(record, &records, COOP_LOG_WARN);
+	CHECK_INT(coop_error_raise(GROUP("g", wrap(-EPROTO, leaf(-EIO)), wrap(-EPIPE, leaf(-EIO)))),
+		  ==, -EPROTO);
+	coop_error_clear();
+	CHECK_STR(records.text, "group \"g\": 2 errors cleared, not looked at: "
+				"EPIPE \"wrapped\" (wrap.c:5)");
+}
+
 TEST(clearing_many_unread_errors_is_one_line)
 {
 	struct coop_error *many[40];

@@ -29,6 +29,7 @@ struct running {
 	struct binding *names;
 	const struct task_template *template;
 	struct coop_start *start;
+	bool *begun; /* of a start: in the starter's frame; from then on the child frees itself */
 	unsigned spawned;
 };
 
@@ -97,6 +98,7 @@ static int task_main(void *arg)
 static int start_main(void *arg, struct coop_start *start)
 {
 	((struct running *)arg)->start = start;
+	*((struct running *)arg)->begun = true;
 	return task_main(arg);
 }
 
@@ -143,15 +145,17 @@ static struct outcome op_start(struct running *t, const struct op *op)
 {
 	struct binding *b = find(t, op->word, true, false);
 	struct running *child;
+	bool begun = false;
 	int r;
 
 	if (!b)
 		return well;
 	child = new_child(t, op, b);
+	child->begun = &begun;
 	r = coop_start(b->group, start_main, child, NULL);
-	if (r == COOP_ECLOSED || r == -ENOMEM) {
+	if (!begun) {
 		unmake(t, child);
-		if (r == -ENOMEM)
+		if (r != COOP_ECLOSED)
 			return outcome_of(r);
 		line(t->name, "refused", "", "");
 		return well;

@@ -40,14 +40,12 @@ static void describe(const void *of, char *buf, size_t size)
 /* Set at run time, so that no compiler sees that it never ends. */
 static volatile bool bottomless = true;
 
-static CP_NOINLINE int go_deeper(volatile char *from)
+static CP_NOINLINE int go_deeper(volatile char *from, int levels)
 {
 	volatile char frame[512];
 
 	frame[0] = (char)(from[0] + 1);
-	if (!bottomless)
-		return 0;
-	return go_deeper(frame) + frame[0];
+	return levels ? go_deeper(frame, levels - 1) + frame[0] : 0;
 }
 
 static void greedy(void *arg)
@@ -56,7 +54,7 @@ static void greedy(void *arg)
 
 	(void)arg;
 	cp_ctx_entered(&other);
-	go_deeper(seed);
+	go_deeper(seed, 100000);
 	cp_ctx_leave(&other, &test);
 }
 
