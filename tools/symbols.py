@@ -34,6 +34,7 @@ SYSTEM = set('''
 # object: names it may use all the same, and why
 ALLOWED = {
     'sys_signal': {'raise', 'kill'},           # gives the signal back to its default action
+    'sys_overflow': {'raise', 'pthread_sigmask', 'sigaction', 'sigaltstack'}, # inside a handler
     'sys_main': {'raise', 'sigprocmask'},      # dies by the signal that stopped it
 }
 

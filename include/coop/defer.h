@@ -25,7 +25,7 @@ struct coop_defer {
 	void *_arg;
 	const char *_site;
 };
-#define COOP_DEFER_INIT { 0 }
+#define COOP_DEFER_INIT { 0, 0, 0, 0 }
 
 /**
  * Has fn(arg) run when `scope` is closed.   Use the macro coop_scope_defer.

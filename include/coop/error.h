@@ -64,15 +64,15 @@ COOP_BEGIN_DECLS
 	X(COOP_ENOTOPEN, 6, 0, "not-open", "used before it was opened") \
 	X(COOP_ENOTSTARTED, 7, 0, "not-started", "the task ended without coop_started") \
 	X(COOP_EMISNEST, 8, 0, "misnest", "closed while an inner one is open") \
-	X(COOP_ESPURIOUSCANCEL, 9, 0, "spurious-cancel", "returned as cancelled, but nothing was") \
+	X(COOP_ESPURIOUSCANCEL, 9, 0, "spurious-cancel", "cancelled, but by nothing") \
 	X(COOP_EOWNERDEAD, 10, 0, "owner-dead", "its owner ended while holding it") \
 	X(COOP_EBROKEN, 11, 0, "broken", "it can no longer be completed") \
 	X(COOP_ENOTASK, 12, 0, "no-task", "called outside a task") \
 	X(COOP_EWRONGTHREAD, 13, 0, "wrong-thread", "called on another runtime's thread") \
-	X(COOP_EWRONGTASK, 14, 0, "wrong-task", "called by another task than the one that opened it") \
+	X(COOP_EWRONGTASK, 14, 0, "wrong-task", "another task opened it") \
 	X(COOP_EFORK, 15, 0, "fork", "no runtime lives on in a forked child") \
 	X(COOP_EINTERRUPT, 16, COOP_CODE_FATAL_BIT, "interrupt", "stopped by a signal") \
-	X(COOP_EINTERNAL, 17, COOP_CODE_FATAL_BIT, "internal", "a callback or a system task failed") \
+	X(COOP_EINTERNAL, 17, COOP_CODE_FATAL_BIT, "internal", "a callback or system task failed") \
 	X(COOP_EGROUP, 18, 0, "group", "a group failed")
 
 /* clang-format off */

@@ -33,14 +33,12 @@
 
 COOP_BEGIN_DECLS
 
-struct cp_errs;
-
 /** Lives on the stack of the task that opens it, or in memory that outlives the block. */
 struct coop_group {
 	struct coop_scope _scope;
 	struct coop_task *_first;
-	struct cp_errs *_errs;
-	struct cp_wait *_waiters;
+	void *_errs;
+	void *_waiters;
 	struct coop_task *_gone;
 	void *_policy_fn;
 	void *_policy_ctx;
@@ -63,7 +61,8 @@ struct coop_group {
 	{ COOP_SCOPE_INIT, 0, 0, 0, 0, 0, 0, 0, 1, COOP_UNLIMITED, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 COOP_STATIC_ASSERT(sizeof(struct coop_group) == 248, "struct coop_group is ABI");
 
-/** What a failure of a child does. The fatal class cancels under every policy; so does the body. */
+/** What a failure of a child does. The fatal class cancels under every policy, and so
+ * does a failure of the body. */
 enum coop_policy {
 	COOP_FAIL_FAST, /* the first failure cancels the rest */
 	COOP_COLLECT,   /* nobody is cancelled; all errors at the end */

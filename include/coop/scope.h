@@ -37,7 +37,7 @@ struct coop_scope {
 	struct coop_scope *_inner;
 	struct coop_task *_task;
 	struct coop_defer *_defers;
-	struct cp_cause *_cause;
+	void *_cause;
 	void *_timer_next;
 	void *_timer_prev;
 	uint64_t _timer_key;

@@ -77,7 +77,7 @@ struct coop_sequencer {
 	void *_waiters;
 	uint64_t _reserved[2];
 };
-#define COOP_SEQUENCER_INIT { 0 }
+#define COOP_SEQUENCER_INIT { 0, 0, { 0, 0, 0, 0 }, 0, { 0, 0 } }
 
 /**
  * Waits until point `point` (0 to 255) is due: when `point` - 1 was passed and its

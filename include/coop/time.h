@@ -55,7 +55,7 @@ struct coop_ticker {
 	int64_t _period_ns;
 	uint64_t _reserved[2];
 };
-#define COOP_TICKER_INIT { 0 }
+#define COOP_TICKER_INIT { 0, 0, { 0, 0 } }
 
 /**
  * Starts a ticker whose first tick is one period from now.

@@ -55,8 +55,8 @@ void cp_err_adopt(struct coop_error *error, struct coop_error *const *kids, uint
 		if (error->kind != COOP_ERROR_GROUP)
 			continue;
 		error->leaves = cp_err_sum(error->leaves, kid->leaves);
-		if (i == 0 || (!coop_is_fatal(error->primary->code) &&
-			       coop_is_fatal(kid->primary->code)))
+		if (i == 0 ||
+		    (!coop_is_fatal(error->primary->code) && coop_is_fatal(kid->primary->code)))
 			error->primary = kid->primary;
 	}
 }

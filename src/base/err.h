@@ -48,26 +48,26 @@ struct coop_error *cp_err_claim(struct coop_error **slot, int rc, const char *fi
 
 /* A child that ended cancelled, as the group's error tells of it. */
 struct cp_err_cancelled {
-	char who[96];         /* task path */
-	char why[192];        /* `child "Task 2" failed (demo2.c:18)` */
-	char blocked_in[48];  /* `coop_sleep 1.000s`, or "" */
+	char who[96];        /* task path */
+	char why[192];       /* `child "Task 2" failed (demo2.c:18)` */
+	char blocked_in[48]; /* `coop_sleep 1.000s`, or "" */
 };
 
 /* What the core knows of a failed group. */
 struct cp_err_group {
-	const char *name;       /* "" if it has none */
-	const char *path;       /* path of the task that opened it */
-	const char *file;       /* where it was opened */
+	const char *name; /* "" if it has none */
+	const char *path; /* path of the task that opened it */
+	const char *file; /* where it was opened */
 	int line;
-	int64_t when_ns;        /* since the start of the run */
+	int64_t when_ns;             /* since the start of the run */
 	struct coop_error **members; /* taken; the array stays the caller's, its order may change */
 	uint32_t count;
-	uint32_t total;         /* errors there were; more than count where capped, 0: count */
-	uint32_t cancelled;     /* children that ended cancelled */
+	uint32_t total;     /* errors there were; more than count where capped, 0: count */
+	uint32_t cancelled; /* children that ended cancelled */
 	const struct cp_err_cancelled *gone; /* some of them */
 	uint32_t gone_count;
 	bool cancel_pending;
-	int code;               /* 0: the primary's own code; else this one (COOP_EGROUP) */
+	int code; /* 0: the primary's own code; else this one (COOP_EGROUP) */
 };
 
 /*

@@ -6,6 +6,8 @@
  * Domains are only ever added. An entry is complete before the count that
  * makes it visible is stored, so readers need no lock.
  */
+#include "base/os.h"
+
 #include "base/err.h"
 
 #include <pthread.h>
@@ -39,13 +41,14 @@ static const struct cp_own_code cp_own_codes[] = {
 #undef X
 };
 
-#define X(name, number, bits, word, text)                                            \
+#define X(name, number, bits, word, text) \
 	_Static_assert(name == -((int)(bits) | COOP_DOMAIN_COOP << 16 | (number)), \
 		       "the table and the constant differ");
 COOP_ERROR_TABLE(X)
 #undef X
 
 /* The C library's own names came late to it, and not to all of them. */
+/* clang-format off */
 #define CP_ERRNO_TABLE(X)                                                                          \
 	X(EPERM) X(ENOENT) X(ESRCH) X(EINTR) X(EIO) X(ENXIO) X(E2BIG) X(ENOEXEC) X(EBADF)          \
 	X(ECHILD) X(EAGAIN) X(ENOMEM) X(EACCES) X(EFAULT) X(ENOTBLK) X(EBUSY) X(EEXIST) X(EXDEV)   \
@@ -65,6 +68,7 @@ COOP_ERROR_TABLE(X)
 	X(EUCLEAN) X(ENOTNAM) X(ENAVAIL) X(EISNAM) X(EREMOTEIO) X(EDQUOT) X(ENOMEDIUM)             \
 	X(EMEDIUMTYPE) X(ECANCELED) X(ENOKEY) X(EKEYEXPIRED) X(EKEYREVOKED) X(EKEYREJECTED)        \
 	X(EOWNERDEAD) X(ENOTRECOVERABLE) X(ERFKILL) X(EHWPOISON)
+/* clang-format on */
 
 static const char *const cp_errno_names[] = {
 #define X(name) [name] = #name,
@@ -189,11 +193,7 @@ static const char *cp_code_text_os(unsigned number)
 {
 	if (number >= CP_ARRAY_LEN(cp_errno_names) || !cp_errno_names[number])
 		return "a system error without a text";
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 32)
-	return strerrordesc_np((int)number);
-#else
-	return strerror((int)number); /* a known number: static storage */
-#endif
+	return cp_os_error_text((int)number);
 }
 
 static const char *cp_code_text_coop(int code, unsigned number)

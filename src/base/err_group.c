@@ -105,8 +105,9 @@ static void cp_err_group_message(struct coop_error *error, struct cp_err_text *t
 
 	error->message = text->at;
 	if (*error->name)
-		n = snprintf(text->at, text->left, "unhandled errors in group \"%s\" (%u sub-error%s)",
-			     error->name, error->total, plural);
+		n = snprintf(text->at, text->left,
+			     "unhandled errors in group \"%s\" (%u sub-error%s)", error->name,
+			     error->total, plural);
 	else
 		n = snprintf(text->at, text->left, "unhandled errors in a group (%u sub-error%s)",
 			     error->total, plural);

@@ -59,14 +59,14 @@ struct coop_error {
 	const char *name;
 	const struct coop_error *primary; /* a leaf of the tree below, or the object itself */
 	uint64_t nodes;                   /* objects in the tree, causes too; sticks at the top */
-	uint64_t leaves;                  /* leaves and wraps; what is behind a wrap is not counted */
-	uint32_t depth;                   /* longest way down, causes too; a leaf has 1 */
-	uint32_t count;                   /* of kids */
+	uint64_t leaves; /* leaves and wraps; what is behind a wrap is not counted */
+	uint32_t depth;  /* longest way down, causes too; a leaf has 1 */
+	uint32_t count;  /* of kids */
 	uint32_t total;
 	uint32_t cancelled;
 	uint32_t gone_count;
 	uint16_t trace_count;
-	uint16_t trace_lost; /* places that found no room */
+	uint16_t trace_lost;           /* places that found no room */
 	struct cp_err_place *trace;    /* CP_ERR_TRACE_MAX; NULL in an immortal */
 	struct coop_error **kids;      /* of a group its members, of a wrap its cause; owned */
 	struct cp_err_cancelled *gone; /* cancelled children */
@@ -110,8 +110,8 @@ const char *cp_err_put(struct cp_err_text *text, const char *from, size_t tight_
 /* Makes objects the property of `error`, whose kind is set; computes what sums it up. */
 void cp_err_adopt(struct coop_error *error, struct coop_error *const *kids, uint32_t count);
 struct coop_error *cp_err_make(const struct cp_err_make *make); /* never NULL */
-void cp_err_see(const struct coop_error *error); /* sets the mark */
-const char *cp_err_file(const char *file);       /* without leading "../" */
+void cp_err_see(const struct coop_error *error);                /* sets the mark */
+const char *cp_err_file(const char *file);                      /* without leading "../" */
 
 /* ---- err_group.c */
 /* NULL when the heap has no room, and then no member was taken. */

@@ -266,8 +266,8 @@ static void cp_print_skip(struct cp_print *print, struct cp_print_level *level)
 		more = more + nodes < more ? UINT64_MAX : more + nodes;
 	}
 	cp_print_margin(print);
-	fprintf(print->out, "%s... %llu more\n", group ? print->branches->last : "  caused by: ",
-		(unsigned long long)more);
+	fprintf(print->out, "%s... %llu more\n",
+		group ? print->branches->last : "  caused by: ", (unsigned long long)more);
 }
 
 static void cp_print_kid(struct cp_print *print, struct cp_print_level *level)

@@ -305,7 +305,8 @@ static int cp_err_split_close(struct cp_err_split *split, const struct coop_erro
 	bool rest = split->height[CP_ERR_REST] > base[CP_ERR_REST];
 
 	if (!match || !rest) {
-		int side = match ? CP_ERR_MATCH : CP_ERR_REST; /* a group without leaves: the rest */
+		int side =
+			match ? CP_ERR_MATCH : CP_ERR_REST; /* a group without leaves: the rest */
 
 		while (split->height[side] > base[side])
 			coop_error_unref(split->stack[side][--split->height[side]]);

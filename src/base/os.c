@@ -441,3 +441,32 @@ int cp_os_atfork_child(void (*fn)(void))
 {
 	return call_refused() ? refusal() : -pthread_atfork(NULL, NULL, fn);
 }
+
+/* ---- texts */
+
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 32)
+const char *cp_os_error_text(int number)
+{
+	return strerrordesc_np(number);
+}
+#else
+const char *cp_os_error_text(int number)
+{
+	return strerror(number); /* a known number: static storage */
+}
+#endif
+
+FILE *cp_os_text_open(char **text, size_t *size)
+{
+	return open_memstream(text, size);
+}
+
+void cp_os_text_close(FILE *out)
+{
+	fclose(out);
+}
+
+void cp_os_text_free(char *text)
+{
+	free(text);
+}

@@ -12,6 +12,7 @@
 #include "base.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -53,6 +54,9 @@ int cp_os_resident(void *mem, size_t bytes, unsigned char *ret_pages);
 int64_t cp_os_now_ns(void); /* CLOCK_MONOTONIC */
 int64_t cp_os_timer_slack_ns(void);
 
+/* The system's words for an errno, untranslated where the C library can. */
+const char *cp_os_error_text(int number);
+
 /* ---- environment; NULL in set-uid programs */
 const char *cp_os_env(const char *name);
 
@@ -74,5 +78,10 @@ void cp_os_complain(const char *text, size_t bytes);
 int cp_os_sigaction(int sig, const struct sigaction *act, struct sigaction *ret_old);
 int cp_os_sigaltstack(const stack_t *stack, stack_t *ret_old);
 int cp_os_atfork_child(void (*fn)(void));
+
+/* ---- a text in memory, of any length; NULL without memory */
+FILE *cp_os_text_open(char **text, size_t *size);
+void cp_os_text_close(FILE *out);
+void cp_os_text_free(char *text);
 
 #endif

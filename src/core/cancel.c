@@ -194,7 +194,7 @@ void cp_causes_refill(struct cp_rt *rt)
 		struct cp_cause *c = cp_alloc(sizeof *c);
 
 		if (!c)
-			return; /* next turn; until then a reason may lose its words, not its place */
+			return; /* next turn; till then a reason may lose its words */
 		c->pooled = true;
 		c->all = rt->causes_all;
 		rt->causes_all = c;
@@ -276,7 +276,11 @@ static void cause_fill(struct cp_rt *rt, struct coop_scope *s, const struct cp_w
 	if (why->who)
 		cp_task_path(why->who, c->who, sizeof c->who);
 	if (why->file && why->file[0]) {
-		snprintf(c->site, sizeof c->site, "%.60s:%d", why->file, why->line);
+		const char *file = why->file;
+
+		while (strncmp(file, "../", 3) == 0)
+			file += 3;
+		snprintf(c->site, sizeof c->site, "%.60s:%d", file, why->line);
 		s->_cause_site = NULL;
 	}
 }
@@ -340,7 +344,8 @@ static struct cp_timer *scope_timer(struct coop_scope *s)
 }
 
 _Static_assert(offsetof(struct coop_scope, _timer_key) - offsetof(struct coop_scope, _timer_next) ==
-		       offsetof(struct cp_timer, key), "one layout");
+		       offsetof(struct cp_timer, key),
+	       "one layout");
 
 /* Arms the scope's one timer for what comes first: its deadline, the end of its soft shield. */
 void cp_scope_rearm(struct cp_rt *rt, struct coop_scope *s)
@@ -365,8 +370,10 @@ void cp_scope_rearm(struct cp_rt *rt, struct coop_scope *s)
 
 void cp_scope_timer_fired(struct cp_rt *rt, struct coop_scope *s)
 {
-	struct cp_why why = { .source = COOP_CANCEL_DEADLINE, .grace_ns = COOP_NEVER,
-			      .kind = CP_CANCEL, .site = s->_site };
+	struct cp_why why = { .source = COOP_CANCEL_DEADLINE,
+			      .grace_ns = COOP_NEVER,
+			      .kind = CP_CANCEL,
+			      .site = s->_site };
 
 	if (s->_flags & CP_SCOPE_RELATIVE) { /* it has counted from the reading of the clock */
 		s->_flags &= (uint8_t)~CP_SCOPE_RELATIVE;
@@ -403,6 +410,7 @@ static const struct coop_scope *cancelled_by(const struct coop_scope *s, unsigne
 
 bool cp_cancel_info(const struct coop_scope *s, struct coop_cancel_info *info)
 {
+	const struct cp_cause *c;
 	unsigned depth = 0;
 
 	memset(info, 0, sizeof *info);
@@ -410,17 +418,18 @@ bool cp_cancel_info(const struct coop_scope *s, struct coop_cancel_info *info)
 		s = cancelled_by(s, &depth);
 	if (!s || !s->_own)
 		return false;
+	c = s->_cause;
 	info->source = (enum coop_cancel_source)s->_cause_source;
 	info->code = s->_cause_code;
 	info->depth = depth;
 	info->when_ns = s->_cause_ns;
 	if (s->_cause_site && s->_cause_site[0])
 		snprintf(info->site, sizeof info->site, "%s", cp_at(s->_cause_site));
-	else if (s->_cause)
-		memcpy(info->site, s->_cause->site, sizeof s->_cause->site);
-	if (s->_cause) {
-		memcpy(info->text, s->_cause->text, sizeof info->text);
-		memcpy(info->who, s->_cause->who, sizeof info->who);
+	else if (c)
+		memcpy(info->site, c->site, sizeof c->site);
+	if (c) {
+		memcpy(info->text, c->text, sizeof info->text);
+		memcpy(info->who, c->who, sizeof info->who);
 	}
 	return true;
 }

@@ -48,10 +48,10 @@
 
 /* Bits of _own, _eff and task->cancelled: how strong a cancellation is. */
 enum {
-	CP_CANCEL = 1,      /* ordinary */
-	CP_SHUTDOWN = 2,    /* the run's shutdown: passes by tasks that it waits for */
-	CP_FORCE = 4,       /* goes through every shield */
-	CP_HOOK = 0x80,     /* only in task->cancelled: tests want to see each checkpoint */
+	CP_CANCEL = 1,   /* ordinary */
+	CP_SHUTDOWN = 2, /* the run's shutdown: passes by tasks that it waits for */
+	CP_FORCE = 4,    /* goes through every shield */
+	CP_HOOK = 0x80,  /* only in task->cancelled: tests want to see each checkpoint */
 };
 
 /* Bits of _shield. */
@@ -75,25 +75,25 @@ enum {
 
 /* Bits of a scope's _flags. */
 enum {
-	CP_SCOPE_GROUP = 1,      /* it is the first member of a struct coop_group */
-	CP_SCOPE_BASE = 2,       /* it is the base of a task */
+	CP_SCOPE_GROUP = 1, /* it is the first member of a struct coop_group */
+	CP_SCOPE_BASE = 2,  /* it is the base of a task */
 	CP_SCOPE_CAUGHT = 4,
-	CP_SCOPE_FAIL = 8,       /* fail_on_timeout */
-	CP_SCOPE_MARK = 16,      /* changed by the cancel that is going on */
-	CP_SCOPE_RELATIVE = 32,  /* _deadline_ns is a duration: on the wheel's fresh list */
-	CP_SCOPE_STRICT = 64,    /* of a group: strict_code */
+	CP_SCOPE_FAIL = 8,        /* fail_on_timeout */
+	CP_SCOPE_MARK = 16,       /* changed by the cancel that is going on */
+	CP_SCOPE_RELATIVE = 32,   /* _deadline_ns is a duration: on the wheel's fresh list */
+	CP_SCOPE_STRICT = 64,     /* of a group: strict_code */
 	CP_SCOPE_TIMED_OUT = 128, /* its own deadline was the first to cancel it */
 };
 
 /* Bits of a group's _flags. */
 enum {
 	CP_GROUP_CANCEL_ON_JOIN = 1,
-	CP_GROUP_JOINING = 2,       /* the body has ended */
-	CP_GROUP_PASSED = 4,        /* a child or the body ended with a cancellation from outside */
-	CP_GROUP_DRAINING = 8,      /* only services are left; nothing more is accepted */
-	CP_GROUP_HIDDEN = 16,       /* of a coop_start */
-	CP_GROUP_RUN = 32,          /* the run's own */
-	CP_GROUP_TIMED_OUT = 64,    /* its timeout has been recorded as a leaf */
+	CP_GROUP_JOINING = 2,    /* the body has ended */
+	CP_GROUP_PASSED = 4,     /* a child or the body ended with a cancellation from outside */
+	CP_GROUP_DRAINING = 8,   /* only services are left; nothing more is accepted */
+	CP_GROUP_HIDDEN = 16,    /* of a coop_start */
+	CP_GROUP_RUN = 32,       /* the run's own */
+	CP_GROUP_TIMED_OUT = 64, /* its timeout has been recorded as a leaf */
 };
 
 enum cp_state {
@@ -105,7 +105,7 @@ enum cp_state {
 
 /* Bits of task->flags. */
 enum {
-	CP_TASK_EXTRA = 1,     /* site points to a struct cp_extra (before it has begun) */
+	CP_TASK_EXTRA = 1, /* site points to a struct cp_extra (before it has begun) */
 	CP_TASK_SERVICE = 2,
 	CP_TASK_ESSENTIAL = 4,
 	CP_TASK_INTERNAL = 8,
@@ -195,7 +195,7 @@ struct cp_watch {
 	struct cp_watch *next;
 	struct cp_watch *prev;
 	struct coop_handle *handle;
-	struct coop_task *task; /* who waits */
+	struct coop_task *task;                                  /* who waits */
 	void (*ended)(struct cp_rt *rt, struct cp_watch *watch); /* unlinked already */
 	void *ctx;
 };
@@ -242,8 +242,8 @@ struct cp_body {
 	struct coop_task *task;
 	struct coop_scope *inner;
 	struct cp_wait *wait;
-	void *deepest;  /* lowest stack pointer seen at a switch */
-	int result;     /* of the park that is going on */
+	void *deepest; /* lowest stack pointer seen at a switch */
+	int result;    /* of the park that is going on */
 	int err_no;
 	uint64_t cancel_half;
 	uint64_t schedule_half;
@@ -257,13 +257,13 @@ struct cp_body {
 	struct cp_stacks *pool;
 	void *stack_top;
 	uint64_t id;
-	uint32_t ignored;   /* cancellations returned since the last one was caught */
-	uint32_t visit;     /* of a search for cycles */
+	uint32_t ignored; /* cancellations returned since the last one was caught */
+	uint32_t visit;   /* of a search for cycles */
 	uint32_t mxcsr;
 	uint16_t x87;
 	uint16_t names_used;
-	bool delivered;     /* COOP_ECANCELED was returned and no scope has caught it yet */
-	bool aborting;      /* the wait's abort has been called */
+	bool delivered; /* COOP_ECANCELED was returned and no scope has caught it yet */
+	bool aborting;  /* the wait's abort has been called */
 	bool renamed;
 	bool in_judge;
 	struct cp_body *visit_next; /* of a search for cycles */
@@ -271,16 +271,16 @@ struct cp_body {
 	const char *blocked_what; /* of the wait that a cancel ended */
 	int64_t blocked_ns;
 	struct coop_scope base;
-	struct cp_cause cause;  /* for the first scope of this task that is cancelled */
+	struct cp_cause cause; /* for the first scope of this task that is cancelled */
 	char name[COOP_NAME_MAX + 1];
-	char names[160];        /* of open groups and scopes, a stack of strings */
+	char names[160]; /* of open groups and scopes, a stack of strings */
 };
 
 /* Errors of a group, once it has one. */
 struct cp_errs {
 	struct coop_error **list; /* in order of completion */
 	uint32_t count, room, total;
-	struct coop_error *last; /* beyond the cap: the newest one */
+	struct coop_error *last;  /* beyond the cap: the newest one */
 	struct coop_error *fatal; /* beyond the cap: the first fatal-class one */
 };
 
@@ -320,15 +320,15 @@ struct cp_rt {
 	int64_t start_ns;
 	uint64_t rng;
 	uint64_t spawned;
-	uint64_t tasks;          /* alive, internal ones included */
+	uint64_t tasks; /* alive, internal ones included */
 	uint64_t tasks_internal;
-	uint64_t begun;          /* alive with a stack */
+	uint64_t begun; /* alive with a stack */
 	uint64_t switches;
 	uint64_t turns;
 	uint64_t waits;
 	uint64_t cancels_delivered;
 	uint32_t visit;
-	uint32_t starved;        /* tasks that could not get a guarded stack yet */
+	uint32_t starved; /* tasks that could not get a guarded stack yet */
 	struct cp_wheel wheel;
 
 	struct cp_engine *engine;
@@ -343,8 +343,8 @@ struct cp_rt {
 	uint32_t ignore_warn;
 	size_t stack_bytes;
 
-	struct coop_task *root;   /* internal: opens `group`, runs main, shuts down */
-	struct coop_group group;  /* the run's, in the root task */
+	struct coop_task *root;  /* internal: opens `group`, runs main, shuts down */
+	struct coop_group group; /* the run's, in the root task */
 	struct coop_task *main;
 	struct coop_handle *main_handle;
 	coop_fn *main_fn;
@@ -357,7 +357,10 @@ struct cp_rt {
 	enum coop_shutdown shutdown;
 	int stop_signal;
 	struct cp_wait *root_wait;
-	struct { coop_fn *fn; void *arg; } on_shutdown[CP_SHUTDOWN_HOOKS_MAX];
+	struct {
+		coop_fn *fn;
+		void *arg;
+	} on_shutdown[CP_SHUTDOWN_HOOKS_MAX];
 	unsigned on_shutdown_count;
 	struct coop_error *shutdown_err;
 	int64_t shutdown_ns;
@@ -365,9 +368,9 @@ struct cp_rt {
 	bool refusers_told;
 
 	/* the world beside tasks: set by the layers above */
-	uint32_t pending;            /* atomic: something came from outside */
+	uint32_t pending; /* atomic: something came from outside */
 	void (*on_pending)(struct cp_rt *rt);
-	uint32_t external;           /* sources that may wake it: receivers, portals, the ladder */
+	uint32_t external; /* sources that may wake it: receivers, portals, the ladder */
 	struct cp_signal_state *signals;
 
 	/* tests */
@@ -441,8 +444,8 @@ void cp_nodes_deinit(struct cp_rt *rt);
 /* Gives a NEW task a stack and a body; NULL if there is none right now. */
 struct cp_ctx *cp_task_begin(struct cp_rt *rt, struct coop_task *t);
 /* Makes a task; it is in no group and no queue yet. 0 or -ENOMEM. */
-int cp_task_new(struct cp_rt *rt, coop_fn *fn, void *arg, const char *site,
-		struct cp_extra *extra, struct coop_task **ret_task);
+int cp_task_new(struct cp_rt *rt, coop_fn *fn, void *arg, const char *site, struct cp_extra *extra,
+		struct coop_task **ret_task);
 void cp_task_discard(struct cp_rt *rt, struct coop_task *t);
 const char *cp_task_name(const struct coop_task *t);
 const char *cp_task_site(const struct coop_task *t); /* file NUL line */
@@ -472,8 +475,7 @@ int cp_scope_run_defers(struct cp_rt *rt, struct coop_scope *s, int rc);
 void cp_scope_copy_name(struct cp_body *body, struct coop_scope *s, const char *name);
 void cp_scope_drop_name(struct cp_body *body, struct coop_scope *s);
 const char *cp_scope_name(const struct coop_scope *s);
-int cp_scope_check_opts(int64_t timeout_ns, int64_t deadline_ns, int64_t soft_ns,
-			int64_t grace_ns);
+int cp_scope_check_opts(int64_t timeout_ns, int64_t deadline_ns, int64_t soft_ns, int64_t grace_ns);
 void cp_scope_set_limits(struct cp_rt *rt, struct coop_scope *s, int64_t timeout_ns,
 			 int64_t deadline_ns);
 void cp_scope_settle_deadline(struct cp_rt *rt, struct coop_scope *s);
@@ -500,12 +502,12 @@ struct cp_why {
 	enum coop_cancel_source source;
 	int code;
 	const char *text; /* copied */
-	const char *site;      /* a literal, file NUL line; or */
-	const char *file;      /* a place that is copied */
+	const char *site; /* a literal, file NUL line; or */
+	const char *file; /* a place that is copied */
 	int line;
 	struct coop_task *who; /* NULL: nobody */
 	int64_t grace_ns;
-	uint8_t kind;          /* CP_CANCEL, CP_SHUTDOWN */
+	uint8_t kind; /* CP_CANCEL, CP_SHUTDOWN */
 };
 /* False if it was cancelled already (a shorter grace still counts). */
 bool cp_scope_cancel_why(struct cp_rt *rt, struct coop_scope *s, const struct cp_why *why);
@@ -549,8 +551,8 @@ int cp_group_leave_hidden(struct cp_rt *rt, struct coop_group *g);
 struct cp_extra *cp_extra_new(struct cp_rt *rt);
 
 /* ---------------------------------------------------------------- handle.c */
-void cp_handle_ended(struct cp_rt *rt, struct coop_handle *h, enum coop_task_state state,
-		     int rc, struct coop_error *err);
+void cp_handle_ended(struct cp_rt *rt, struct coop_handle *h, enum coop_task_state state, int rc,
+		     struct coop_error *err);
 struct coop_handle *cp_handle_new(struct cp_rt *rt);
 void cp_handle_watch(struct coop_handle *h, struct cp_watch *w);
 void cp_handle_unwatch(struct cp_watch *w);
@@ -577,8 +579,7 @@ void cp_rt_close(struct cp_rt *rt);
 bool cp_rt_forked(void);
 
 /* ---------------------------------------------------------------- shutdown.c */
-void cp_shutdown_begin(struct cp_rt *rt, enum coop_cancel_source source, int sig,
-		       const char *text);
+void cp_shutdown_begin(struct cp_rt *rt, enum coop_cancel_source source, int sig, const char *text);
 void cp_shutdown_harden(struct cp_rt *rt);
 void cp_shutdown_force(struct cp_rt *rt);
 void cp_shutdown_refusers(struct cp_rt *rt);

@@ -11,8 +11,8 @@
 
 #define CP_DEFER_ERRORS_MAX 16
 
-int coop_scope_defer_at(struct coop_scope *scope, struct coop_defer *defer, coop_fn *fn,
-			void *arg, const char *site)
+int coop_scope_defer_at(struct coop_scope *scope, struct coop_defer *defer, coop_fn *fn, void *arg,
+			const char *site)
 {
 	struct cp_rt *rt = cp_in_task();
 
@@ -26,8 +26,8 @@ int coop_scope_defer_at(struct coop_scope *scope, struct coop_defer *defer, coop
 		int r = fn(arg);
 
 		if (r < 0 && r != COOP_ECANCELED)
-			coop_log(COOP_LOG_WARN, "clean-up registered late at %s failed: %s", cp_at(site),
-				 coop_code_text(r));
+			coop_log(COOP_LOG_WARN, "clean-up registered late at %s failed: %s",
+				 cp_at(site), coop_code_text(r));
 		return COOP_ECLOSED;
 	}
 	defer->_fn = fn;
@@ -57,8 +57,8 @@ static struct coop_error *claim(struct cp_rt *rt, int rc, const char *site)
 	char path[160];
 
 	cp_task_path(rt->cur, path, sizeof path);
-	return cp_err_claim(&rt->body->err, rc, site, cp_site_line(site), "", path, cp_clock(rt) - rt->start_ns,
-			    rt->cur->cancelled & (uint8_t)~CP_HOOK);
+	return cp_err_claim(&rt->body->err, rc, site, cp_site_line(site), "", path,
+			    cp_clock(rt) - rt->start_ns, rt->cur->cancelled & (uint8_t)~CP_HOOK);
 }
 
 /* Runs one clean-up behind its shield. A cancellation of it is no failure. */
@@ -82,8 +82,12 @@ static int combine(struct cp_rt *rt, struct coop_scope *s, int rc, struct coop_e
 		   uint32_t count, uint32_t total)
 {
 	char path[160];
-	struct cp_err_group from = { .name = cp_scope_name(s), .path = path, .file = s->_site,
-				     .members = members, .count = count, .total = total,
+	struct cp_err_group from = { .name = cp_scope_name(s),
+				     .path = path,
+				     .file = s->_site,
+				     .members = members,
+				     .count = count,
+				     .total = total,
 				     .cancel_pending = rc == COOP_ECANCELED };
 
 	for (uint32_t i = 0; i < count; i++)

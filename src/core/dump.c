@@ -65,8 +65,8 @@ static void dump_scope(struct cp_rt *rt, FILE *out, const struct coop_scope *s, 
 	fprintf(out, "%s%s%s%s (%s)", group ? "group" : "scope", name[0] ? " \"" : "", name,
 		name[0] ? "\"" : "", cp_at(s->_site));
 	if (group)
-		fprintf(out, ": %u alive", g->_live + g->_services -
-						   (g->_flags & CP_GROUP_JOINING ? 0 : 1));
+		fprintf(out, ": %u alive",
+			g->_live + g->_services - (g->_flags & CP_GROUP_JOINING ? 0 : 1));
 	dump_scope_words(rt, out, s);
 	fputc('\n', out);
 }

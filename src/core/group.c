@@ -157,9 +157,12 @@ int coop_group_cancel_at(struct coop_group *group, const char *reason, int64_t g
 int coop_group_stats(const struct coop_group *group, struct coop_group_stats *ret_stats)
 {
 	const struct coop_group *g = group;
-	struct coop_group_stats s = { .services = g->_services, .finished = g->_finished,
-				      .failed = g->_failed, .cancelled = g->_cancelled,
-				      .logged = g->_logged, .peak = g->_peak,
+	struct coop_group_stats s = { .services = g->_services,
+				      .finished = g->_finished,
+				      .failed = g->_failed,
+				      .cancelled = g->_cancelled,
+				      .logged = g->_logged,
+				      .peak = g->_peak,
 				      .running_max = g->_running_max == COOP_UNLIMITED
 							     ? 0
 							     : g->_running_max };
@@ -176,8 +179,8 @@ int coop_group_stats(const struct coop_group *group, struct coop_group_stats *re
 	for (struct cp_wait *w = g->_state == CP_OPEN ? g->_waiters : NULL; w; w = w->next)
 		s.waiting += w->ctx != NULL;
 	if (cp_errs_of(g)) {
-		s.errors = g->_errs->total;
-		s.errors_kept = g->_errs->count + (g->_errs->last ? 1 : 0);
+		s.errors = cp_errs_of(g)->total;
+		s.errors_kept = cp_errs_of(g)->count + (cp_errs_of(g)->last ? 1 : 0);
 	} else if (cp_errs_lone(g)) {
 		s.errors = s.errors_kept = 1;
 	}
@@ -202,8 +205,10 @@ int coop_group_set_running_max(struct coop_group *group, uint32_t running_max)
 void coop_group_end(struct coop_group *group)
 {
 	struct cp_rt *rt = cp_in_task();
-	struct cp_why why = { .source = COOP_CANCEL_BODY, .text = "the block was left early",
-			      .site = group->_scope._site, .grace_ns = COOP_NEVER,
+	struct cp_why why = { .source = COOP_CANCEL_BODY,
+			      .text = "the block was left early",
+			      .site = group->_scope._site,
+			      .grace_ns = COOP_NEVER,
 			      .kind = CP_CANCEL };
 	int r;
 

@@ -19,10 +19,16 @@ static uint8_t kind_of(const struct coop_scope *s)
 
 /* Cancels the group because of `t`; the words say who failed, and where. */
 CP_COLD void cp_group_cancel_for(struct cp_rt *rt, struct coop_group *g, struct coop_task *t,
-			       enum coop_cancel_source source, int code, const char *file, int line)
+				 enum coop_cancel_source source, int code, const char *file,
+				 int line)
 {
-	struct cp_why why = { .source = source, .code = code, .file = file, .line = line, .who = t,
-			      .grace_ns = COOP_NEVER, .kind = CP_CANCEL };
+	struct cp_why why = { .source = source,
+			      .code = code,
+			      .file = file,
+			      .line = line,
+			      .who = t,
+			      .grace_ns = COOP_NEVER,
+			      .kind = CP_CANCEL };
 	char text[COOP_NAME_MAX + 1];
 	bool body = t == cp_group_host(g);
 
@@ -67,7 +73,8 @@ static CP_COLD enum coop_verdict ask_judge(struct cp_rt *rt, struct coop_group *
 		return v;
 	coop_error_describe(*err, &i);
 	snprintf(text, sizeof text, "the judge of the group said %d, which is no verdict", (int)v);
-	*err = cp_err_new_wrap(COOP_EINTERNAL, *err, i.file, i.line, i.func, i.task, i.when_ns, text);
+	*err = cp_err_new_wrap(COOP_EINTERNAL, *err, i.file, i.line, i.func, i.task, i.when_ns,
+			       text);
 	return COOP_VERDICT_FATAL;
 }
 
@@ -99,8 +106,8 @@ static CP_COLD void child_failed(struct cp_rt *rt, struct coop_group *g, struct 
 	if (t->flags & CP_TASK_INTERNAL) {
 		rt->internal_failed = true;
 		coop_error_describe(err, &i);
-		err = cp_err_new_wrap(COOP_EINTERNAL, err, i.file, i.line, i.func, i.task, i.when_ns,
-				      "a task of the runtime's own failed");
+		err = cp_err_new_wrap(COOP_EINTERNAL, err, i.file, i.line, i.func, i.task,
+				      i.when_ns, "a task of the runtime's own failed");
 	}
 	v = judge(rt, g, &err);
 	if (cp_err_cancel_pending(err))
@@ -172,11 +179,8 @@ static CP_COLD bool ended_badly(struct cp_rt *rt, struct coop_group *g, struct c
 				enum cp_outcome outcome, int rc, struct coop_error *err)
 {
 	switch (outcome) {
-	case CP_ENDED_WELL:
-		break;
-	case CP_ENDED_FAILED:
-		child_failed(rt, g, t, err);
-		break;
+	case CP_ENDED_WELL: break;
+	case CP_ENDED_FAILED: child_failed(rt, g, t, err); break;
 	case CP_ENDED_CANCELLED:
 	case CP_ENDED_CAUGHT:
 		g->_cancelled++;
@@ -205,7 +209,7 @@ CP_COLD void cp_group_wake_waiters(struct cp_rt *rt, struct coop_group *g)
 		} else if (g->_live > (g->_flags & CP_GROUP_JOINING ? 0u : 1u)) {
 			continue;
 		}
-		*(w->prev ? &w->prev->next : &g->_waiters) = w->next;
+		*(w->prev ? &w->prev->next : (struct cp_wait **)&g->_waiters) = w->next;
 		if (w->next)
 			w->next->prev = w->prev;
 		if (w->ctx)
@@ -255,4 +259,3 @@ bool cp_group_child_ended(struct cp_rt *rt, struct coop_group *g, struct coop_ta
 		cp_group_left(rt, g);
 	return kept;
 }
-

@@ -76,7 +76,7 @@ CP_COLD void cp_group_add_error(struct coop_group *g, struct coop_error *err)
 	uint32_t max = g->_errors_max > 1 ? g->_errors_max - 1 : 1;
 
 	if (!g->_errs)
-		g->_errs = cp_calloc(1, sizeof *g->_errs);
+		g->_errs = cp_calloc(1, sizeof(struct cp_errs));
 	e = cp_errs_of(g);
 	if (!e) {
 		keep_alone(g, err);
@@ -116,7 +116,7 @@ void cp_errs_free(struct coop_group *g)
  * memory for the two extra ones: the first, the fatal one and the last.
  */
 CP_COLD uint32_t cp_errs_members(struct coop_group *g, struct coop_error **few,
-				     struct coop_error ***ret_members)
+				 struct coop_error ***ret_members)
 {
 	struct cp_errs *e = cp_errs_of(g);
 	uint32_t n = 0;
@@ -145,4 +145,3 @@ CP_COLD uint32_t cp_errs_members(struct coop_group *g, struct coop_error **few,
 	e->fatal = e->last = NULL;
 	return n;
 }
-

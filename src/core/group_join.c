@@ -34,9 +34,9 @@ static CP_COLD void body_ended(struct cp_rt *rt, struct coop_group *g, int rc)
 	}
 	cp_task_path(rt->cur, path, sizeof path);
 	if (rc == COOP_ECANCELED)
-		err = cp_err_new_leaf(COOP_ESPURIOUSCANCEL, file, line, "", path,
-				      cp_clock(rt) - rt->start_ns, false,
-				      "the body returned COOP_ECANCELED, but nothing was cancelled");
+		err = cp_err_new_leaf(
+			COOP_ESPURIOUSCANCEL, file, line, "", path, cp_clock(rt) - rt->start_ns,
+			false, "the body returned COOP_ECANCELED, but nothing was cancelled");
 	else
 		err = cp_err_claim(&b->err, rc, file, line, "", path, cp_clock(rt) - rt->start_ns,
 				   g->_scope._eff);
@@ -50,8 +50,11 @@ static CP_COLD void body_ended(struct cp_rt *rt, struct coop_group *g, int rc)
 /* Only services are left: they are told that their users are gone, and waited for. */
 static CP_COLD void drain_services(struct cp_rt *rt, struct coop_group *g)
 {
-	struct cp_why why = { .source = COOP_CANCEL_JOIN, .text = CP_SERVICE_TEXT,
-			      .site = g->_scope._site, .grace_ns = COOP_NEVER, .kind = CP_CANCEL };
+	struct cp_why why = { .source = COOP_CANCEL_JOIN,
+			      .text = CP_SERVICE_TEXT,
+			      .site = g->_scope._site,
+			      .grace_ns = COOP_NEVER,
+			      .kind = CP_CANCEL };
 	struct cp_wait w = join_wait(g, "coop_group_join");
 	struct coop_task *t = g->_first;
 
@@ -81,8 +84,8 @@ static CP_COLD void add_timeout(struct cp_rt *rt, struct coop_group *g)
 	uint32_t i, at;
 
 	cp_task_path(rt->cur, path, sizeof path);
-	snprintf(text, sizeof text, "group%s%s: time limit reached at %.3fs", name[0] ? " " : "", name,
-		 (double)when / 1e9);
+	snprintf(text, sizeof text, "group%s%s: time limit reached at %.3fs", name[0] ? " " : "",
+		 name, (double)when / 1e9);
 	err = cp_err_new_leaf(COOP_ETIMEDOUT, file, line, "", path, when, false, text);
 	cp_group_add_error(g, err);
 	e = cp_errs_of(g);
@@ -128,10 +131,13 @@ static CP_NOINLINE CP_COLD struct coop_error *make_error(struct cp_rt *rt, struc
 	struct cp_err_cancelled gone[CP_GONE_MAX];
 	struct coop_error *few[3];
 	char path[160];
-	struct cp_err_group from = { .name = cp_scope_name(&g->_scope), .path = path,
+	struct cp_err_group from = { .name = cp_scope_name(&g->_scope),
+				     .path = path,
 				     .file = g->_scope._site,
-				     .cancelled = g->_cancelled, .gone = gone,
-				     .total = e ? e->total : 1, .cancel_pending = passed };
+				     .cancelled = g->_cancelled,
+				     .gone = gone,
+				     .total = e ? e->total : 1,
+				     .cancel_pending = passed };
 
 	from.count = cp_errs_members(g, few, &from.members);
 	from.line = cp_site_line(g->_scope._site);
@@ -251,8 +257,11 @@ static CP_COLD int run_defers(struct cp_rt *rt, struct coop_group *g, int rc)
 
 static CP_COLD void cancel_on_join(struct cp_rt *rt, struct coop_group *g)
 {
-	struct cp_why why = { .source = COOP_CANCEL_JOIN, .text = "the body has ended",
-			      .site = g->_scope._site, .who = rt->cur, .grace_ns = COOP_NEVER,
+	struct cp_why why = { .source = COOP_CANCEL_JOIN,
+			      .text = "the body has ended",
+			      .site = g->_scope._site,
+			      .who = rt->cur,
+			      .grace_ns = COOP_NEVER,
 			      .kind = CP_CANCEL };
 
 	if (g->_first && g->_live > 1)
@@ -299,7 +308,7 @@ static bool waiter_abort(struct cp_wait *w)
 {
 	struct coop_group *g = (struct coop_group *)(uintptr_t)w->on;
 
-	*(w->prev ? &w->prev->next : &g->_waiters) = w->next;
+	*(w->prev ? &w->prev->next : (struct cp_wait **)&g->_waiters) = w->next;
 	if (w->next)
 		w->next->prev = w->prev;
 	return true;
@@ -308,9 +317,12 @@ static bool waiter_abort(struct cp_wait *w)
 /* Queues the running task at the group and waits; 0 or COOP_ECANCELED. */
 int cp_group_wait_at(struct cp_rt *rt, struct coop_group *g, const char *what, void *ctx)
 {
-	struct cp_wait w = { .what = what, .on = g, .kind = ctx ? CP_ON_NOTHING : CP_ON_CHILDREN,
-			     .abort = waiter_abort, .ctx = ctx };
-	struct cp_wait **at = &g->_waiters;
+	struct cp_wait w = { .what = what,
+			     .on = g,
+			     .kind = ctx ? CP_ON_NOTHING : CP_ON_CHILDREN,
+			     .abort = waiter_abort,
+			     .ctx = ctx };
+	struct cp_wait **at = (struct cp_wait **)&g->_waiters;
 	int r;
 
 	while (*at) {
@@ -364,4 +376,3 @@ int coop_group_wait(struct coop_group *group)
 	}
 	return cp_group_wait_at(rt, group, "coop_group_wait", NULL);
 }
-

@@ -131,8 +131,11 @@ int coop_handle_cancel_at(struct coop_handle *handle, const char *reason, int64_
 			  const char *site)
 {
 	struct cp_rt *rt = cp_rt;
-	struct cp_why why = { .source = COOP_CANCEL_CALL, .text = reason, .site = site,
-			      .grace_ns = grace_ns, .kind = CP_CANCEL };
+	struct cp_why why = { .source = COOP_CANCEL_CALL,
+			      .text = reason,
+			      .site = site,
+			      .grace_ns = grace_ns,
+			      .kind = CP_CANCEL };
 	struct coop_task *t = handle->task;
 	bool first = !handle->cancel_called;
 
@@ -164,8 +167,7 @@ int coop_handle_cancel_at(struct coop_handle *handle, const char *reason, int64_
 /* ------------------------------------------------------------------------- cycles */
 
 /* Puts `b` on the list of tasks to look at, once. */
-static void reach(struct cp_rt *rt, struct cp_body ***tail, struct cp_body *b,
-		  struct cp_body *from)
+static void reach(struct cp_rt *rt, struct cp_body ***tail, struct cp_body *b, struct cp_body *from)
 {
 	if (b->visit == rt->visit)
 		return;
@@ -250,8 +252,11 @@ int coop_handle_wait(struct coop_handle *handle, int *ret_value)
 {
 	struct cp_rt *rt = cp_in_task();
 	struct cp_watch watch = { .ended = wake_waiter };
-	struct cp_wait wait = { .abort = wait_abort, .what = "coop_handle_wait", .on = handle,
-				.kind = CP_ON_TASK, .ctx = &watch };
+	struct cp_wait wait = { .abort = wait_abort,
+				.what = "coop_handle_wait",
+				.on = handle,
+				.kind = CP_ON_TASK,
+				.ctx = &watch };
 	char text[400];
 	int r;
 

@@ -101,7 +101,9 @@ static int env_number(const char *name, uint64_t max, bool size, uint64_t *ret)
 	errno = 0;
 	n = strtoull(text, &end, 0);
 	if (size && *end && strchr("kKmMgG", *end)) {
-		unsigned shift = *end == 'k' || *end == 'K' ? 10 : *end == 'm' || *end == 'M' ? 20 : 30;
+		unsigned shift = *end == 'k' || *end == 'K'   ? 10
+				 : *end == 'm' || *end == 'M' ? 20
+							      : 30;
 
 		if (n > max >> shift)
 			errno = ERANGE;
@@ -140,7 +142,8 @@ static int take_env(struct coop_run_opts *o)
 	uint64_t seed = o->seed, budget = o->budget, stack = o->stack_bytes;
 	int clock = (int)o->clock, engine = (int)o->engine;
 
-	if (env_word("COOP_CLOCK", clocks, &clock) < 0 || env_word("COOP_IO", engines, &engine) < 0 ||
+	if (env_word("COOP_CLOCK", clocks, &clock) < 0 ||
+	    env_word("COOP_IO", engines, &engine) < 0 ||
 	    env_number("COOP_SEED", UINT64_MAX, false, &seed) < 0 ||
 	    env_number("COOP_BUDGET", INT32_MAX, false, &budget) < 0 ||
 	    env_number("COOP_STACK", UINT64_C(1) << 30, true, &stack) < 0)
@@ -178,10 +181,12 @@ static void take_opts(struct cp_rt *rt)
 	rt->budget_max = o->budget ? (int32_t)o->budget : CP_BUDGET;
 	rt->shuffle = o->seed != 0;
 	rt->rng = o->seed;
-	rt->grace_ns = !o->grace_ns ? CP_SECONDS_10 : o->grace_ns == COOP_NO_GRACE ? 0 : o->grace_ns;
+	rt->grace_ns = !o->grace_ns                   ? CP_SECONDS_10
+		       : o->grace_ns == COOP_NO_GRACE ? 0
+						      : o->grace_ns;
 	rt->slack_ns = rt->clock_virtual || o->timer_slack_ns == COOP_NEVER ? 0
-		       : o->timer_slack_ns ? o->timer_slack_ns
-					   : CP_SLACK_NS;
+		       : o->timer_slack_ns                                  ? o->timer_slack_ns
+									    : CP_SLACK_NS;
 	rt->ignore_warn = o->ignore_warn ? (uint32_t)o->ignore_warn : CP_IGNORE_WARN;
 	rt->stack_bytes = o->stack_bytes;
 	if (o->stack_cache_bytes)
@@ -275,7 +280,8 @@ static void fire_timers(struct cp_rt *rt)
 
 		__builtin_prefetch(next);
 		if (t->key & CP_TIMER_SCOPE) {
-			cp_scope_timer_fired(rt, CP_CONTAINER_OF(t, struct coop_scope, _timer_next));
+			cp_scope_timer_fired(rt,
+					     CP_CONTAINER_OF(t, struct coop_scope, _timer_next));
 		} else {
 			struct coop_task *task = (struct coop_task *)t;
 
@@ -287,8 +293,10 @@ static void fire_timers(struct cp_rt *rt)
 
 static CP_COLD void deadlock(struct cp_rt *rt)
 {
-	struct cp_why why = { .source = COOP_CANCEL_DEADLOCK, .text = "every task was blocked",
-			      .grace_ns = 0, .kind = CP_CANCEL };
+	struct cp_why why = { .source = COOP_CANCEL_DEADLOCK,
+			      .text = "every task was blocked",
+			      .grace_ns = 0,
+			      .kind = CP_CANCEL };
 	char *text = NULL;
 	size_t size;
 	FILE *out;
@@ -296,10 +304,10 @@ static CP_COLD void deadlock(struct cp_rt *rt)
 	if (rt->deadlocked)
 		cp_die("deadlock: the tasks that are left cannot be cancelled");
 	rt->deadlocked = true;
-	out = open_memstream(&text, &size);
+	out = cp_os_text_open(&text, &size);
 	if (out) {
 		cp_dump(rt, out, COOP_DUMP_INTERNAL);
-		fclose(out);
+		cp_os_text_close(out);
 	}
 	coop_log(COOP_LOG_ERROR, "deadlock: every task is blocked and nothing can wake one:");
 	for (char *line = text, *end; line && *line; line = end + 1) {
@@ -309,7 +317,7 @@ static CP_COLD void deadlock(struct cp_rt *rt)
 		*end = '\0';
 		coop_log(COOP_LOG_ERROR, "  %s", line);
 	}
-	free(text);
+	cp_os_text_free(text);
 	cp_scope_cancel_why(rt, &rt->group._scope, &why);
 	cp_scope_force(rt, &rt->group._scope);
 }
@@ -403,7 +411,8 @@ static void idle_real(struct cp_rt *rt, int64_t next)
 	}
 	wait = next == COOP_NEVER ? -1 : next - rt->now_ns;
 	if (wait > 0 && wait > COOP_MICROSECONDS(1))
-		wait += rt->slack_ns > COOP_MICROSECONDS(50) ? rt->slack_ns - COOP_MICROSECONDS(50) : 0;
+		wait += rt->slack_ns > COOP_MICROSECONDS(50) ? rt->slack_ns - COOP_MICROSECONDS(50)
+							     : 0;
 	if (wait != 0)
 		engine_wait(rt, wait);
 }

@@ -323,8 +323,9 @@ static CP_COLD void warn_ignores(struct cp_rt *rt)
 	char path[160];
 
 	cp_task_path(rt->cur, path, sizeof path);
-	coop_log(COOP_LOG_WARN, "task %s ignores its cancellation: %u checkpoints so far (spawned at %s)",
-		 path, rt->body->ignored, cp_at(cp_task_site(rt->cur)));
+	coop_log(COOP_LOG_WARN,
+		 "task %s ignores its cancellation: %u checkpoints so far (spawned at %s)", path,
+		 rt->body->ignored, cp_at(cp_task_site(rt->cur)));
 }
 
 /* Each cancelled checkpoint of a task counts, until a scope has caught the cancel. */

@@ -210,16 +210,16 @@ static CP_COLD int timed_out(struct cp_rt *rt, struct coop_scope *s, const char 
 
 	if (b->blocked_what)
 		cp_blocked_text(b->blocked_what, b->blocked_ns, blocked, sizeof blocked);
-	snprintf(text, sizeof text, "%s%stime limit reached at %.3fs, left %.3fs later%s%s",
-		 name, name[0] ? ": " : "", (double)(s->_deadline_ns - rt->start_ns) / 1e9,
+	snprintf(text, sizeof text, "%s%stime limit reached at %.3fs, left %.3fs later%s%s", name,
+		 name[0] ? ": " : "", (double)(s->_deadline_ns - rt->start_ns) / 1e9,
 		 (double)late / 1e9, blocked[0] ? ", blocked in " : "", blocked);
 	{
 		char path[160];
 		struct coop_error *e;
 
 		cp_task_path(rt->cur, path, sizeof path);
-		e = cp_err_new_leaf(COOP_ETIMEDOUT, s->_site, cp_site_line(s->_site), "", path, now - rt->start_ns,
-				    false, text);
+		e = cp_err_new_leaf(COOP_ETIMEDOUT, s->_site, cp_site_line(s->_site), "", path,
+				    now - rt->start_ns, false, text);
 		return coop_error_raise(e);
 	}
 }
@@ -321,8 +321,11 @@ static int on_thread(const struct coop_scope *s)
 int coop_scope_cancel_at(struct coop_scope *scope, const char *reason, int64_t grace_ns,
 			 const char *site)
 {
-	struct cp_why why = { .source = COOP_CANCEL_CALL, .text = reason, .site = site,
-			      .grace_ns = grace_ns, .kind = CP_CANCEL };
+	struct cp_why why = { .source = COOP_CANCEL_CALL,
+			      .text = reason,
+			      .site = site,
+			      .grace_ns = grace_ns,
+			      .kind = CP_CANCEL };
 	int r = on_thread(scope);
 
 	if (r < 0)
@@ -504,8 +507,8 @@ void coop_scope_end(struct coop_scope *scope)
 		return;
 	r = coop_scope_close(scope, 0);
 	if (r < 0) {
-		coop_log(COOP_LOG_WARN, "scope opened at %s: its clean-up failed: %s", cp_at(scope->_site),
-			 coop_code_text(r));
+		coop_log(COOP_LOG_WARN, "scope opened at %s: its clean-up failed: %s",
+			 cp_at(scope->_site), coop_code_text(r));
 		coop_error_clear();
 	}
 }

@@ -41,7 +41,8 @@ void cp_shutdown_refusers(struct cp_rt *rt)
 		cp_info_fill(rt, t, &info);
 		cp_task_path(t, path, sizeof path);
 		coop_log(COOP_LOG_WARN,
-			 "shutdown: %s is still alive %.1fs after it was told to stop%s%s (spawned at %s)",
+			 "shutdown: %s is still alive %.1fs after it was told to stop%s%s (spawned "
+			 "at %s)",
 			 path, (double)(rt->now_ns - rt->shutdown_ns) / 1e9,
 			 info.blocked_in[0] ? ", blocked in " : "", info.blocked_in, info.site);
 	}
@@ -105,7 +106,8 @@ static int shutdown_callback(void *arg)
 		if (!rt->shutdown_err) {
 			rt->shutdown_err = e;
 		} else {
-			coop_log(COOP_LOG_WARN, "shutdown: a callback failed too: %s", coop_code_text(r));
+			coop_log(COOP_LOG_WARN, "shutdown: a callback failed too: %s",
+				 coop_code_text(r));
 			coop_error_unref(e);
 		}
 	}
@@ -129,8 +131,12 @@ static int shutdown_watch(void *arg)
 
 void cp_shutdown_begin(struct cp_rt *rt, enum coop_cancel_source source, int sig, const char *text)
 {
-	struct cp_why why = { .source = source, .code = sig, .text = text, .who = rt->cur,
-			      .grace_ns = rt->grace_ns, .kind = CP_SHUTDOWN };
+	struct cp_why why = { .source = source,
+			      .code = sig,
+			      .text = text,
+			      .who = rt->cur,
+			      .grace_ns = rt->grace_ns,
+			      .kind = CP_SHUTDOWN };
 
 	if (rt->shutdown != COOP_SHUTDOWN_NONE || rt->group._state != CP_OPEN)
 		return;
@@ -140,10 +146,12 @@ void cp_shutdown_begin(struct cp_rt *rt, enum coop_cancel_source source, int sig
 		rt->stop_signal = sig;
 	tell_phase(rt, text ? text : "stopping");
 	for (unsigned i = 0; i < rt->on_shutdown_count && cp_group_usable(&rt->group) == 0; i++)
-		if (spawn_into_run(rt, shutdown_callback, (void *)(uintptr_t)i, "on_shutdown\0coop\0000",
-				   "on shutdown", CP_TASK_SHUTDOWN_WAIT, NULL) < 0)
+		if (spawn_into_run(rt, shutdown_callback, (void *)(uintptr_t)i,
+				   "on_shutdown\0coop\0000", "on shutdown", CP_TASK_SHUTDOWN_WAIT,
+				   NULL) < 0)
 			coop_log(COOP_LOG_ERROR, "shutdown: no memory to run a callback");
-	if (rt->grace_ns < CP_TIME_MAX && cp_spawn_system(rt, shutdown_watch, rt, "shutdown watch") < 0)
+	if (rt->grace_ns < CP_TIME_MAX &&
+	    cp_spawn_system(rt, shutdown_watch, rt, "shutdown watch") < 0)
 		coop_log(COOP_LOG_WARN, "shutdown: no memory to watch the grace");
 	cp_scope_cancel_why(rt, &rt->group._scope, &why);
 	if (rt->root_wait)
@@ -232,8 +240,10 @@ static void wait_for_stop(struct cp_rt *rt)
 /* Tasks that nobody waits for any more are named, then cancelled. */
 static void end_leftovers(struct cp_rt *rt)
 {
-	struct cp_why why = { .source = COOP_CANCEL_SHUTDOWN, .text = "the main task has ended",
-			      .grace_ns = COOP_NEVER, .kind = CP_SHUTDOWN };
+	struct cp_why why = { .source = COOP_CANCEL_SHUTDOWN,
+			      .text = "the main task has ended",
+			      .grace_ns = COOP_NEVER,
+			      .kind = CP_SHUTDOWN };
 	struct coop_task *t = rt->group._first;
 	char path[160];
 
@@ -243,7 +253,8 @@ static void end_leftovers(struct cp_rt *rt)
 		do {
 			if (!(t->flags & (CP_TASK_SERVICE | CP_TASK_INTERNAL))) {
 				cp_task_path(t, path, sizeof path);
-				coop_log(COOP_LOG_WARN, "left over when the main task ended: %s (spawned at %s)",
+				coop_log(COOP_LOG_WARN,
+					 "left over when the main task ended: %s (spawned at %s)",
 					 path, cp_at(cp_task_site(t)));
 			}
 			t = t->sib_next;
@@ -260,7 +271,8 @@ static int cancelled_result(struct cp_rt *rt, int group_rc)
 	if (rt->deadlocked)
 		return -EDEADLK;
 	if (group_rc < 0 && group_rc != COOP_ECANCELED) {
-		rt->main_err = coop_error_take(group_rc); /* one that nobody waited for failed fatally */
+		rt->main_err =
+			coop_error_take(group_rc); /* one that nobody waited for failed fatally */
 		return group_rc;
 	}
 	cp_cancel_info(&rt->group._scope, &info);
@@ -276,8 +288,12 @@ static int cancelled_result(struct cp_rt *rt, int group_rc)
 static void add_shutdown_error(struct cp_rt *rt)
 {
 	struct coop_error *members[2] = { rt->main_err, rt->shutdown_err };
-	struct cp_err_group from = { .name = "run", .path = "", .file = "", .members = members,
-				     .count = 2, .total = 2,
+	struct cp_err_group from = { .name = "run",
+				     .path = "",
+				     .file = "",
+				     .members = members,
+				     .count = 2,
+				     .total = 2,
 				     .when_ns = cp_clock(rt) - rt->start_ns };
 
 	if (!rt->shutdown_err)
@@ -309,8 +325,9 @@ static void take_result(struct cp_rt *rt, int group_rc)
 	if (rt->deadlocked) {
 		coop_error_unref(rt->main_err);
 		rt->main_rc = -EDEADLK;
-		rt->main_err = cp_err_new_leaf(-EDEADLK, "", 0, "", "", rt->now_ns - rt->start_ns, false,
-					       "every task was blocked and nothing could wake one");
+		rt->main_err =
+			cp_err_new_leaf(-EDEADLK, "", 0, "", "", rt->now_ns - rt->start_ns, false,
+					"every task was blocked and nothing could wake one");
 	}
 	add_shutdown_error(rt);
 	rt->main_handle = coop_handle_release(h);

@@ -115,7 +115,8 @@ int coop_spawn_wait_at(struct coop_group *group, coop_fn *fn, void *arg, const c
 	r = cp_cancel_point(rt);
 	if (r < 0)
 		return r;
-	if (group->_running_max != COOP_UNLIMITED && (group->_waiters || cp_group_admit(rt, group) < 0)) {
+	if (group->_running_max != COOP_UNLIMITED &&
+	    (group->_waiters || cp_group_admit(rt, group) < 0)) {
 		r = cp_group_wait_at(rt, group, "coop_spawn_wait", group);
 		if (r < 0)
 			return r;
@@ -265,4 +266,3 @@ int coop_spawn_with_at(struct coop_group *group, coop_fn *fn, void *arg,
 	}
 	return spawn_with(rt, group, fn, arg, opts, site, ret_handle);
 }
-

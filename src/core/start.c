@@ -21,8 +21,8 @@ static int start_entry(void *arg)
 }
 
 /* What the child has on the heap: an extra with the child's side of the handshake. */
-static struct cp_extra *make_extra(struct cp_rt *rt, coop_start_fn *fn, void *arg,
-				   const char *name, bool handle)
+static struct cp_extra *make_extra(struct cp_rt *rt, coop_start_fn *fn, void *arg, const char *name,
+				   bool handle)
 {
 	struct cp_extra *x = cp_extra_new(rt);
 
@@ -96,7 +96,8 @@ int coop_start_at(struct coop_group *group, coop_start_fn *fn, void *arg, const 
 		return r;
 	if (!fn)
 		return -EINVAL;
-	if (group->_running_max != COOP_UNLIMITED && (group->_waiters || cp_group_admit(rt, group) < 0))
+	if (group->_running_max != COOP_UNLIMITED &&
+	    (group->_waiters || cp_group_admit(rt, group) < 0))
 		return -EAGAIN;
 	x = make_extra(rt, fn, arg, name, ret_handle != NULL);
 	if (!x)

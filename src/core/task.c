@@ -93,8 +93,8 @@ static struct cp_stacks *pool_of(struct cp_rt *rt, const struct cp_extra *extra)
 	return extra && extra->pool ? extra->pool : &rt->stacks;
 }
 
-int cp_task_new(struct cp_rt *rt, coop_fn *fn, void *arg, const char *site,
-		struct cp_extra *extra, struct coop_task **ret_task)
+int cp_task_new(struct cp_rt *rt, coop_fn *fn, void *arg, const char *site, struct cp_extra *extra,
+		struct coop_task **ret_task)
 {
 	struct coop_task *t = cp_node_new(rt);
 
@@ -189,8 +189,10 @@ static void base_init(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
 /* A service that begins when its users are gone already. */
 static CP_COLD void cancel_service(struct cp_rt *rt, struct coop_scope *base)
 {
-	struct cp_why why = { .source = COOP_CANCEL_JOIN, .text = CP_SERVICE_TEXT,
-			      .grace_ns = COOP_NEVER, .kind = CP_CANCEL };
+	struct cp_why why = { .source = COOP_CANCEL_JOIN,
+			      .text = CP_SERVICE_TEXT,
+			      .grace_ns = COOP_NEVER,
+			      .kind = CP_CANCEL };
 
 	cp_scope_cancel_why(rt, base, &why);
 }
@@ -199,13 +201,15 @@ static CP_COLD void cancel_service(struct cp_rt *rt, struct coop_scope *base)
 static CP_COLD void cancel_early(struct cp_rt *rt, struct cp_body *b)
 {
 	struct coop_handle *h = b->extra->handle;
-	struct cp_why why = { .source = COOP_CANCEL_CALL, .site = h->cancel_site,
-			      .text = h->cause.text, .grace_ns = h->cancel_grace_ns,
+	struct cp_why why = { .source = COOP_CANCEL_CALL,
+			      .site = h->cancel_site,
+			      .text = h->cause.text,
+			      .grace_ns = h->cancel_grace_ns,
 			      .kind = CP_CANCEL };
 
 	cp_scope_cancel_why(rt, &b->base, &why);
 	if (b->base._cause)
-		memcpy(b->base._cause->who, h->cause.who, sizeof h->cause.who);
+		memcpy(((struct cp_cause *)b->base._cause)->who, h->cause.who, sizeof h->cause.who);
 	b->base._cause_ns = h->cancel_ns;
 }
 
@@ -469,7 +473,8 @@ size_t cp_task_path(const struct coop_task *t, char *buf, size_t size)
 		if (!whole || !g || g->_flags & CP_GROUP_RUN)
 			break;
 		if (g->_scope._name) {
-			whole = prepend(buf, &at, "/") && prepend(buf, &at, cp_scope_name(&g->_scope));
+			whole = prepend(buf, &at, "/") &&
+				prepend(buf, &at, cp_scope_name(&g->_scope));
 			if (!whole)
 				break;
 		}
@@ -613,8 +618,8 @@ int coop_set_fpenv(bool keep)
 
 	if (!rt)
 		return cp_no_task();
-	rt->cur->flags = (uint8_t)(keep ? rt->cur->flags | CP_TASK_FPENV
-					: rt->cur->flags & ~CP_TASK_FPENV);
+	rt->cur->flags =
+		(uint8_t)(keep ? rt->cur->flags | CP_TASK_FPENV : rt->cur->flags & ~CP_TASK_FPENV);
 	return 0;
 }
 

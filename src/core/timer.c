@@ -127,8 +127,8 @@ static void collect_slot(struct cp_wheel *w, int64_t now_ns)
 		if (cp_timer_when(t) <= now_ns) {
 			t->prev->next = t->next;
 			t->next->prev = t->prev;
-			if (list && CP_CONTAINER_OF(tail, struct cp_timer, next)->key >> 1 >
-					    t->key >> 1)
+			if (list &&
+			    CP_CONTAINER_OF(tail, struct cp_timer, next)->key >> 1 > t->key >> 1)
 				sorted = false;
 			*tail = t;
 			tail = &t->next;
@@ -247,7 +247,7 @@ int64_t cp_wheel_next(struct cp_wheel *w, bool *ret_exact)
 	when = earliest(head);
 	if (when != COOP_NEVER)
 		return when;
-	/* Crowded: within a tick its exact order matters to nobody who sleeps; above, look again. */
+	/* Crowded: of a higher level, look again at its start. */
 	*ret_exact = false;
 	if (level == 0) {
 		for (const struct cp_timer *t = head->next; t != head; t = t->next)

@@ -35,14 +35,18 @@ struct frame {
 	uintptr_t r15, r14, r13, r12, rbx, rbp, pc;
 };
 #define FRAME_INIT(entry, arg) \
-	{ .r12 = (uintptr_t)(entry), .r13 = (uintptr_t)(arg), .pc = (uintptr_t)cp_ctx_start }
+	{ \
+		.r12 = (uintptr_t)(entry), .r13 = (uintptr_t)(arg), .pc = (uintptr_t)cp_ctx_start \
+	}
 #elif defined(__aarch64__)
 struct frame {
 	uintptr_t x19, x20, x21_to_x28[8], x29, pc;
 	uint64_t d8_to_d15[8];
 };
 #define FRAME_INIT(entry, arg) \
-	{ .x19 = (uintptr_t)(entry), .x20 = (uintptr_t)(arg), .pc = (uintptr_t)cp_ctx_start }
+	{ \
+		.x19 = (uintptr_t)(entry), .x20 = (uintptr_t)(arg), .pc = (uintptr_t)cp_ctx_start \
+	}
 #else
 #error "coop has no context switch for this machine yet"
 #endif

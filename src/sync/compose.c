@@ -49,7 +49,8 @@ static int check_holes(struct coop_handle **handles, size_t count, int r)
 int coop_gather_at(const struct coop_call *calls, size_t count, enum coop_gather_mode mode,
 		   struct coop_slot *ret_slots, const char *site)
 {
-	struct coop_group_opts opts = { .name = "gather", .errors_max = COOP_UNLIMITED,
+	struct coop_group_opts opts = { .name = "gather",
+					.errors_max = COOP_UNLIMITED,
 					.policy = mode == COOP_GATHER_COLLECT ? COOP_COLLECT
 									      : COOP_FAIL_FAST };
 	struct coop_group g = COOP_GROUP_INIT;
@@ -255,7 +256,9 @@ int coop_gather_abandon(struct coop_handle *const *handles, size_t count,
 			struct coop_slot *ret_slots)
 {
 	struct cp_rt *rt = cp_in_task();
-	struct many m = { .handles = handles, .count = count, .until = COOP_WAIT_FIRST_ERROR,
+	struct many m = { .handles = handles,
+			  .count = count,
+			  .until = COOP_WAIT_FIRST_ERROR,
 			  .stop_on_cancelled = true };
 	int r;
 

@@ -82,7 +82,8 @@ int coop_main_with(coop_fn *fn, void *arg, const struct coop_run_opts *opts)
 	int r, sig, status;
 
 	if (cp_rt || !fn) {
-		fprintf(stderr, "error: coop_main: %s\n", fn ? "called inside a run" : "no function");
+		fprintf(stderr, "error: coop_main: %s\n",
+			fn ? "called inside a run" : "no function");
 		return 1;
 	}
 	r = cp_rt_open(opts, &rt);

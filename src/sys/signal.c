@@ -145,14 +145,9 @@ static void climb(struct cp_rt *rt, int sig)
 		snprintf(text, sizeof text, "stopped by %s", coop_signal_name(sig));
 		cp_shutdown_begin(rt, COOP_CANCEL_SIGNAL, sig, text);
 		break;
-	case 2:
-		cp_shutdown_harden(rt);
-		break;
-	case 3:
-		cp_shutdown_force(rt);
-		break;
-	default:
-		last_step(rt, sig);
+	case 2: cp_shutdown_harden(rt); break;
+	case 3: cp_shutdown_force(rt); break;
+	default: last_step(rt, sig);
 	}
 }
 
@@ -327,7 +322,9 @@ static bool receive_abort(struct cp_wait *w)
 int coop_signals_receive(struct coop_signals *signals)
 {
 	struct cp_rt *rt = cp_in_task();
-	struct cp_wait w = { .abort = receive_abort, .what = "coop_signals_receive", .on = signals,
+	struct cp_wait w = { .abort = receive_abort,
+			     .what = "coop_signals_receive",
+			     .on = signals,
 			     .ctx = signals };
 	int r;
 
@@ -391,16 +388,16 @@ const char *coop_signal_name(int sig)
 		int sig;
 		const char *name;
 	} names[] = {
-		{ SIGHUP, "SIGHUP" },   { SIGINT, "SIGINT" },   { SIGQUIT, "SIGQUIT" },
-		{ SIGILL, "SIGILL" },   { SIGTRAP, "SIGTRAP" }, { SIGABRT, "SIGABRT" },
-		{ SIGBUS, "SIGBUS" },   { SIGFPE, "SIGFPE" },   { SIGKILL, "SIGKILL" },
-		{ SIGUSR1, "SIGUSR1" }, { SIGSEGV, "SIGSEGV" }, { SIGUSR2, "SIGUSR2" },
-		{ SIGPIPE, "SIGPIPE" }, { SIGALRM, "SIGALRM" }, { SIGTERM, "SIGTERM" },
-		{ SIGCHLD, "SIGCHLD" }, { SIGCONT, "SIGCONT" }, { SIGSTOP, "SIGSTOP" },
-		{ SIGTSTP, "SIGTSTP" }, { SIGTTIN, "SIGTTIN" }, { SIGTTOU, "SIGTTOU" },
-		{ SIGURG, "SIGURG" },   { SIGXCPU, "SIGXCPU" }, { SIGXFSZ, "SIGXFSZ" },
+		{ SIGHUP, "SIGHUP" },       { SIGINT, "SIGINT" },   { SIGQUIT, "SIGQUIT" },
+		{ SIGILL, "SIGILL" },       { SIGTRAP, "SIGTRAP" }, { SIGABRT, "SIGABRT" },
+		{ SIGBUS, "SIGBUS" },       { SIGFPE, "SIGFPE" },   { SIGKILL, "SIGKILL" },
+		{ SIGUSR1, "SIGUSR1" },     { SIGSEGV, "SIGSEGV" }, { SIGUSR2, "SIGUSR2" },
+		{ SIGPIPE, "SIGPIPE" },     { SIGALRM, "SIGALRM" }, { SIGTERM, "SIGTERM" },
+		{ SIGCHLD, "SIGCHLD" },     { SIGCONT, "SIGCONT" }, { SIGSTOP, "SIGSTOP" },
+		{ SIGTSTP, "SIGTSTP" },     { SIGTTIN, "SIGTTIN" }, { SIGTTOU, "SIGTTOU" },
+		{ SIGURG, "SIGURG" },       { SIGXCPU, "SIGXCPU" }, { SIGXFSZ, "SIGXFSZ" },
 		{ SIGVTALRM, "SIGVTALRM" }, { SIGPROF, "SIGPROF" }, { SIGWINCH, "SIGWINCH" },
-		{ SIGIO, "SIGIO" },     { SIGPWR, "SIGPWR" },   { SIGSYS, "SIGSYS" },
+		{ SIGIO, "SIGIO" },         { SIGPWR, "SIGPWR" },   { SIGSYS, "SIGSYS" },
 	};
 
 	for (size_t i = 0; i < CP_ARRAY_LEN(names); i++)

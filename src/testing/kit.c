@@ -90,8 +90,11 @@ static bool silence_abort(struct cp_wait *w)
 int coop_test_wait_all_blocked(int64_t cushion_ns)
 {
 	struct cp_rt *rt = cp_kit()->rt();
-	struct cp_wait w = { .abort = silence_abort, .what = "coop_test_wait_all_blocked",
-			     .kind = CP_ON_NOTHING, .detail_ns = cushion_ns, .ctx = rt };
+	struct cp_wait w = { .abort = silence_abort,
+			     .what = "coop_test_wait_all_blocked",
+			     .kind = CP_ON_NOTHING,
+			     .detail_ns = cushion_ns,
+			     .ctx = rt };
 	struct cp_wait **at;
 	int r;
 
@@ -131,8 +134,12 @@ int coop_sequencer_wait(struct coop_sequencer *sequencer, unsigned point)
 {
 	struct coop_sequencer *s = sequencer;
 	struct cp_rt *rt = cp_kit()->rt();
-	struct cp_wait w = { .abort = sequencer_abort, .what = "coop_sequencer_wait",
-			     .kind = CP_ON_NOTHING, .ctx = s, .detail_ns = point, .on = rt };
+	struct cp_wait w = { .abort = sequencer_abort,
+			     .what = "coop_sequencer_wait",
+			     .kind = CP_ON_NOTHING,
+			     .ctx = s,
+			     .detail_ns = point,
+			     .on = rt };
 	int r;
 
 	if (!rt)
@@ -198,8 +205,9 @@ void coop_test_assert_checkpoint_at(struct coop_checkpoint_mark mark, bool expec
 
 	if (expected && !(cancel && schedule))
 		cp_kit()->die("%s: a checkpoint was expected%s", site,
-			      cancel ? "; there was its cancel half only"
-				     : schedule ? "; there was its schedule half only" : "");
+			      cancel     ? "; there was its cancel half only"
+			      : schedule ? "; there was its schedule half only"
+					 : "");
 	if (!expected && (cancel || schedule))
 		cp_kit()->die("%s: no checkpoint was expected", site);
 }

@@ -23,8 +23,10 @@ struct injection {
 static bool inject_cancel(struct cp_rt *rt, void *ctx)
 {
 	struct injection *in = ctx;
-	struct cp_why why = { .source = COOP_CANCEL_CALL, .text = "injected by a sweep",
-			      .grace_ns = COOP_NEVER, .kind = CP_CANCEL };
+	struct cp_why why = { .source = COOP_CANCEL_CALL,
+			      .text = "injected by a sweep",
+			      .grace_ns = COOP_NEVER,
+			      .kind = CP_CANCEL };
 
 	if (rt->cur->flags & CP_TASK_INTERNAL)
 		return false;

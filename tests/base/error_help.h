@@ -35,8 +35,8 @@ static inline struct coop_error *group_of(const char *name, struct coop_error **
 	});
 }
 
-#define GROUP(name, ...)                                                         \
-	group_of((name), (struct coop_error *[]){ __VA_ARGS__ },                 \
+#define GROUP(name, ...) \
+	group_of((name), (struct coop_error *[]){ __VA_ARGS__ }, \
 		 sizeof((struct coop_error *[]){ __VA_ARGS__ }) / sizeof(void *))
 
 static inline struct coop_error *wrap(int code, struct coop_error *cause)

@@ -228,6 +228,7 @@ TEST(code_that_is_none_is_refused)
 	CHECK_STR(info_of(coop_error_peek(-EINVAL)).message, "oops");
 	CHECK_INT(coop_wrap(-EIO, 3, "oops 2"), ==, -EINVAL);
 	CHECK_STR(info_of(coop_error_peek(-EINVAL)).message, "oops 2");
+	CHECK_INT(coop_wrap(-EIO, 0, "oops 3"), ==, -EINVAL);
 	coop_error_clear();
 }
 
@@ -511,14 +512,17 @@ TEST(clearing_many_unread_errors_is_one_line)
 
 	coop_log_set(record, &records, COOP_LOG_WARN);
 	for (int i = 0; i < 40; i++)
-		many[i] = leaf_at(-EIO, "a message that is meant to be so long that the line "
-					"is full before all that may be named has been named",
+		many[i] = leaf_at(-EIO,
+				  "a message that is meant to be so long that the line "
+				  "is full before all that may be named has been named",
 				  "some/where/file.c", 100 + i);
 	CHECK_INT(coop_error_raise(group_of("many", many, 40)), ==, -EIO);
 	coop_error_clear();
 	CHECK_INT(records.count, ==, 1);
 	CHECK_HAS(records.text, "40 errors cleared");
 	CHECK_HAS(records.text, " and 31 more");
+	CHECK_HAS(records.text, "(some/where/file.c:101), EIO \"a message");
+	CHECK_HAS(records.text, "(some/where/file.c:102), EIO \"a message");
 }
 
 static int nothing(const struct coop_error *error, void *ctx)

@@ -127,8 +127,8 @@ TEST(golden_tree)
 
 TEST(golden_plain_branches)
 {
-	struct coop_error *error = GROUP("o", GROUP("i", at(-EIO, "a", "", 1), at(-EIO, "b", "", 2)),
-					 at(-EIO, "c", "", 3));
+	struct coop_error *error = GROUP(
+		"o", GROUP("i", at(-EIO, "a", "", 1), at(-EIO, "b", "", 2)), at(-EIO, "c", "", 3));
 
 	check_print(error, COOP_PRINT_PLAIN | COOP_PRINT_TIMES,
 		    "group \"o\" failed: 2 errors [opened at group.c:3]\n"
@@ -162,8 +162,10 @@ TEST(golden_leaf_and_trace_of_a_group)
 
 TEST(texts_cannot_forge_lines)
 {
-	struct coop_error *error =
-		at(-EIO, "a\nb\x1b[2J\x7f\xc2\x9b" "31m \xff \xe2\x82\xac \xed\xa0\x80", "t\r", 1);
+	struct coop_error *error = at(-EIO,
+				      "a\nb\x1b[2J\x7f\xc2\x9b"
+				      "31m \xff \xe2\x82\xac \xed\xa0\x80",
+				      "t\r", 1);
 
 	check_print(error, 0,
 		    "error EIO \"a\\nb\\x1b[2J\\x7f\\xc2\\x9b31m \\xff \xe2\x82\xac "
@@ -293,9 +295,8 @@ static void check_json(struct coop_error *error, const char *golden)
 
 TEST(json_of_a_leaf)
 {
-	struct coop_error *error =
-		cp_err_new_leaf(-EIO, "../a.c", 5, "f", "main/t", 7, true,
-				"q\" b\\ n\n t\t c\x01 \xff \xe2\x82\xac \xc3(");
+	struct coop_error *error = cp_err_new_leaf(-EIO, "../a.c", 5, "f", "main/t", 7, true,
+						   "q\" b\\ n\n t\t c\x01 \xff \xe2\x82\xac \xc3(");
 	int r = coop_error_raise(error);
 
 	r = coop_trace_at(r, "v.c", 6, "no\"te");
@@ -336,19 +337,20 @@ TEST(json_of_a_tree)
 		.gone_count = 1,
 		.cancel_pending = true,
 	});
-	check_json(error,
-		   "{\"kind\":\"group\",\"code\":-71,\"code_name\":\"EPROTO\",\"message\":"
-		   "\"unhandled errors in group \\\"g\\\" (3 sub-errors)\",\"file\":\"g.c\","
-		   "\"line\":1,\"func\":\"\",\"task\":\"main\",\"when_ns\":0,"
-		   "\"during_cancel\":false,\"truncated\":false,\"trace\":[],\"trace_lost\":0,"
-		   "\"name\":\"g\",\"cancel_pending\":true,\"cancelled\":[{\"task\":\"main/a\","
-		   "\"reason\":\"why\",\"blocked_in\":\"coop_sleep\"}],\"cancelled_total\":2,"
-		   "\"members_total\":3,\"members\":["
-		   "{\"kind\":\"wrap\",\"code\":-71,\"code_name\":\"EPROTO\",\"message\":\"out"
-		   REST(2) ",\"cause\":"
-		   "{\"kind\":\"leaf\",\"code\":-5,\"code_name\":\"EIO\",\"message\":\"in" REST(1)
-		   "}},{\"kind\":\"leaf\",\"code\":-32,\"code_name\":\"EPIPE\",\"message\":\"x"
-		   REST(3) "}]}\n");
+	check_json(
+		error,
+		"{\"kind\":\"group\",\"code\":-71,\"code_name\":\"EPROTO\",\"message\":"
+		"\"unhandled errors in group \\\"g\\\" (3 sub-errors)\",\"file\":\"g.c\","
+		"\"line\":1,\"func\":\"\",\"task\":\"main\",\"when_ns\":0,"
+		"\"during_cancel\":false,\"truncated\":false,\"trace\":[],\"trace_lost\":0,"
+		"\"name\":\"g\",\"cancel_pending\":true,\"cancelled\":[{\"task\":\"main/a\","
+		"\"reason\":\"why\",\"blocked_in\":\"coop_sleep\"}],\"cancelled_total\":2,"
+		"\"members_total\":3,\"members\":["
+		"{\"kind\":\"wrap\",\"code\":-71,\"code_name\":\"EPROTO\",\"message\":\"out" REST(
+			2) ",\"cause\":"
+			   "{\"kind\":\"leaf\",\"code\":-5,\"code_name\":\"EIO\",\"message\":"
+			   "\"in" REST(1) "}},{\"kind\":\"leaf\",\"code\":-32,\"code_name\":"
+					  "\"EPIPE\",\"message\":\"x" REST(3) "}]}\n");
 	coop_error_unref(error);
 }
 
@@ -393,4 +395,5 @@ TEST(json_of_deep_and_bushy_trees)
 	free(with);
 	free(without);
 	coop_error_unref(error);
+	CHECK_INT(cp_os_faults.allocs_live, ==, 0);
 }

@@ -84,8 +84,7 @@ TEST(fatal_comes_before_all_at_every_level)
 	CHECK_INT(coop_error_code(error), ==, COOP_EEXIT(3));
 	CHECK_INT(coop_error_code(coop_error_member(error, 1)), ==, COOP_EEXIT(3));
 	/* The others stay where they are. */
-	CHECK_STR(leaves_of(error),
-		  "EBADF EPIPE COOP_EEXIT(3) COOP_EINTERRUPT COOP_EINTERNAL ");
+	CHECK_STR(leaves_of(error), "EBADF EPIPE COOP_EEXIT(3) COOP_EINTERRUPT COOP_EINTERNAL ");
 	PROVES(B53, B54);
 	coop_error_unref(error);
 }
@@ -94,8 +93,8 @@ TEST(group_with_a_code_of_its_own)
 {
 	struct coop_error *member = leaf(-EIO), *error;
 
-	error = cp_err_new_group(&(struct cp_err_group){
-		.members = &member, .count = 1, .code = COOP_EGROUP });
+	error = cp_err_new_group(
+		&(struct cp_err_group){ .members = &member, .count = 1, .code = COOP_EGROUP });
 	CHECK_INT(coop_error_code(error), ==, COOP_EGROUP);
 	CHECK_INT(coop_error_code(coop_error_primary(error)), ==, -EIO);
 	CHECK(coop_error_is(error, COOP_EGROUP) && coop_error_is(error, -EIO));
@@ -140,8 +139,8 @@ TEST(errors_not_kept_are_counted_without_those_that_came_twice)
 	struct coop_error *members[3] = { leaf(-EIO), NULL, leaf(-EPIPE) }, *error;
 
 	members[1] = coop_error_ref(members[0]);
-	error = cp_err_new_group(&(struct cp_err_group){
-		.members = members, .count = 3, .total = 10 });
+	error = cp_err_new_group(
+		&(struct cp_err_group){ .members = members, .count = 3, .total = 10 });
 	CHECK_INT(info_of(error).members, ==, 2);
 	CHECK_INT(info_of(error).members_total, ==, 9);
 	coop_error_unref(error);
@@ -339,8 +338,8 @@ static bool all(const struct coop_error *leaf_, void *ctx)
 TEST(split_keeps_nesting_and_order)
 {
 	struct coop_error *error =
-		GROUP("a", leaf(-1), GROUP("b", leaf(-2), leaf(-3), GROUP("c", leaf(-4))),
-		      leaf(-5), GROUP("d", leaf(-7)), wrap(-6, leaf(-9)));
+		GROUP("a", leaf(-1), GROUP("b", leaf(-2), leaf(-3), GROUP("c", leaf(-4))), leaf(-5),
+		      GROUP("d", leaf(-7)), wrap(-6, leaf(-9)));
 	struct coop_error *match, *rest;
 	uint32_t asked = 0;
 
@@ -494,7 +493,7 @@ TEST(wide_trees)
  */
 TEST(walks_without_memory)
 {
-	for (unsigned depth = 50; depth < 400; depth += depth > 70 && depth < 300 ? 40 : 1) {
+	for (unsigned depth = 50; depth<400; depth += depth> 70 && depth < 300 ? 40 : 1) {
 		struct coop_error *error = leaf(-EIO), *match, *rest;
 		char with[8192];
 
@@ -882,8 +881,9 @@ TEST(immortals)
 	CHECK_INT(info_of(error).members_total, ==, 3);
 	coop_error_unref(error);
 	fail_alloc(1, true);
-	error = GROUP("g", leaf(-EPIPE), leaf(COOP_EEXIT(3)));
+	error = GROUP("g", leaf(-EPIPE), leaf(COOP_EEXIT(3)), leaf(-EIO), leaf(COOP_EINTERRUPT));
 	CHECK_INT(info_of(error).kind, ==, COOP_ERROR_GROUP);
+	CHECK_INT(info_of(coop_error_primary(error)).kind, ==, COOP_ERROR_LEAF);
 	CHECK_INT(coop_error_code(error), ==, COOP_EEXIT(3));
 	CHECK_STR(leaves_of(error), "COOP_EEXIT(3) ");
 	text = printed(error, 0);
@@ -912,9 +912,10 @@ TEST(immortals_in_deep_trees)
 	for (int i = 0; i < 200; i++)
 		error = i % 20 == 7 ? GROUP("", leaf(-1), error, leaf(-2)) : GROUP("", error);
 	fail_alloc(1, true);
-	CHECK_STR(leaves_of(error), "EPERM EPERM EPERM EPERM EPERM EPERM EPERM EPERM EPERM EPERM EIO "
-				    "ENOENT ENOENT ENOENT ENOENT ENOENT ENOENT ENOENT ENOENT ENOENT "
-				    "ENOENT ");
+	CHECK_STR(leaves_of(error),
+		  "EPERM EPERM EPERM EPERM EPERM EPERM EPERM EPERM EPERM EPERM EIO "
+		  "ENOENT ENOENT ENOENT ENOENT ENOENT ENOENT ENOENT ENOENT ENOENT "
+		  "ENOENT ");
 	fail_alloc(0, false);
 	coop_error_unref(error);
 	CHECK_INT(cp_os_faults.allocs_live, ==, 0);

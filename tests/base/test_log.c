@@ -50,8 +50,9 @@ TEST(level_comes_from_the_environment)
 		const char *word;
 		enum coop_log_level level;
 	} cases[] = {
-		{ NULL, COOP_LOG_WARN },     { "", COOP_LOG_WARN },	   { "error", COOP_LOG_ERROR },
-		{ "warn", COOP_LOG_WARN },   { "info", COOP_LOG_INFO },	   { "debug", COOP_LOG_DEBUG },
+		{ NULL, COOP_LOG_WARN },     { "", COOP_LOG_WARN },
+		{ "error", COOP_LOG_ERROR }, { "warn", COOP_LOG_WARN },
+		{ "info", COOP_LOG_INFO },   { "debug", COOP_LOG_DEBUG },
 		{ "DEBUG!", COOP_LOG_WARN }, { "nonsense", COOP_LOG_WARN },
 	};
 
@@ -79,7 +80,7 @@ TEST(levels_out_of_range_are_taken_for_the_nearest)
 	coop_log_set(sink, &seen, COOP_LOG_DEBUG);
 	coop_log((enum coop_log_level)77, "x");
 	CHECK_INT(seen.level, ==, COOP_LOG_DEBUG);
-	coop_log((enum coop_log_level)-1, "x");
+	coop_log((enum coop_log_level) - 1, "x");
 	CHECK_INT(seen.level, ==, COOP_LOG_ERROR);
 }
 

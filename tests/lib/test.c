@@ -28,17 +28,17 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TAGS_MAX   64
-#define TAG_BYTES  16
-#define FDS_MAX    256
-#define LIMIT_S    20
+#define TAGS_MAX 64
+#define TAG_BYTES 16
+#define FDS_MAX 256
+#define LIMIT_S 20
 #define OUTPUT_MAX (1u << 20)
-#define EXIT_FAIL  1
-#define EXIT_SKIP  77
+#define EXIT_FAIL 1
+#define EXIT_SKIP 77
 
 /* What a child tells its parent; written by the child, read by the parent once it has ended. */
 struct shared {
-	atomic_int ended;                    /* the body returned and the checks after it held */
+	atomic_int ended; /* the body returned and the checks after it held */
 	atomic_int limit_s;
 	atomic_int tags_count;
 	char tags[TAGS_MAX][TAG_BYTES];
@@ -97,8 +97,8 @@ void test_check_str(const char *file, int line, const char *a_text, const char *
 		  a ? a : "(null)", b ? b : "(null)");
 }
 
-void test_check_has(const char *file, int line, const char *text_text,
-		    const char *text, const char *part)
+void test_check_has(const char *file, int line, const char *text_text, const char *text,
+		    const char *part)
 {
 	if (text && strstr(text, part))
 		return;
@@ -178,8 +178,7 @@ static void fd_must_be_noted(int fd)
 }
 
 /* Ends by exit() and not by _exit(), so that the leak sanitizer has its look. */
-__attribute__((noreturn))
-static void child_run(const struct test_case *test)
+__attribute__((noreturn)) static void child_run(const struct test_case *test)
 {
 	fds_visit(fd_note);
 	test->body();
@@ -188,8 +187,7 @@ static void child_run(const struct test_case *test)
 	exit(0);
 }
 
-__attribute__((noreturn))
-static void child_start(const struct test_case *test, int out_fd)
+__attribute__((noreturn)) static void child_start(const struct test_case *test, int out_fd)
 {
 	static const struct rlimit no_core = { 0, 0 };
 	static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGCHLD };
@@ -391,7 +389,8 @@ static void usage(int status)
 	       "  -v     show what passing tests print\n"
 	       "  -n     run in this process, for a debugger (give one NAME)\n"
 	       "  --tap  exit with 0 also when a test failed: the reader of the TAP counts\n"
-	       "  NAME   a glob, or a part of the names of the tests to run\n", program);
+	       "  NAME   a glob, or a part of the names of the tests to run\n",
+	       program);
 	exit(status);
 }
 
@@ -417,8 +416,8 @@ int main(int argc, char **argv)
 		else
 			usage(strcmp(argv[i], "--help") == 0 ? 0 : 2);
 	}
-	shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
 	if (shared == MAP_FAILED) {
 		perror(program);
 		return EXIT_FAIL;

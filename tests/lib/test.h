@@ -27,9 +27,9 @@ extern "C" {
 #endif
 
 enum test_kind {
-	TEST_KIND_PASS,      /* must run to its end */
-	TEST_KIND_ABORT,     /* must die of a signal and have printed `expect` */
-	TEST_KIND_EXIT,      /* must exit by itself with `status` and have printed `expect` */
+	TEST_KIND_PASS,  /* must run to its end */
+	TEST_KIND_ABORT, /* must die of a signal and have printed `expect` */
+	TEST_KIND_EXIT,  /* must exit by itself with `status` and have printed `expect` */
 };
 
 struct test_case {
@@ -49,16 +49,16 @@ struct test_case {
 /* The body must end the process by exit(code), with `text` in what it printed. */
 #define TEST_EXIT(name, code, text) TEST_REGISTER(name, TEST_KIND_EXIT, code, text)
 
-#define CHECK(cond) \
-	((cond) ? (void)0 : test_fail(__FILE__, __LINE__, "CHECK(%s)", #cond))
+#define CHECK(cond) ((cond) ? (void)0 : test_fail(__FILE__, __LINE__, "CHECK(%s)", #cond))
 
 /* Compares two integers; a failure prints both.  `op` is one of == != < <= > >=. */
-#define CHECK_INT(a, op, b) do { \
-	intmax_t test_a_ = (intmax_t)(a), test_b_ = (intmax_t)(b); \
-	if (!(test_a_ op test_b_)) \
-		test_fail(__FILE__, __LINE__, "CHECK_INT(%s %s %s): %jd, %jd", \
-			  #a, #op, #b, test_a_, test_b_); \
-} while (0)
+#define CHECK_INT(a, op, b) \
+	do { \
+		intmax_t test_a_ = (intmax_t)(a), test_b_ = (intmax_t)(b); \
+		if (!(test_a_ op test_b_)) \
+			test_fail(__FILE__, __LINE__, "CHECK_INT(%s %s %s): %jd, %jd", #a, #op, \
+				  #b, test_a_, test_b_); \
+	} while (0)
 
 /* Two strings are equal, or both NULL. */
 #define CHECK_STR(a, b) test_check_str(__FILE__, __LINE__, #a, #b, (a), (b))
@@ -89,21 +89,20 @@ struct test_case {
 	static void test_body_##name(void); \
 	__attribute__((constructor)) static void test_register_##name(void) \
 	{ \
-		static struct test_case test_case_ = { \
-			#name, test_body_##name, kind, status, expect, 0 }; \
+		static struct test_case test_case_ = { #name,  test_body_##name, kind, \
+						       status, expect,           0 }; \
 		test_register(&test_case_); \
 	} \
 	static void test_body_##name(void)
 
 void test_register(struct test_case *test);
-__attribute__((noreturn, format(printf, 3, 4)))
-void test_fail(const char *file, int line, const char *format, ...);
-__attribute__((noreturn, format(printf, 1, 2)))
-void test_skip(const char *format, ...);
+__attribute__((noreturn, format(printf, 3, 4))) void test_fail(const char *file, int line,
+							       const char *format, ...);
+__attribute__((noreturn, format(printf, 1, 2))) void test_skip(const char *format, ...);
 void test_check_str(const char *file, int line, const char *a_text, const char *b_text,
 		    const char *a, const char *b);
-void test_check_has(const char *file, int line, const char *text_text,
-		    const char *text, const char *part);
+void test_check_has(const char *file, int line, const char *text_text, const char *text,
+		    const char *part);
 void test_proves(const char *tags);
 void test_limit(int seconds);
 bool test_is_light(void);

@@ -98,7 +98,8 @@ static void run_batch(const struct options *o)
 		if (n < 0 || strncmp(next, "%% ", 3) == 0) {
 			if (id) {
 				printf("%%%% %s\n", id);
-				printf("%%%% %s status %d\n", id, run_text(id, text ? text : "", o));
+				printf("%%%% %s status %d\n", id,
+				       run_text(id, text ? text : "", o));
 				fflush(stdout);
 				free(id);
 				id = NULL;

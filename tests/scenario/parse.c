@@ -187,8 +187,9 @@ static const struct signature {
 	{ "time", OP_TIME, "" },
 };
 
-static const char *const later[] = { "send", "recv", "close", "set", "wait", "lock", "acquire",
-				     "release", "limit", "channel", "event", "sem", "limiter" };
+static const char *const later[] = { "send",  "recv",    "close",   "set",   "wait",
+				     "lock",  "acquire", "release", "limit", "channel",
+				     "event", "sem",     "limiter" };
 
 static const struct signature *find_signature(struct parser *p, const struct form *f)
 {
@@ -225,8 +226,8 @@ static const struct form *read_options(struct parser *p, const struct form *f, s
 	for (; f && f->first && f->first->atom; f = f->next) {
 		const struct form *word = f->first, *rest = word->next;
 
-		if (strcmp(word->atom, "deadline") == 0 && rest && rest->atom && is_number(rest->atom) &&
-		    !rest->next) {
+		if (strcmp(word->atom, "deadline") == 0 && rest && rest->atom &&
+		    is_number(rest->atom) && !rest->next) {
 			if (op->number >= 0)
 				fail_at(p, f->at, "a second deadline");
 			op->number = number(p, rest, 0, NUMBER_MAX);
@@ -357,7 +358,10 @@ static void read_program(struct parser *p)
 
 	if (!top || top->next || top->atom || !top->first || !top->first->atom ||
 	    strcmp(top->first->atom, "program") != 0)
-		fail_at(p, top && top->next ? top->next->at : top ? top->at : p->text,
+		fail_at(p,
+			top && top->next ? top->next->at
+			: top            ? top->at
+					 : p->text,
 			"expected one (program ...)");
 	for (const struct form *f = top->first->next; f; f = f->next)
 		declare(p, f, &main_form);
@@ -376,8 +380,9 @@ static void read_program(struct parser *p)
 
 bool program_parse(struct program *program, const char *text, char *message, size_t size)
 {
-	struct parser p = { .program = program, .text = text, .at = text, .message = message,
-			    .size = size };
+	struct parser p = {
+		.program = program, .text = text, .at = text, .message = message, .size = size
+	};
 
 	memset(program, 0, sizeof *program);
 	if (setjmp(p.failed))

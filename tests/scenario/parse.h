@@ -8,9 +8,24 @@
 #include <stdint.h>
 
 enum op_kind {
-	OP_NOTE, OP_SLEEP, OP_CHECKPOINT, OP_FAIL, OP_GROUP, OP_SPAWN, OP_START, OP_STARTED,
-	OP_SCOPE, OP_FAIL_AFTER, OP_CANCEL, OP_DEADLINE, OP_SHIELD, OP_TRY, OP_FINALLY,
-	OP_SWALLOW, OP_REPEAT, OP_TIME,
+	OP_NOTE,
+	OP_SLEEP,
+	OP_CHECKPOINT,
+	OP_FAIL,
+	OP_GROUP,
+	OP_SPAWN,
+	OP_START,
+	OP_STARTED,
+	OP_SCOPE,
+	OP_FAIL_AFTER,
+	OP_CANCEL,
+	OP_DEADLINE,
+	OP_SHIELD,
+	OP_TRY,
+	OP_FINALLY,
+	OP_SWALLOW,
+	OP_REPEAT,
+	OP_TIME,
 };
 
 struct op;
@@ -23,12 +38,12 @@ struct body {
 
 struct op {
 	enum op_kind kind;
-	const char *word;      /* a name, or what is noted */
+	const char *word; /* a name, or what is noted */
 	const struct task_template *task;
-	int64_t number;        /* ms, a count, a user error; -1: none, or `any` */
-	bool flag;             /* (shield), or `on` */
+	int64_t number; /* ms, a count, a user error; -1: none, or `any` */
+	bool flag;      /* (shield), or `on` */
 	struct body body;
-	struct body second;    /* the handler, the last list */
+	struct body second; /* the handler, the last list */
 };
 
 struct task_template {

@@ -277,7 +277,8 @@ static struct outcome op_repeat(struct running *t, const struct op *op)
 
 static struct outcome op_fail(const struct op *op)
 {
-	return outcome_of(coop_fail(COOP_CODE(DOMAIN_SCENARIO, op->number), "e%d", (int)op->number));
+	return outcome_of(
+		coop_fail(COOP_CODE(DOMAIN_SCENARIO, op->number), "e%d", (int)op->number));
 }
 
 static struct outcome run_op(struct running *t, const struct op *op)
@@ -326,8 +327,9 @@ static int app(void *arg)
 	return task_main(t);
 }
 
-static const struct coop_run_opts run_opts = { .clock = COOP_CLOCK_VIRTUAL, .budget = 1,
-					       .stack_bytes = 1 << 20, .ignore_warn = INT32_MAX };
+static const struct coop_run_opts run_opts = {
+	.clock = COOP_CLOCK_VIRTUAL, .budget = 1, .stack_bytes = 1 << 20, .ignore_warn = INT32_MAX
+};
 
 struct last_words {
 	struct outcome outcome;
@@ -363,7 +365,7 @@ void program_run(const struct program *program, uint64_t seed, FILE *out)
 		text = error_text(last.outcome.err);
 	fprintf(out, "%lld result %s%s\n", (long long)((last.at_ns - world.start_ns) / 1000000),
 		r == -EDEADLK || last.deadlock ? "deadlock"
-		: text			       ? "error "
+		: text                         ? "error "
 		: last.outcome.cancelled       ? "cancelled"
 					       : "ok",
 		r == -EDEADLK || last.deadlock || !text ? "" : text);
@@ -376,7 +378,8 @@ static bool sweep_says(int r, const struct coop_sweep *s, const char *name, cons
 		       FILE *out)
 {
 	fprintf(out, "%s: %s: %llu runs, %llu injected: %s\n", name, what,
-		(unsigned long long)s->runs, (unsigned long long)s->injected, r < 0 ? s->why : "ok");
+		(unsigned long long)s->runs, (unsigned long long)s->injected,
+		r < 0 ? s->why : "ok");
 	return r >= 0;
 }
 
@@ -386,8 +389,8 @@ bool program_sweep_cancel(const struct program *program, const char *name, FILE 
 
 	world.program = program;
 	world.quiet = true;
-	return sweep_says(coop_sweep_cancel(app, NULL, &run_opts, NULL, NULL, &s), &s, name, "cancel",
-			  out);
+	return sweep_says(coop_sweep_cancel(app, NULL, &run_opts, NULL, NULL, &s), &s, name,
+			  "cancel", out);
 }
 
 bool program_sweep_alloc(const struct program *program, const char *name, FILE *out)
@@ -397,8 +400,9 @@ bool program_sweep_alloc(const struct program *program, const char *name, FILE *
 
 	world.program = program;
 	world.quiet = true;
-	ok = sweep_says(coop_sweep_alloc(app, NULL, &run_opts, false, NULL, NULL, &once), &once, name,
-			"one allocation fails", out);
-	return sweep_says(coop_sweep_alloc(app, NULL, &run_opts, true, NULL, NULL, &ever), &ever, name,
-			  "all allocations from one on fail", out) && ok;
+	ok = sweep_says(coop_sweep_alloc(app, NULL, &run_opts, false, NULL, NULL, &once), &once,
+			name, "one allocation fails", out);
+	return sweep_says(coop_sweep_alloc(app, NULL, &run_opts, true, NULL, NULL, &ever), &ever,
+			  name, "all allocations from one on fail", out) &&
+	       ok;
 }

@@ -147,7 +147,7 @@ TEST_EXIT(overflow_goes_on_to_the_handler_before, 3, "the handler before\n")
 }
 
 static char *page;
-static int mended;
+static volatile int mended;
 
 static void mend(int sig, siginfo_t *info, void *context)
 {
