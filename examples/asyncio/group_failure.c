@@ -37,7 +37,8 @@ static void tell(const char *name, const struct coop_handle *h)
 	if (coop_handle_result(h, NULL) == COOP_ETASKCANCELLED)
 		printf("%s was cancelled.\n", name);
 	else
-		printf("%s: %s\n", name, coop_handle_state(h) == COOP_TASK_FAILED ? "failed" : "done");
+		printf("%s %s.\n", name,
+		       coop_handle_state(h) == COOP_TASK_FAILED ? "failed" : "finished");
 }
 
 static int app(void *arg)

@@ -48,7 +48,8 @@ class Case:
             stdin=subprocess.DEVNULL, stdout=writer, stderr=errors,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         os.close(writer)
-        output, waiting = b'', list(self.signals)
+        # On the virtual clock the programs raise their signal themselves.
+        output, waiting = b'', list(self.signals) if real else []
         end = time.monotonic() + LIMIT_S
         while time.monotonic() < end:
             if not select.select([reader], [], [], 1)[0]:
@@ -72,11 +73,15 @@ def same_pids(text):
     return re.sub(r'PID: \d+', 'PID: n', text)
 
 
-def read_cases(names):
+def read_cases(names, real):
+    """The cases; of a program with signals, other goldens than its own are for real ones."""
     with open(os.path.join(HERE, 'golden.tsv'), encoding='utf-8') as f:
         for line in f:
             if line.strip() and not line.startswith('#'):
                 case = Case(line.rstrip('\n').split('\t'))
+                if case.signals and not real and case.out != os.path.basename(case.program):
+                    if '--as-printed' not in case.args:
+                        continue
                 if not names or case.name in names:
                     yield case
 
@@ -105,7 +110,7 @@ def main():
     build, names = words[0], words[1:]
     proves = os.environ.get('COOP_PROVES_FILE')
     number = failed = 0
-    for case in read_cases(names):
+    for case in read_cases(names, '--real' in sys.argv):
         wrong = judge(case, build, '--real' in sys.argv, '--write' in sys.argv)
         number += 1
         failed += bool(wrong)
