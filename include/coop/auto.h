@@ -47,13 +47,13 @@ void coop_scope_end(struct coop_scope *scope);
 COOP_END_DECLS
 
 /** Declares and opens a group that ends with the block. */
-#define COOP_AUTO_GROUP(g, opts) \
+#define COOP_AUTO_GROUP(g, ...) \
 	__attribute__((cleanup(coop_group_end))) struct coop_group g = COOP_GROUP_INIT; \
-	coop_group_open(&g, (opts))
+	coop_group_open(&g, __VA_ARGS__)
 
 /** Declares and opens a scope that ends with the block. */
-#define COOP_AUTO_SCOPE(s, opts) \
+#define COOP_AUTO_SCOPE(s, ...) \
 	__attribute__((cleanup(coop_scope_end))) struct coop_scope s = COOP_SCOPE_INIT; \
-	coop_scope_open(&s, (opts))
+	coop_scope_open(&s, __VA_ARGS__)
 
 #endif

@@ -58,7 +58,8 @@ struct coop_group {
 	uint8_t _reserved;
 };
 #define COOP_GROUP_INIT \
-	{ COOP_SCOPE_INIT, 0, 0, 0, 0, 0, 0, 0, 1, COOP_UNLIMITED, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+	{ COOP_SCOPE_INIT, 0, 0, 0, 0, 0, 0, 0, 1, COOP_UNLIMITED, 16, 0, 0, 0, 0, 0, 0, \
+	  0, 0, 0, 0 }
 COOP_STATIC_ASSERT(sizeof(struct coop_group) == 248, "struct coop_group is ABI");
 
 /** What a failure of a child does. The fatal class cancels under every policy, and so
@@ -114,7 +115,7 @@ struct coop_group_opts {
 COOP_API
 int coop_group_open_at(struct coop_group *group, const struct coop_group_opts *opts,
 		       const char *site);
-#define coop_group_open(group, opts) coop_group_open_at((group), (opts), COOP_HERE)
+#define coop_group_open(group, ...) coop_group_open_at((group), __VA_ARGS__, COOP_HERE)
 
 /**
  * Waits until every child has ended and closes the group.
@@ -303,10 +304,10 @@ struct coop_spawn_opts {
  */
 COOP_API COOP_MUST_USE
 int coop_spawn_with_at(struct coop_group *group, coop_fn *fn, void *arg,
-		       const struct coop_spawn_opts *opts, const char *site,
-		       struct coop_handle **ret_handle);
-#define coop_spawn_with(group, fn, arg, opts, ret_handle) \
-	coop_spawn_with_at((group), (fn), (arg), (opts), COOP_SPAWN_SITE(fn), (ret_handle))
+		       const struct coop_spawn_opts *opts, struct coop_handle **ret_handle,
+		       const char *site);
+#define coop_spawn_with(group, fn, ...) \
+	coop_spawn_with_at((group), (fn), __VA_ARGS__, COOP_SPAWN_SITE(fn))
 
 /** The starter's side of a child that has to get ready first; opaque. */
 struct coop_start;

@@ -102,7 +102,8 @@ struct coop_scope_opts {
 COOP_API
 int coop_scope_open_at(struct coop_scope *scope, const struct coop_scope_opts *opts,
 		       const char *site);
-#define coop_scope_open(scope, opts) coop_scope_open_at((scope), (opts), COOP_HERE)
+/* The options may be a literal with commas in it, which is why this is variadic. */
+#define coop_scope_open(scope, ...) coop_scope_open_at((scope), __VA_ARGS__, COOP_HERE)
 
 /**
  * Closes `scope`, which must be the innermost of the running task.

@@ -116,7 +116,9 @@ void *cp_alloc(size_t bytes)
 
 void *cp_calloc(size_t count, size_t bytes)
 {
-	void *mem = alloc_refused() ? NULL : calloc(count, bytes);
+	size_t product; /* checked here: a sanitizer's calloc ends the program instead */
+	bool refused = alloc_refused() || __builtin_mul_overflow(count, bytes, &product);
+	void *mem = refused ? NULL : calloc(count, bytes);
 
 	if (mem)
 		live_add(1);

@@ -10,6 +10,15 @@
 
 bool cp_zero_words(const uint64_t *words, size_t count);
 
+/* The most children that were alive at once; the body is none. */
+CP_INLINE void cp_group_count_peak(struct coop_group *g)
+{
+	uint32_t alive = g->_live + g->_services - (g->_flags & CP_GROUP_JOINING ? 0 : 1);
+
+	if (alive > g->_peak)
+		g->_peak = alive;
+}
+
 /* group_error.c */
 struct coop_error *cp_errs_lone(const struct coop_group *g);
 struct cp_errs *cp_errs_of(const struct coop_group *g);

@@ -21,14 +21,6 @@ int cp_group_admit(struct cp_rt *rt, struct coop_group *g)
 	return children >= g->_running_max ? -EAGAIN : 0;
 }
 
-CP_INLINE void count_peak(struct coop_group *g)
-{
-	uint32_t alive = g->_live + g->_services;
-
-	if (alive > g->_peak)
-		g->_peak = alive;
-}
-
 CP_NOINLINE struct cp_extra *cp_extra_new(struct cp_rt *rt)
 {
 	struct cp_extra *extra = cp_calloc(1, sizeof *extra);
@@ -59,7 +51,7 @@ static int spawn(struct cp_rt *rt, struct coop_group *g, coop_fn *fn, void *arg,
 	cp_group_link(g, t);
 	if (!counted)
 		g->_live++;
-	count_peak(g);
+	cp_group_count_peak(g);
 	cp_ready(rt, t);
 	return 0;
 }
@@ -220,7 +212,7 @@ static int spawn_with(struct cp_rt *rt, struct coop_group *g, coop_fn *fn, void 
 		g->_services++;
 	else
 		g->_live++;
-	count_peak(g);
+	cp_group_count_peak(g);
 	if (x->handle) {
 		x->handle->task = t;
 		x->handle->refs = 2; /* the caller's and the task's */
@@ -234,8 +226,8 @@ static int spawn_with(struct cp_rt *rt, struct coop_group *g, coop_fn *fn, void 
 }
 
 int coop_spawn_with_at(struct coop_group *group, coop_fn *fn, void *arg,
-		       const struct coop_spawn_opts *opts, const char *site,
-		       struct coop_handle **ret_handle)
+		       const struct coop_spawn_opts *opts, struct coop_handle **ret_handle,
+		       const char *site)
 {
 	struct cp_rt *rt = cp_in_task();
 	int r;
@@ -260,7 +252,7 @@ int coop_spawn_with_at(struct coop_group *group, coop_fn *fn, void *arg,
 			return r;
 		cp_group_link(group, t);
 		group->_live++;
-		count_peak(group);
+		cp_group_count_peak(group);
 		run_eager(rt, t);
 		return 0;
 	}

@@ -8,7 +8,7 @@
  * stays open. Moving is one step: taken out, put in, then brought up to date with what
  * the new scopes say; a task that a cancellation has reached is never moved.
  */
-#include "core/core.h"
+#include "core/group.h"
 
 #include <errno.h>
 #include <string.h>
@@ -163,8 +163,7 @@ int coop_started(struct coop_start *start, int value)
 	st->adopted = true;
 	start->starter = NULL;
 	st->target->_live--; /* the pending start; its child counts for itself now */
-	if (st->target->_live + st->target->_services > st->target->_peak)
-		st->target->_peak = st->target->_live + st->target->_services;
+	cp_group_count_peak(st->target);
 	st->hidden._live = 1;
 	cp_group_left(rt, &st->hidden);
 	return 0;

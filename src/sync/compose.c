@@ -32,7 +32,7 @@ static int spawn_calls(struct coop_group *g, const struct coop_call *calls, size
 			cp_copy_name(name, calls[i].name);
 		else
 			snprintf(name, sizeof name, "call %zu", i);
-		r = coop_spawn_with_at(g, calls[i].fn, calls[i].arg, &opts, site, &handles[i]);
+		r = coop_spawn_with_at(g, calls[i].fn, calls[i].arg, &opts, &handles[i], site);
 	}
 	return r;
 }

@@ -37,9 +37,6 @@ static void describe(const void *of, char *buf, size_t size)
 		 12);
 }
 
-/* Set at run time, so that no compiler sees that it never ends. */
-static volatile bool bottomless = true;
-
 static CP_NOINLINE int go_deeper(volatile char *from, int levels)
 {
 	volatile char frame[512];
