@@ -422,7 +422,8 @@ static int fail_after(void *arg)
 	coop_error_clear();
 	CHECK_INT(coop_move_on_after(MS(10), sleeps_100, NULL), ==, 0);
 	CHECK_INT(coop_fail_after(MS(200), sleeps_100, NULL), ==, 0);
-	coop_scope_open(&s, &(struct coop_scope_opts){ .timeout_ns = MS(50), .fail_on_timeout = true });
+	coop_scope_open(&s, &(struct coop_scope_opts){ .timeout_ns = MS(50),
+							 .fail_on_timeout = true });
 	coop_scope_cancel(&s, "not the deadline");
 	r = coop_checkpoint();
 	CHECK_INT(coop_scope_close(&s, r), ==, 0);

@@ -7,6 +7,7 @@ NAME.out there, byte for byte; "PID: n" counts as equal.  On the virtual clock, 
 the real one.  --write makes the .out files anew.  Prints TAP, and writes the rules that were shown
 to COOP_PROVES_FILE.
 """
+import concurrent.futures
 import os
 import pty
 import re
@@ -45,8 +46,7 @@ class Case:
         errors = tempfile.TemporaryFile()
         child = subprocess.Popen(
             [os.path.join(build, 'examples', self.program), *self.args.split()], env=env,
-            stdin=subprocess.DEVNULL, stdout=writer, stderr=errors,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+            stdin=subprocess.DEVNULL, stdout=writer, stderr=errors)
         os.close(writer)
         # On the virtual clock the programs raise their signal themselves.
         output, waiting = b'', list(self.signals) if real else []
@@ -109,10 +109,16 @@ def main():
         return 0 if '--help' in sys.argv else 2
     build, names = words[0], words[1:]
     proves = os.environ.get('COOP_PROVES_FILE')
-    number = failed = 0
-    for case in read_cases(names, '--real' in sys.argv):
-        wrong = judge(case, build, '--real' in sys.argv, '--write' in sys.argv)
-        number += 1
+    real, write = '--real' in sys.argv, '--write' in sys.argv
+    # A program that is started from here finds SIGINT as from a terminal, also in a background job.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    cases = list(read_cases(names, real))
+    failed = 0
+    # On the real clock they all wait most of the time.
+    with concurrent.futures.ThreadPoolExecutor(8 if real else 2) as pool:
+        results = list(pool.map(lambda case: judge(case, build, real, write), cases))
+    for number, (case, wrong) in enumerate(zip(cases, results), 1):
         failed += bool(wrong)
         print(f'{"not ok" if wrong else "ok"} {number} - {case.name}')
         print(''.join(f'# {line}\n' for line in wrong.splitlines()), end='')
@@ -120,8 +126,8 @@ def main():
             with open(proves, 'a', encoding='utf-8') as f:
                 for tag in case.proves.split():
                     f.write(f'{tag} examples {case.name}\n')
-    print(f'1..{number}')
-    return 1 if failed else 0
+    print(f'1..{len(cases)}')
+    return 1 if failed or not cases else 0
 
 
 if __name__ == '__main__':
