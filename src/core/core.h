@@ -93,7 +93,7 @@ enum {
 	CP_GROUP_DRAINING = 8,   /* only services are left; nothing more is accepted */
 	CP_GROUP_HIDDEN = 16,    /* of a coop_start */
 	CP_GROUP_RUN = 32,       /* the run's own */
-	CP_GROUP_TIMED_OUT = 64, /* its timeout has been recorded as a leaf */
+	CP_GROUP_YIELDED = 128, /* the host gave way to an eager child: join need not */
 };
 
 enum cp_state {
@@ -401,7 +401,7 @@ int cp_park_sleep(struct cp_rt *rt, int64_t when_ns, int64_t duration_ns);
 void cp_wake(struct cp_rt *rt, struct coop_task *t, int result);
 /* Aborts the wait of a parked task that has become cancelled. */
 void cp_deliver(struct cp_rt *rt, struct coop_task *t);
-/* The cancel half found a bit set: 0 or COOP_ECANCELED. */
+/* The cancel half found a bit set: 0, or COOP_ECANCELED and the schedule half done too. */
 int cp_cancel_hit(struct cp_rt *rt);
 void cp_ignored(struct cp_rt *rt);
 /* Runs tasks from the loop's own context until it has to look at the world. */

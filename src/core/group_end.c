@@ -51,7 +51,7 @@ CP_COLD void cp_group_log_error(const struct coop_group *g, const struct coop_er
 	struct coop_error_info i;
 	char code[48];
 
-	coop_error_describe(err, &i);
+	cp_err_describe(err, &i);
 	coop_log(COOP_LOG_WARN, "%s: %s \"%s\" at %s:%d, in the group opened at %s", i.task,
 		 coop_code_name(i.code, code, sizeof code), i.message, i.file, i.line,
 		 cp_at(g->_scope._site));
@@ -71,7 +71,7 @@ static CP_COLD enum coop_verdict ask_judge(struct cp_rt *rt, struct coop_group *
 	rt->body->in_judge = false;
 	if ((unsigned)v <= COOP_VERDICT_LOG)
 		return v;
-	coop_error_describe(*err, &i);
+	cp_err_describe(*err, &i);
 	snprintf(text, sizeof text, "the judge of the group said %d, which is no verdict", (int)v);
 	*err = cp_err_new_wrap(COOP_EINTERNAL, *err, i.file, i.line, i.func, i.task, i.when_ns,
 			       text);
@@ -105,7 +105,7 @@ static CP_COLD void child_failed(struct cp_rt *rt, struct coop_group *g, struct 
 	}
 	if (t->flags & CP_TASK_INTERNAL) {
 		rt->internal_failed = true;
-		coop_error_describe(err, &i);
+		cp_err_describe(err, &i);
 		err = cp_err_new_wrap(COOP_EINTERNAL, err, i.file, i.line, i.func, i.task,
 				      i.when_ns, "a task of the runtime's own failed");
 	}
@@ -118,7 +118,7 @@ static CP_COLD void child_failed(struct cp_rt *rt, struct coop_group *g, struct 
 		coop_error_unref(err);
 		return;
 	}
-	coop_error_describe(err, &i);
+	cp_err_describe(err, &i);
 	coop_error_ref(err); /* its place is read below */
 	cp_group_add_error(g, err);
 	if (v == COOP_VERDICT_FATAL)

@@ -92,7 +92,7 @@ static CP_COLD void add_timeout(struct cp_rt *rt, struct coop_group *g)
 	if (!e || !e->count || e->list[e->count - 1] != err)
 		return;
 	for (at = 0; at + 1 < e->count; at++) {
-		coop_error_describe(e->list[at], &info);
+		cp_err_describe(e->list[at], &info);
 		if (info.when_ns > when)
 			break;
 	}
@@ -291,7 +291,8 @@ int coop_group_join(struct coop_group *group, int rc)
 		CP_ASSERT(group->_live == 0);
 	} else {
 		rt->body->schedule_half++;
-		cp_yield(rt);
+		if (CP_LIKELY(!(group->_flags & CP_GROUP_YIELDED)))
+			cp_yield(rt);
 	}
 	if (CP_UNLIKELY(group->_services))
 		drain_services(rt, group);

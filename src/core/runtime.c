@@ -204,7 +204,7 @@ static void settled(struct cp_timer *t)
 
 static void register_once(void)
 {
-	cp_err_locate = locate;
+	__atomic_store_n(&cp_err_locate, locate, __ATOMIC_RELEASE);
 	cp_os_atfork_child(after_fork);
 }
 

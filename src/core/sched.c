@@ -281,6 +281,7 @@ int cp_park_sleep(struct cp_rt *rt, int64_t when_ns, int64_t duration_ns)
 {
 	struct cp_wait wait;
 	struct coop_task *t = rt->cur;
+	int r;
 
 	wait.abort = sleep_abort;
 	wait.what = "coop_sleep";
@@ -295,7 +296,9 @@ int cp_park_sleep(struct cp_rt *rt, int64_t when_ns, int64_t duration_ns)
 	else
 		cp_wheel_arm(&rt->wheel, &t->timer,
 			     duration_ns >= 0 ? rt->now_ns + duration_ns : when_ns, CP_TIMER_TASK);
-	return cp_park(rt, &wait);
+	r = cp_park(rt, &wait);
+	CP_ASSERT(r < 0 || wait.detail_ns >= 0); /* nothing but a cancel ends a sleep for ever */
+	return r;
 }
 
 /* ------------------------------------------------------------------ cancel */
@@ -328,14 +331,19 @@ static CP_COLD void warn_ignores(struct cp_rt *rt)
 		 rt->body->ignored, cp_at(cp_task_site(rt->cur)));
 }
 
-/* Each cancelled checkpoint of a task counts, until a scope has caught the cancel. */
+/*
+ * Each cancelled checkpoint of a task counts, until a scope has caught the cancel. It was real when
+ * it was returned, whatever shield has been raised since.
+ */
 void cp_ignored(struct cp_rt *rt)
 {
+	rt->body->delivered = true;
 	if (++rt->body->ignored == rt->ignore_warn)
 		warn_ignores(rt);
 }
 
-CP_NOINLINE int cp_cancel_hit(struct cp_rt *rt)
+/* Notices the cancellation, if it is one: the hook's bit alone is none. */
+static CP_NOINLINE int notice_cancel(struct cp_rt *rt)
 {
 	struct coop_task *t = rt->cur;
 
@@ -346,10 +354,19 @@ CP_NOINLINE int cp_cancel_hit(struct cp_rt *rt)
 			return 0; /* a shield hides what the hook cancelled */
 	}
 	rt->body->blocked_what = NULL;
-	rt->body->delivered = true;
 	rt->cancels_delivered++;
 	cp_ignored(rt);
 	return COOP_ECANCELED;
+}
+
+/* The other half goes with it, so that a task that ignores its cancellation starves nobody. */
+CP_NOINLINE int cp_cancel_hit(struct cp_rt *rt)
+{
+	int r = notice_cancel(rt);
+
+	if (r < 0)
+		cp_schedule_point(rt);
+	return r;
 }
 
 /* ------------------------------------------------------------- public calls */
@@ -362,10 +379,8 @@ int coop_checkpoint(void)
 	if (CP_UNLIKELY(!rt))
 		return cp_no_task();
 	r = cp_cancel_point(rt);
-	if (CP_UNLIKELY(r < 0)) {
-		rt->body->schedule_half++;
+	if (CP_UNLIKELY(r < 0))
 		return r;
-	}
 	cp_schedule_point(rt);
 	return 0;
 }
@@ -374,7 +389,10 @@ int coop_checkpoint_if_cancelled(void)
 {
 	struct cp_rt *rt = cp_in_task();
 
-	return CP_LIKELY(rt) ? cp_cancel_point(rt) : cp_no_task();
+	if (CP_UNLIKELY(!rt))
+		return cp_no_task();
+	rt->body->cancel_half++;
+	return CP_UNLIKELY(rt->cur->cancelled) ? notice_cancel(rt) : 0;
 }
 
 int coop_yield(void)
@@ -415,7 +433,6 @@ int coop_sleep(int64_t duration_ns)
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_sleep");
 	r = cp_cancel_point(rt);
 	if (CP_UNLIKELY(r < 0)) {
-		rt->body->schedule_half++;
 		rt->body->blocked_what = "coop_sleep";
 		rt->body->blocked_ns = duration_ns;
 		return r;
@@ -437,10 +454,8 @@ int coop_sleep_until(int64_t deadline_ns)
 		return cp_no_task();
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_sleep_until");
 	r = cp_cancel_point(rt);
-	if (CP_UNLIKELY(r < 0)) {
-		rt->body->schedule_half++;
+	if (CP_UNLIKELY(r < 0))
 		return r;
-	}
 	if (deadline_ns <= rt->now_ns)
 		return sleep_none(rt);
 	r = cp_park_sleep(rt, deadline_ns, -1);

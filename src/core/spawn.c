@@ -181,6 +181,7 @@ static void run_eager(struct cp_rt *rt, struct coop_task *t)
 {
 	struct coop_task *self = rt->cur;
 
+	t->group->_flags |= CP_GROUP_YIELDED;
 	self->state = CP_READY;
 	cp_ready_front(rt, self);
 	cp_ready_front(rt, t);
