@@ -277,7 +277,8 @@ static int ticks(void *arg)
 		int64_t due, late;
 
 		seed = seed * 1664525u + 1013904223u;
-		due = coop_now() + COOP_MILLISECONDS(1) + (int64_t)(seed >> 8) % COOP_MILLISECONDS(9);
+		due = coop_now() + COOP_MILLISECONDS(1) +
+		      (int64_t)(seed >> 8) % COOP_MILLISECONDS(9);
 		if (coop_sleep_until(due) < 0)
 			return COOP_ECANCELED;
 		wakes++;
@@ -295,7 +296,8 @@ static int ticks_relative(void *arg)
 
 	while (!stop) {
 		seed = seed * 1664525u + 1013904223u;
-		if (coop_sleep(COOP_MILLISECONDS(1) + (int64_t)(seed >> 8) % COOP_MILLISECONDS(9)) < 0)
+		if (coop_sleep(COOP_MILLISECONDS(1) + (int64_t)(seed >> 8) % COOP_MILLISECONDS(9)) <
+		    0)
 			return COOP_ECANCELED;
 		wakes++;
 	}
@@ -363,7 +365,8 @@ static int sky(void *arg)
 	}
 	coop_group_open(&g, NULL);
 	for (int i = 0; i < 10 && r >= 0; i++) {
-		kids[i] = (struct node){ .first = n->first + i * (n->count / 10), .count = n->count / 10,
+		kids[i] = (struct node){ .first = n->first + i * (n->count / 10),
+					 .count = n->count / 10,
 					 .eager = n->eager };
 		r = n->eager ? coop_spawn_with(&g, sky, &kids[i], &eager, NULL)
 			     : coop_spawn(&g, sky, &kids[i]);
@@ -491,7 +494,8 @@ int main(int argc, char **argv)
 			continue;
 		}
 		if (json)
-			printf("{\"name\": \"%s\", \"value\": %.4g, \"unit\": \"%s\", \"reach\": %g, "
+			printf("{\"name\": \"%s\", \"value\": %.4g, \"unit\": \"%s\", \"reach\": "
+			       "%g, "
 			       "\"peer\": \"%s\"}\n",
 			       q->name, value, q->unit, q->reach, q->peer);
 		else

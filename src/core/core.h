@@ -262,7 +262,7 @@ struct cp_body {
 	uint32_t mxcsr;
 	uint16_t x87;
 	uint16_t names_used;
-	bool delivered; /* COOP_ECANCELED was returned and no scope has caught it yet */
+	bool delivered; /* COOP_ECANCELED was returned, and the scope it was for is not left yet */
 	bool aborting;  /* the wait's abort has been called */
 	bool renamed;
 	bool in_judge;
@@ -481,6 +481,7 @@ void cp_scope_set_limits(struct cp_rt *rt, struct coop_scope *s, int64_t timeout
 void cp_scope_settle_deadline(struct cp_rt *rt, struct coop_scope *s);
 /* Leaving: was its own cancellation caught? */
 bool cp_scope_catches(const struct coop_scope *s);
+void cp_cancel_over(struct cp_rt *rt, const struct coop_scope *s);
 int64_t cp_clock(struct cp_rt *rt); /* reads the clock now */
 #define CP_SECONDS_10 COOP_SECONDS(10)
 

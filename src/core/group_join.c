@@ -157,8 +157,6 @@ static CP_NOINLINE CP_COLD int finish_badly(struct cp_rt *rt, struct coop_group 
 
 	if (caught) {
 		s->_flags |= CP_SCOPE_CAUGHT;
-		rt->body->delivered = false;
-		rt->body->ignored = 0;
 		passed = false;
 	}
 	if (passed)
@@ -183,6 +181,8 @@ static int finish(struct cp_rt *rt, struct coop_group *g, int rc)
 
 	if (CP_UNLIKELY(s->_flags & CP_SCOPE_RELATIVE && s->_own))
 		cp_scope_settle_deadline(rt, s);
+	if (CP_UNLIKELY(s->_own) && cp_scope_catches(s))
+		cp_cancel_over(rt, s);
 	if (CP_UNLIKELY(rc < 0 || g->_errs || g->_flags & CP_GROUP_PASSED ||
 			s->_flags & CP_SCOPE_TIMED_OUT))
 		rc = finish_badly(rt, g, rc);

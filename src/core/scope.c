@@ -201,6 +201,14 @@ bool cp_scope_catches(const struct coop_scope *s)
 	return s->_own && !cp_scope_visible(s, cp_rt->now_ns);
 }
 
+/* The cancellation ends with `s`: what checkpoints have returned of it counts no more. */
+void cp_cancel_over(struct cp_rt *rt, const struct coop_scope *s)
+{
+	if (!s->_outer->_eff)
+		rt->body->delivered = false;
+	rt->body->ignored = 0;
+}
+
 /* The message of a timeout: its name, limit, time taken, and what it was blocked in. */
 static CP_COLD int timed_out(struct cp_rt *rt, struct coop_scope *s, const char *name)
 {
@@ -227,23 +235,20 @@ static CP_COLD int timed_out(struct cp_rt *rt, struct coop_scope *s, const char 
 /* What is left of `rc` when a scope that was cancelled itself is left. */
 static CP_COLD int leave_cancelled(struct cp_rt *rt, struct coop_scope *s, int rc)
 {
-	struct cp_body *b = rt->body;
 	bool fail = s->_flags & CP_SCOPE_FAIL && s->_flags & CP_SCOPE_TIMED_OUT;
 	struct coop_error *e;
 
 	if (!cp_scope_catches(s))
 		return rc;
+	cp_cancel_over(rt, s);
 	if (rc == COOP_ECANCELED) {
 		s->_flags |= CP_SCOPE_CAUGHT;
-		b->delivered = false;
-		b->ignored = 0;
 		return fail ? timed_out(rt, s, cp_scope_name(s)) : 0;
 	}
 	e = rc < 0 ? (struct coop_error *)coop_error_peek(rc) : NULL;
 	if (e && cp_err_cancel_pending(e)) {
 		cp_err_set_cancel_pending(e, false);
 		s->_flags |= CP_SCOPE_CAUGHT;
-		b->delivered = false;
 	}
 	return rc;
 }
