@@ -130,6 +130,8 @@ char *error_text(const struct coop_error *err)
 	}
 	qsort(parts, info.members, sizeof *parts, by_bytes);
 	text = malloc(bytes);
+	if (!text)
+		abort();
 	sprintf(text, "%s[", info.name[0] ? info.name : "~");
 	for (uint32_t i = 0; i < info.members; i++) {
 		strcat(strcat(text, i ? " " : ""), parts[i]);
