@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -303,6 +304,20 @@ TEST(write_all_goes_on_after_a_part)
 	CHECK_INT(cp_os_write_all(fds[1], sent, sizeof sent), ==, -EPIPE);
 	close(fds[1]);
 	CHECK_INT(cp_os_write_all(-1, sent, 1), ==, -EBADF);
+}
+
+/* An error after a part is told: half a write is not a write. */
+TEST(write_all_tells_an_error_after_a_part)
+{
+	struct rlimit limit = { 1000, 1000 };
+	int fd = memfd_create("coop test", MFD_CLOEXEC);
+
+	CHECK_INT(fd, >=, 0);
+	signal(SIGXFSZ, SIG_IGN);
+	CHECK_INT(setrlimit(RLIMIT_FSIZE, &limit), ==, 0);
+	CHECK_INT(cp_os_write_all(fd, sent, 3000), ==, -EFBIG);
+	CHECK_INT(lseek(fd, 0, SEEK_END), ==, 1000);
+	close(fd);
 }
 
 /* What is opened is not handed on to programs that are started. */

@@ -9,6 +9,7 @@
 #include "ctx/ctx.h"
 #include "ctx/guard.h"
 #include "ctx/stack.h"
+#include "ctx/stackmap.h"
 #include "test.h"
 
 #include <errno.h>
@@ -430,6 +431,27 @@ TEST(guards_are_set_one_by_one_where_batches_are_refused)
 		check_guard(&pool, tops[i]);
 	put_many(&pool, tops, pool.carved);
 	cp_stacks_close(&pool);
+}
+
+/* Advice for many ranges ends at the first that cannot have it, and says how many had it. */
+TEST(advice_ends_at_the_first_range_that_fails)
+{
+	size_t page = cp_os_page_bytes();
+	struct iovec ranges[6];
+	char *mem;
+
+	CHECK_INT(cp_os_map(12 * page, (void **)&mem), ==, 0);
+	memset(mem, 1, 12 * page);
+	for (size_t i = 0; i < 6; i++)
+		ranges[i] = (struct iovec){ mem + 2 * i * page, (1 + i % 2) * page };
+	cp_os_unmap(mem + 8 * page, page);
+	if (cp_os_advise(mem + 8 * page, page, MADV_DONTNEED) == 0)
+		return; /* an emulator that says yes to everything */
+	CHECK_INT(cp_advise_each(ranges, 6, MADV_DONTNEED), ==, 4);
+	CHECK_INT(mem[6 * page], ==, 0);
+	CHECK_INT(mem[10 * page], ==, 1);
+	cp_os_unmap(mem, 8 * page);
+	cp_os_unmap(mem + 9 * page, 3 * page);
 }
 
 /* ---- the free lists */
@@ -876,26 +898,64 @@ TEST(address_leads_to_its_slot)
 	}
 }
 
+/* A slab that is nowhere: the map does not look at the memory. */
+static struct cp_stackmap_slab made_up_slab(uintptr_t number)
+{
+	return (struct cp_stackmap_slab){
+		.base = number * 16 * MIB,
+		.end = (number + 1) * 16 * MIB,
+		.slot_bytes = 256 * KIB,
+		.guard_bytes = number, /* to know it by */
+	};
+}
+
 /* More slabs than the map's first block has entries, twice over: entries are used again. */
 TEST(map_of_slabs_grows_and_is_used_again)
 {
-	static struct cp_stacks pools[200];
-	static char *tops[200];
+	enum { COUNT = 1000 };
+	static struct cp_stackmap_entry *entries[COUNT];
+	uint64_t calls = 0;
 
-	int count = TEST_COUNT(200, 90);
+	for (int round = 0; round < 3; round++) {
+		struct cp_stackmap_slab slab;
 
-	for (int round = 0; round < 2; round++) {
-		for (int i = 0; i < count; i++) {
-			CHECK_INT(cp_stacks_open(&pools[i], 16 * KIB), ==, 0);
-			tops[i] = reserve_and_take(&pools[i]);
+		for (uintptr_t i = 0; i < COUNT; i++) {
+			slab = made_up_slab(i + 1);
+			CHECK_INT(cp_stackmap_add(&slab, &entries[i]), ==, 0);
 		}
-		for (int i = 0; i < count; i++)
-			check_hit(&pools[i], tops[i], tops[i] - 1, false);
-		for (int i = 0; i < count; i++) {
-			put(&pools[i], tops[i]);
-			cp_stacks_close(&pools[i]);
+		for (uintptr_t i = 0; i < COUNT; i++) {
+			CHECK(cp_stackmap_find((i + 1) * 16 * MIB, &slab));
+			CHECK_INT(slab.guard_bytes, ==, i + 1);
+			CHECK(cp_stackmap_find((i + 2) * 16 * MIB - 1, &slab));
+			CHECK_INT(slab.guard_bytes, ==, i + 1);
 		}
+		CHECK(!cp_stackmap_find(16 * MIB - 1, &slab));
+		CHECK(!cp_stackmap_find((COUNT + 1) * 16 * MIB, &slab));
+		for (int i = 0; i < COUNT; i++)
+			cp_stackmap_remove(entries[i]);
+		CHECK(!cp_stackmap_find(16 * MIB, &slab));
+		CHECK(round == 0 || cp_os_faults.call_calls == calls);
+		calls = cp_os_faults.call_calls;
 	}
+}
+
+/* Without memory for more entries a slab is refused, and with it the growth of its pool. */
+TEST(map_of_slabs_without_memory_refuses)
+{
+	struct cp_stackmap_slab slab = made_up_slab(1);
+	struct cp_stackmap_entry *entry, *last = NULL;
+	int added = 0;
+
+	refuse_call(1, ENOMEM, true);
+	while (cp_stackmap_add(&slab, &entry) == 0) {
+		last = entry;
+		added++;
+	}
+	CHECK(entry == last);
+	CHECK_INT(added, >=, 64);
+	refuse_nothing();
+	CHECK_INT(cp_stackmap_add(&slab, &entry), ==, 0);
+	CHECK(entry != last);
 }
 
 static atomic_bool stop_opening;

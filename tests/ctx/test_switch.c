@@ -21,9 +21,21 @@
 struct pair {
 	struct cp_ctx test, other;
 	struct cp_stacks pool;
-	void *low, *top;
+	void *low, *top;  /* of the slot */
+	uintptr_t *above; /* what lies above the stack of `other` */
 	int rounds;
 };
+
+#define ABOVE 16 /* words */
+
+/* A walk that goes past the outermost frame shall not find zeros there and end by luck. */
+static void pair_make(struct pair *p, void (*entry)(void *arg))
+{
+	p->above = (uintptr_t *)p->top - ABOVE;
+	for (int i = 0; i < ABOVE; i++)
+		p->above[i] = (uintptr_t)entry + 8;
+	cp_ctx_make(&p->other, p->low, p->above, entry, p);
+}
 
 static void pair_open(struct pair *p, void (*entry)(void *arg))
 {
@@ -34,7 +46,7 @@ static void pair_open(struct pair *p, void (*entry)(void *arg))
 	CHECK(p->top);
 	p->low = cp_stacks_low(&p->pool, p->top);
 	cp_ctx_init_thread(&p->test);
-	cp_ctx_make(&p->other, p->low, p->top, entry, p);
+	pair_make(p, entry);
 }
 
 static void pair_close(struct pair *p)
@@ -181,8 +193,8 @@ TEST(new_stack_begins_aligned_with_its_argument)
 	CHECK(seen.arg == &p);
 	CHECK_INT(seen.local % 16, ==, 0);
 	CHECK_INT(seen.frame % 16, ==, 0);
-	CHECK(seen.frame > (uintptr_t)p.low && seen.frame < (uintptr_t)p.top);
-	CHECK((uintptr_t)p.top - seen.frame < 256);
+	CHECK(seen.frame > (uintptr_t)p.low && seen.frame < (uintptr_t)p.above);
+	CHECK((uintptr_t)p.above - seen.frame < 256);
 	pair_close(&p);
 }
 
@@ -267,7 +279,7 @@ TEST(left_stack_is_used_again)
 	pair_open(&p, leaving_entry);
 	for (int i = 0; i < lives; i++) {
 		if (i > 0)
-			cp_ctx_make(&p.other, p.low, p.top, leaving_entry, &p);
+			pair_make(&p, leaving_entry);
 		to_other(&p);
 	}
 	CHECK_INT(p.rounds, ==, lives);
