@@ -51,7 +51,8 @@ struct coop_scope {
 	const char *_site;
 	const char *_cause_site;
 	int32_t _cause_code;
-	uint16_t _name;
+	uint8_t _name;
+	uint8_t _in_flight;
 	uint8_t _cause_source;
 	uint8_t _state;
 	uint8_t _own;
@@ -66,7 +67,7 @@ struct coop_scope {
  */
 #define COOP_SCOPE_INIT \
 	{ 0, 0, 0, 0, 0, 0, 0, 1, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, 0, \
-	  COOP_NEVER, "\0", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+	  COOP_NEVER, "\0", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 COOP_STATIC_ASSERT(sizeof(struct coop_scope) == 152, "struct coop_scope is ABI");
 
 /** Options of a scope; all zero: a plain cancel scope. */

@@ -276,6 +276,8 @@ struct cp_body {
 	char names[160]; /* of open groups and scopes, a stack of strings */
 };
 
+_Static_assert(sizeof(((struct cp_body *)0)->names) < UINT8_MAX, "a scope's _name is a byte");
+
 /* Errors of a group, once it has one. */
 struct cp_errs {
 	struct coop_error **list; /* in order of completion */

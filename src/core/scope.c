@@ -45,6 +45,7 @@ void cp_scope_link(struct cp_body *body, struct coop_scope *s, const char *site)
 	s->_outer = body->inner;
 	s->_inner = NULL;
 	s->_site = site;
+	s->_in_flight = body->delivered;
 	body->inner->_inner = s;
 	body->inner = s;
 	body->inner_site = site;
@@ -74,7 +75,7 @@ void cp_scope_copy_name(struct cp_body *body, struct coop_scope *s, const char *
 		n = room - 1;
 	memcpy(body->names + body->names_used, name, n);
 	body->names[body->names_used + n] = '\0';
-	s->_name = (uint16_t)(body->names_used + 1);
+	s->_name = (uint8_t)(body->names_used + 1);
 	body->names_used = (uint16_t)(body->names_used + n + 1);
 }
 
@@ -201,11 +202,13 @@ bool cp_scope_catches(const struct coop_scope *s)
 	return s->_own && !cp_scope_visible(s, cp_rt->now_ns);
 }
 
-/* The cancellation ends with `s`: what checkpoints have returned of it counts no more. */
+/*
+ * The cancellation ends with `s`: what checkpoints inside it have returned of it counts no
+ * more. One that was on its way up already when `s` was opened (in a clean-up) still is.
+ */
 void cp_cancel_over(struct cp_rt *rt, const struct coop_scope *s)
 {
-	if (!s->_outer->_eff)
-		rt->body->delivered = false;
+	rt->body->delivered = s->_in_flight;
 	rt->body->ignored = 0;
 }
 

@@ -263,14 +263,15 @@ static CP_COLD int judge_cancelled(struct cp_body *b, enum cp_outcome *ret_outco
 }
 
 /* The error of a failed task, with its place and path. */
-static CP_COLD struct coop_error *claim_error(struct cp_rt *rt, struct cp_body *b, int rc)
+static CP_COLD struct coop_error *claim_error(struct cp_rt *rt, struct cp_body *b, int rc,
+					      bool forged)
 {
 	char path[160];
 	const char *name = b->site, *file = name + strlen(name) + 1;
 	int line = cp_site_line(file);
 
 	cp_task_path(b->task, path, sizeof path);
-	if (rc == COOP_ESPURIOUSCANCEL)
+	if (forged)
 		return cp_err_new_leaf(rc, file, line, name, path, cp_clock(rt) - rt->start_ns,
 				       false, "returned COOP_ECANCELED, but nothing was cancelled");
 	return cp_err_claim(&b->err, rc, file, line, name, path, cp_clock(rt) - rt->start_ns,
@@ -282,11 +283,12 @@ static CP_COLD enum cp_outcome end_badly(struct cp_rt *rt, struct cp_body *b, in
 					 struct coop_error **ret_err)
 {
 	enum cp_outcome outcome = CP_ENDED_FAILED;
+	bool cancelled = *rc == COOP_ECANCELED;
 
-	if (*rc == COOP_ECANCELED)
+	if (cancelled)
 		*rc = judge_cancelled(b, &outcome);
 	if (outcome == CP_ENDED_FAILED)
-		*ret_err = claim_error(rt, b, *rc);
+		*ret_err = claim_error(rt, b, *rc, cancelled);
 	return outcome;
 }
 

@@ -518,6 +518,41 @@ TEST(spurious_cancel_is_a_failure)
 	CHECK_INT(run(forged), ==, 0);
 }
 
+/* A tree whose primary leaf is such a failure goes up whole, not as a new leaf. */
+static int host_of_forger(void *arg)
+{
+	struct coop_group_opts opts = { .name = "inner" };
+	struct coop_group g = COOP_GROUP_INIT;
+	int r;
+
+	(void)arg;
+	coop_group_open(&g, &opts);
+	r = coop_spawn(&g, forger, NULL);
+	return coop_group_join(&g, r);
+}
+
+static int forged_below(void *arg)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	struct coop_error_info info;
+	struct coop_error *e;
+
+	(void)arg;
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn(&g, host_of_forger, NULL), ==, 0);
+	e = coop_error_take(coop_group_join(&g, 0));
+	coop_error_describe(coop_error_member(e, 0), &info);
+	CHECK_INT(info.kind, ==, COOP_ERROR_GROUP);
+	CHECK_STR(info.name, "inner");
+	coop_error_unref(e);
+	return 0;
+}
+
+TEST(spurious_cancel_keeps_its_tree)
+{
+	CHECK_INT(run(forged_below), ==, 0);
+}
+
 /* An early return with auto.h cancels and joins. */
 static int64_t auto_ended;
 
