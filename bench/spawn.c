@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a child costs, from spawn to join.
+ *
+ * Each child is an ordinary one: on its own stack, not eager. All of it is warm: the same was done
+ * before, so stacks and nodes are there.
+ */
+#include "bench.h"
+
+static void one(void)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+
+	coop_group_open(&g, NULL);
+	bench_must(coop_spawn(&g, bench_nothing, NULL), 0);
+	bench_must(coop_group_join(&g, 0), 0);
+}
+
+static int spawn_join(void *arg)
+{
+	long n = 5000000;
+	double start;
+
+	(void)arg;
+	for (long i = 0; i < n / 10; i++)
+		one();
+	bench_count = 0;
+	start = bench_now_ns();
+	for (long i = 0; i < n; i++)
+		one();
+	bench_give(0, (bench_now_ns() - start) / (double)n);
+	bench_must(bench_count, n);
+	return 0;
+}
+
+static int spawn_join_open(void *arg)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	long n = 5000000;
+	double start = 0;
+
+	(void)arg;
+	coop_group_open(&g, NULL);
+	for (long i = -n / 10; i < n; i++) {
+		if (i == 0)
+			start = bench_now_ns();
+		bench_must(coop_spawn(&g, bench_nothing, NULL), 0);
+		bench_must(coop_group_wait(&g), 0);
+	}
+	bench_give(0, (bench_now_ns() - start) / (double)n);
+	bench_must(coop_group_join(&g, 0), 0);
+	bench_must(bench_count, n + n / 10);
+	return 0;
+}
+
+static int spawn1000(void *arg)
+{
+	int rounds = 3000;
+	double start = 0;
+
+	(void)arg;
+	for (int i = -100; i < rounds; i++) {
+		struct coop_group g = COOP_GROUP_INIT;
+
+		if (i == 0)
+			start = bench_now_ns();
+		coop_group_open(&g, NULL);
+		for (int k = 0; k < 1000; k++)
+			bench_must(coop_spawn(&g, bench_nothing, NULL), 0);
+		bench_must(coop_group_join(&g, 0), 0);
+	}
+	bench_give(0, (bench_now_ns() - start) / (1e3 * rounds));
+	bench_must(bench_count, 1000 * (rounds + 100));
+	return 0;
+}
+
+/* Ten calls that return at once: the price of the composition, a call. */
+static int gather10(void *arg)
+{
+	struct coop_call calls[10];
+	struct coop_slot slots[10];
+	int rounds = 200000;
+	double start = 0;
+
+	(void)arg;
+	for (int i = 0; i < 10; i++)
+		calls[i] = (struct coop_call){ .fn = bench_nothing };
+	for (int i = -1000; i < rounds; i++) {
+		if (i == 0)
+			start = bench_now_ns();
+		bench_must(coop_gather(calls, 10, COOP_GATHER_FAIL_FAST, slots), 0);
+		bench_must(slots[9].state, COOP_TASK_FINISHED);
+	}
+	bench_give(0, (bench_now_ns() - start) / (10.0 * rounds));
+	bench_must(bench_count, 10 * (rounds + 1000));
+	return 0;
+}
+
+static void ask_spawn_join(void)
+{
+	bench_run(spawn_join);
+}
+
+static void ask_spawn_join_open(void)
+{
+	bench_run(spawn_join_open);
+}
+
+static void ask_spawn1000(void)
+{
+	bench_run(spawn1000);
+}
+
+static void ask_gather10(void)
+{
+	bench_run(gather10);
+}
+
+const struct bench bench_spawn[] = {
+	{ .name = "spawn_join",
+	  .ask = ask_spawn_join,
+	  .figures = { { .name = "spawn_join",
+			 .what = "open a group, spawn one, join",
+			 .unit = "ns",
+			 .target = 30 } } },
+	{ .name = "spawn_join_open",
+	  .ask = ask_spawn_join_open,
+	  .figures = { { .name = "spawn_join_open",
+			 .what = "spawn one into an open group, wait",
+			 .unit = "ns" } } },
+	{ .name = "spawn1000",
+	  .ask = ask_spawn1000,
+	  .figures = { { .name = "spawn1000",
+			 .what = "spawn 1,000, join: each",
+			 .unit = "ns",
+			 .target = 20 } } },
+	{ .name = "gather10",
+	  .ask = ask_gather10,
+	  .figures = { { .name = "gather10", .what = "gather of 10 calls: each", .unit = "ns" } } },
+	{ .name = NULL },
+};

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What it costs to give way.
+ *
+ * yield: two tasks alternate; a figure is one switch from one to the other. A thousand stacks
+ * fill the first caches, where their tops must not lie on top of each other; a hundred
+ * thousand fit into none.
+ */
+#include "bench.h"
+
+static int yields(void *arg)
+{
+	for (long i = *(long *)arg; i > 0; i--) {
+		coop_yield();
+		bench_count++;
+	}
+	return 0;
+}
+
+/* Nanoseconds a switch, among `tasks` that each yield `each` times. */
+static double ring(int tasks, long each)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	double start;
+
+	bench_count = 0;
+	coop_group_open(&g, NULL);
+	for (int i = 0; i < tasks; i++)
+		bench_must(coop_spawn(&g, yields, &each), 0);
+	start = bench_now_ns();
+	bench_must(coop_group_join(&g, 0), 0);
+	bench_must(bench_count, tasks * each);
+	return (bench_now_ns() - start) / ((double)tasks * (double)each);
+}
+
+static int yield_two(void *arg)
+{
+	(void)arg;
+	ring(2, 100000);
+	bench_give(0, ring(2, 10000000));
+	return 0;
+}
+
+static int yield_many(void *arg)
+{
+	(void)arg;
+	ring(1000, 100);
+	bench_give(0, ring(1000, 10000));
+	return 0;
+}
+
+/* The first ring touches the stacks, so that the second is a matter of caches only. */
+static int yield_very_many(void *arg)
+{
+	(void)arg;
+	ring(100000, 2);
+	bench_give(0, ring(100000, 50));
+	return 0;
+}
+
+static int checkpoints(void *arg)
+{
+	long n = 50000000;
+	double start;
+	int r = 0;
+
+	(void)arg;
+	for (long i = 0; i < n / 10; i++)
+		r |= coop_checkpoint();
+	start = bench_now_ns();
+	for (long i = 0; i < n; i++)
+		r |= coop_checkpoint();
+	bench_give(0, (bench_now_ns() - start) / (double)n);
+	bench_must(r, 0);
+	return 0;
+}
+
+static void ask_yield(void)
+{
+	bench_run(yield_two);
+}
+
+static void ask_yield1000(void)
+{
+	bench_run(yield_many);
+}
+
+static void ask_yield100k(void)
+{
+	bench_run(yield_very_many);
+}
+
+static void ask_checkpoint(void)
+{
+	bench_run(checkpoints);
+}
+
+const struct bench bench_switch[] = {
+	{ .name = "yield",
+	  .ask = ask_yield,
+	  .figures = { { .name = "yield",
+			 .what = "yield, task to task",
+			 .unit = "ns",
+			 .target = 7 } } },
+	{ .name = "yield1000",
+	  .ask = ask_yield1000,
+	  .figures = { { .name = "yield1000",
+			 .what = "yield among 1,000 tasks",
+			 .unit = "ns",
+			 .target = 35 } } },
+	{ .name = "yield100k",
+	  .ask = ask_yield100k,
+	  .figures = { { .name = "yield100k",
+			 .what = "yield among 100,000 tasks",
+			 .unit = "ns" } } },
+	{ .name = "checkpoint",
+	  .ask = ask_checkpoint,
+	  .figures = { { .name = "checkpoint",
+			 .what = "checkpoint, nothing pending",
+			 .unit = "ns",
+			 .target = 2 } } },
+	{ .name = NULL },
+};
