@@ -1,142 +1,208 @@
 /* SPDX-License-Identifier: MIT */
-/* Outcomes: to and from coop, divided, joined, as text. */
+/*
+ * Outcomes, by coop's means alone: trees are divided by coop_error_split, a cancellation
+ * beside errors is forgotten by a scope that catches it, and two outcomes are joined by a
+ * scope whose clean-up fails.
+ */
 #include "outcome.h"
 
-#include "base/err.h"
+#include "need.h"
+#include "parse.h"
 
-#include <stdlib.h>
+#include <coop/defer.h>
+#include <coop/scope.h>
+
 #include <string.h>
+
+static struct outcome of_error(struct coop_error *err)
+{
+	struct coop_error_info info;
+
+	coop_error_describe(err, &info);
+	return (struct outcome){ err, info.cancel_pending };
+}
 
 struct outcome outcome_of(int rc)
 {
-	struct outcome o = well;
-	struct coop_error_info info;
-
 	if (rc >= 0)
-		return o;
-	if (rc == COOP_ECANCELED) {
-		o.cancelled = true;
-		return o;
-	}
-	o.err = coop_error_take(rc);
-	coop_error_describe(o.err, &info);
-	o.cancelled = info.cancel_pending;
-	return o;
+		return WELL;
+	return rc == COOP_ECANCELED ? CANCELLED : of_error(coop_error_take(rc));
 }
 
 int outcome_raise(struct outcome o)
 {
-	if (!o.err)
-		return o.cancelled ? COOP_ECANCELED : 0;
-	if (cp_err_cancel_pending(o.err) != o.cancelled)
-		cp_err_set_cancel_pending(o.err, o.cancelled);
-	return coop_error_raise(o.err);
+	if (o.err)
+		return coop_error_raise(o.err);
+	return o.cancelled ? COOP_ECANCELED : 0;
 }
 
-void outcome_drop(struct outcome *o)
+void outcome_drop(struct outcome o)
 {
-	coop_error_unref(o->err);
-	*o = well;
+	coop_error_unref(o.err);
+}
+
+/* -------------------------------------------------------------------- dividing */
+
+int user_error_of(int code)
+{
+	int number = COOP_CODE(DOMAIN_SCENARIO, 0) - code;
+
+	return number >= 1 && number <= USER_ERROR_MAX ? number : 0;
 }
 
 static bool matches(const struct coop_error *leaf, void *ctx)
 {
 	int64_t key = *(const int64_t *)ctx;
-	int code = coop_error_code(leaf);
+	int code = coop_error_code(leaf), number = user_error_of(code);
 
-	if (code == COOP_ETIMEDOUT)
-		return key < 0;
-	for (int k = 1; k <= 99; k++)
-		if (code == COOP_CODE(DOMAIN_SCENARIO, k))
-			return key < 0 || key == k;
-	return false;
+	return key == ANY ? number || code == COOP_ETIMEDOUT : number == key;
 }
 
-struct coop_error *outcome_catch(struct outcome *o, int64_t key)
+bool outcome_handle(struct outcome *o, int64_t key)
 {
-	struct coop_error *caught = NULL, *rest = NULL;
+	struct coop_error *match = NULL, *rest = NULL;
 
-	if (!o->err || coop_error_split(o->err, matches, &key, &caught, &rest) < 0)
-		return NULL;
-	if (!caught) {
+	/* Without memory to divide it nothing is handled, and all goes on. */
+	if (!o->err || coop_error_split(o->err, matches, &key, &match, &rest) < 0)
+		return false;
+	if (!match) {
 		coop_error_unref(rest);
-		return NULL;
+		return false;
 	}
+	coop_error_unref(match);
 	coop_error_unref(o->err);
-	o->err = rest;
-	return caught;
+	*o = rest ? of_error(rest) : (struct outcome){ NULL, o->cancelled };
+	return true;
 }
 
-/* ------------------------------------------------------------------- joining two */
+void outcome_forget_cancel(struct outcome *o)
+{
+	struct coop_scope s = COOP_SCOPE_INIT;
 
-static int raise_one(void *arg)
+	if (o->err && o->cancelled) { /* the shield hides the cancellations from outside */
+		coop_scope_open(&s, &(struct coop_scope_opts){ .shield = true });
+		coop_scope_cancel(&s, NULL);
+		*o = outcome_of(coop_scope_close(&s, coop_error_raise(o->err)));
+	}
+	o->cancelled = false;
+}
+
+/* --------------------------------------------------------------------- joining */
+
+static int raise_it(void *arg)
 {
 	return coop_error_raise(arg);
 }
 
-/* A scope whose clean-up fails makes a group with no name of the failures and the body's. */
 struct outcome outcome_join(struct outcome a, struct outcome b)
 {
 	struct coop_scope s = COOP_SCOPE_INIT;
 	struct coop_defer d = COOP_DEFER_INIT;
-	struct outcome both = { NULL, a.cancelled || b.cancelled };
-	struct coop_error *first = a.err ? a.err : b.err, *second = a.err ? b.err : NULL;
+	struct outcome body = a.err ? b : a, last = a.err ? a : b;
 	int r;
 
-	if (!first)
-		return both;
+	if (!last.err)
+		return CANCELLED;
 	coop_scope_open(&s, NULL);
-	r = coop_scope_defer(&s, &d, raise_one, first);
-	r = coop_scope_close(&s, r < 0 ? r : second ? coop_error_raise(second) : 0);
-	both = outcome_of(r);
-	both.cancelled = a.cancelled || b.cancelled;
-	return both;
+	r = coop_scope_defer(&s, &d, raise_it, last.err);
+	if (r < 0)
+		abort();
+	return outcome_of(coop_scope_close(&s, outcome_raise(body)));
 }
 
 /* ------------------------------------------------------------------------- text */
+
+/* A group whose members are being put into words. */
+struct level {
+	const struct coop_error *err;
+	struct coop_error_info info;
+	char **parts;
+	uint32_t count;
+	struct level *outer;
+};
+
+static char *leaf_text(int code)
+{
+	char buf[64];
+
+	if (user_error_of(code))
+		snprintf(buf, sizeof buf, "e%d", user_error_of(code));
+	else if (code == COOP_ETIMEDOUT)
+		snprintf(buf, sizeof buf, "timeout");
+	else
+		coop_code_name(code, buf, sizeof buf);
+	return need(strdup(buf));
+}
 
 static int by_bytes(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static char *leaf_text(int code)
+/* G[...], of the parts, which are freed. */
+static char *group_text(struct level *l)
 {
-	char buf[64];
+	const char *name = l->info.name[0] ? l->info.name : "~";
+	size_t bytes = strlen(name) + 3;
+	char *text, *end;
 
-	for (int k = 1; k <= 99; k++) {
-		if (code != COOP_CODE(DOMAIN_SCENARIO, k))
-			continue;
-		snprintf(buf, sizeof buf, "e%d", k);
-		return strdup(buf);
+	qsort(l->parts, l->count, sizeof *l->parts, by_bytes);
+	for (uint32_t i = 0; i < l->count; i++)
+		bytes += strlen(l->parts[i]) + 1;
+	text = need(malloc(bytes));
+	end = stpcpy(stpcpy(text, name), "[");
+	for (uint32_t i = 0; i < l->count; i++) {
+		end = stpcpy(i ? stpcpy(end, " ") : end, l->parts[i]);
+		free(l->parts[i]);
 	}
-	return strdup(code == COOP_ETIMEDOUT ? "timeout" : coop_code_name(code, buf, sizeof buf));
+	strcpy(end, "]");
+	free(l->parts);
+	return text;
 }
 
+static struct level *enter(const struct coop_error *err, struct level *outer)
+{
+	struct level *l = need(calloc(1, sizeof *l));
+
+	l->err = err;
+	l->outer = outer;
+	coop_error_describe(err, &l->info);
+	l->parts = need(calloc(l->info.members + 1, sizeof *l->parts));
+	return l;
+}
+
+static struct level *leave(struct level *l)
+{
+	struct level *outer = l->outer;
+
+	free(l);
+	return outer;
+}
+
+/* Without recursion: the nesting of groups at run time has no bound. */
 char *error_text(const struct coop_error *err)
 {
+	struct level *l = NULL;
 	struct coop_error_info info;
-	char **parts, *text;
-	size_t bytes;
+	char *text;
 
-	coop_error_describe(err, &info);
-	if (info.kind != COOP_ERROR_GROUP)
-		return leaf_text(info.code);
-	parts = calloc(info.members + 1, sizeof *parts);
-	bytes = strlen(info.name) + 4;
-	for (uint32_t i = 0; i < info.members; i++) {
-		parts[i] = error_text(coop_error_member(err, i));
-		bytes += strlen(parts[i]) + 1;
+	for (;;) {
+		coop_error_describe(err, &info);
+		text = NULL;
+		if (info.kind == COOP_ERROR_GROUP)
+			l = enter(err, l);
+		else
+			text = leaf_text(info.code);
+		for (;;) { /* a finished text goes to where it is a part */
+			if (text && !l)
+				return text;
+			if (text)
+				l->parts[l->count++] = text;
+			if (l->count < l->info.members)
+				break;
+			text = group_text(l);
+			l = leave(l);
+		}
+		err = coop_error_member(l->err, l->count);
 	}
-	qsort(parts, info.members, sizeof *parts, by_bytes);
-	text = malloc(bytes);
-	if (!text)
-		abort();
-	sprintf(text, "%s[", info.name[0] ? info.name : "~");
-	for (uint32_t i = 0; i < info.members; i++) {
-		strcat(strcat(text, i ? " " : ""), parts[i]);
-		free(parts[i]);
-	}
-	free(parts);
-	return strcat(text, "]");
 }

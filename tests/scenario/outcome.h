@@ -3,15 +3,19 @@
  * How a body ended: well, or with a tree of errors and cancellations.
  *
  * coop keeps cancellations out of its error trees: a group's node says with cancel_pending
- * that there is one beside the errors. So the tree of the language is a pair here.
+ * that one passed beside the errors. So the language's tree is coop's tree, or no error and
+ * a cancellation; and `cancelled` repeats what the node says, so that it can be asked easily.
+ * An outcome is taken out of the task's slot at once, and put back where coop gets it.
  */
 #ifndef SCENARIO_OUTCOME_H
 #define SCENARIO_OUTCOME_H
 
-#include "parse.h"
+#include <coop/error.h>
 
-#include <coop.h>
+#include <stdbool.h>
+#include <stdint.h>
 
+/* User error K has the code K of this domain. */
 #define DOMAIN_SCENARIO COOP_DOMAIN_USER
 
 struct outcome {
@@ -19,7 +23,8 @@ struct outcome {
 	bool cancelled;
 };
 
-static const struct outcome well = { NULL, false };
+#define WELL ((struct outcome){ NULL, false })
+#define CANCELLED ((struct outcome){ NULL, true })
 
 static inline bool is_well(struct outcome o)
 {
@@ -28,15 +33,20 @@ static inline bool is_well(struct outcome o)
 
 /* From what a call of coop's returned, its error object included. */
 struct outcome outcome_of(int rc);
-/* To what is returned to coop; the outcome is given away. */
+/* To what is returned to coop. The outcome is given away. */
 int outcome_raise(struct outcome o);
-void outcome_drop(struct outcome *o);
+/* Frees it: it has been replaced. */
+void outcome_drop(struct outcome o);
 
-/* Divides by user error `key` (-1: any, and timeouts): the matching errors, and the rest. */
-struct coop_error *outcome_catch(struct outcome *o, int64_t key);
-/* Both in a group with no name. */
+/* Takes out of `o` the part that matches user error `key`, or ANY. False: there is none. */
+bool outcome_handle(struct outcome *o, int64_t key);
+/* Forgets the cancellation in `o`. */
+void outcome_forget_cancel(struct outcome *o);
+/* Both, in a group with no name. */
 struct outcome outcome_join(struct outcome a, struct outcome b);
 
+/* The number of a user error, or 0. */
+int user_error_of(int code);
 /* Canonical text of an error; to be freed. */
 char *error_text(const struct coop_error *err);
 

@@ -1,402 +1,350 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The text of scenario programs: S-expressions are read into forms, forms are checked
- * against one table of operations and become the tree that is run. All memory of a
- * program is in chunks that are freed together.
+ * Checks forms against one table of operations and makes the tree that is run.
+ *
+ * Every function that checks returns false (or NULL) after the first mistake, which the
+ * reader keeps with its place. Recursion follows the nesting of the text, which the reader
+ * has bounded.
  */
 #include "parse.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define DEPTH_MAX 400
-#define NUMBER_MAX INT64_C(1000000000000000)
-
-/* ------------------------------------------------------------------- memory */
-
-struct chunk {
-	struct chunk *next;
-	char bytes[];
-};
-
-struct parser {
+struct checker {
+	struct reader reader;
 	struct program *program;
-	const char *text;
-	const char *at;
-	char *message;
-	size_t size;
-	jmp_buf failed;
 };
 
-static _Noreturn void fail_at(struct parser *p, const char *at, const char *fmt, ...)
+/* Notes what is wrong at a form; false. */
+#define FAIL(c, form, ...) (reader_fail(&(c)->reader, (form)->at, __VA_ARGS__), false)
+
+/* ---------------------------------------------------------------- small things */
+
+static bool is_list_with_word(const struct form *f)
 {
-	size_t line = 1, column = 1, n;
-	va_list ap;
-
-	for (const char *c = p->text; c < at; c++) {
-		column = *c == '\n' ? 1 : column + 1;
-		line += *c == '\n';
-	}
-	n = (size_t)snprintf(p->message, p->size, "%zu:%zu: ", line, column);
-	va_start(ap, fmt);
-	vsnprintf(p->message + n, p->size - n, fmt, ap);
-	va_end(ap);
-	longjmp(p->failed, 1);
+	return !f->atom && f->first && f->first->atom;
 }
-
-static void *get(struct parser *p, size_t bytes)
-{
-	struct chunk *c = calloc(1, sizeof *c + bytes);
-
-	if (!c)
-		fail_at(p, p->at, "no memory");
-	c->next = p->program->memory;
-	p->program->memory = c;
-	return c->bytes;
-}
-
-/* --------------------------------------------------------------------- forms */
-
-/* An atom (text) or a list (first child). */
-struct form {
-	const char *at;
-	const char *atom; /* NULL: a list */
-	struct form *first;
-	struct form *next;
-};
-
-static void skip_space(struct parser *p)
-{
-	for (;;) {
-		p->at += strspn(p->at, " \t\r\n\f\v");
-		if (*p->at != ';')
-			return;
-		p->at += strcspn(p->at, "\n");
-	}
-}
-
-static struct form *new_form(struct parser *p)
-{
-	struct form *f = get(p, sizeof *f);
-
-	f->at = p->at;
-	return f;
-}
-
-static struct form *read_atom(struct parser *p)
-{
-	struct form *f = new_form(p);
-	size_t n = strcspn(p->at, " \t\r\n\f\v();");
-	char *atom = get(p, n + 1);
-
-	memcpy(atom, p->at, n);
-	f->atom = atom;
-	p->at += n;
-	return f;
-}
-
-/* Reads all forms of the text with a stack of open lists of its own. */
-static struct form *read_forms(struct parser *p)
-{
-	struct form top = { 0 }, *open[DEPTH_MAX], **tails[DEPTH_MAX];
-	size_t depth = 0;
-
-	open[0] = &top;
-	tails[0] = &top.first;
-	for (skip_space(p); *p->at; skip_space(p)) {
-		struct form *f;
-
-		if (*p->at == ')') {
-			if (!depth)
-				fail_at(p, p->at, "')' without '('");
-			depth--;
-			p->at++;
-			continue;
-		}
-		f = *p->at == '(' ? new_form(p) : read_atom(p);
-		*tails[depth] = f;
-		tails[depth] = &f->next;
-		if (f->atom)
-			continue;
-		if (depth + 1 == DEPTH_MAX)
-			fail_at(p, p->at, "nested deeper than %d", DEPTH_MAX);
-		open[++depth] = f;
-		tails[depth] = &f->first;
-		p->at++;
-	}
-	if (depth)
-		fail_at(p, open[depth]->at, "'(' without ')'");
-	return top.first;
-}
-
-/* --------------------------------------------------------------------- checking */
 
 static bool is_number(const char *s)
 {
 	s += *s == '-';
-	return *s && strspn(s, "0123456789") == strlen(s);
+	return *s && s[strspn(s, "0123456789")] == '\0';
 }
 
-static int64_t number(struct parser *p, const struct form *f, int64_t min, int64_t max)
+/* Larger ones, of whatever length, become one that is out of every range. */
+static int64_t number_of(const char *s)
 {
-	long long n;
+	bool negative = *s == '-';
+	int64_t n = 0;
+
+	for (s += negative; *s; s++)
+		n = n > COUNT_MAX ? n : n * 10 + (*s - '0');
+	return negative ? -n : n;
+}
+
+static bool check_number(struct checker *c, const struct form *f, int64_t min, int64_t max,
+			 int64_t *ret_number)
+{
+	int64_t n;
 
 	if (!f->atom || !is_number(f->atom))
-		fail_at(p, f->at, "expected a number");
-	n = strlen(f->atom) > 17 ? NUMBER_MAX + 1 : atoll(f->atom);
+		return FAIL(c, f, "expected an integer from %lld to %lld", (long long)min,
+			    (long long)max);
+	n = number_of(f->atom);
 	if (n < min || n > max)
-		fail_at(p, f->at, "'%s' is not from %lld to %lld", f->atom, (long long)min,
-			(long long)max);
-	return n;
+		return FAIL(c, f, "'%.40s' is not from %lld to %lld", f->atom, (long long)min,
+			    (long long)max);
+	*ret_number = n;
+	return true;
 }
 
-static const char *name(struct parser *p, const struct form *f)
+static bool check_name(struct checker *c, const struct form *f, const char **ret_name)
 {
 	if (!f->atom || is_number(f->atom))
-		fail_at(p, f->at, "expected a name");
-	return f->atom;
+		return FAIL(c, f, "expected a name");
+	*ret_name = f->atom;
+	return true;
 }
 
-/* What an operation takes, letter by letter. */
+static bool check_task(struct checker *c, const struct form *f, const struct task_template **ret)
+{
+	const char *name;
+
+	if (!check_name(c, f, &name))
+		return false;
+	for (*ret = c->program->tasks; *ret; *ret = (*ret)->next)
+		if (strcmp((*ret)->name, name) == 0)
+			return true;
+	return FAIL(c, f, "unknown task '%.80s'", name);
+}
+
+/* ------------------------------------------------------------------- operations */
+
+/* What an operation takes, a letter each. */
 static const struct signature {
 	const char *word;
 	enum op_kind kind;
-	const char *takes; /* a atom, n name, T task, m ms, e error, c count, s on|off,
-			      o options, b body (the rest), l list, h handler */
+	const char *takes; /* a an atom, n a name, t a task, m milliseconds, c a count, e a
+			      user error, s on or off, o options, b the rest as a body,
+			      1 and 2 a list as the first and second body, h a handler */
 } signatures[] = {
 	{ "note", OP_NOTE, "a" },
+	{ "time", OP_TIME, "" },
 	{ "sleep", OP_SLEEP, "m" },
 	{ "checkpoint", OP_CHECKPOINT, "" },
 	{ "fail", OP_FAIL, "e" },
 	{ "group", OP_GROUP, "nb" },
-	{ "spawn", OP_SPAWN, "nT" },
-	{ "start", OP_START, "nT" },
+	{ "spawn", OP_SPAWN, "nt" },
+	{ "start", OP_START, "nt" },
 	{ "started", OP_STARTED, "" },
 	{ "scope", OP_SCOPE, "nob" },
 	{ "fail-after", OP_FAIL_AFTER, "nmb" },
 	{ "cancel", OP_CANCEL, "n" },
 	{ "deadline", OP_DEADLINE, "nm" },
 	{ "shield", OP_SHIELD, "ns" },
-	{ "try", OP_TRY, "lh" },
-	{ "finally", OP_FINALLY, "ll" },
+	{ "try", OP_TRY, "1h" },
+	{ "finally", OP_FINALLY, "12" },
 	{ "swallow", OP_SWALLOW, "b" },
 	{ "repeat", OP_REPEAT, "cb" },
-	{ "time", OP_TIME, "" },
 };
 
-static const char *const later[] = { "send",  "recv",    "close",   "set",   "wait",
-				     "lock",  "acquire", "release", "limit", "channel",
-				     "event", "sem",     "limiter" };
+/* Words of the language that wait for a part of coop. */
+static const struct later {
+	const char *word, *what;
+} later[] = {
+	{ "channel", "channels" },   { "send", "channels" },      { "recv", "channels" },
+	{ "close", "channels" },     { "event", "events" },       { "set", "events" },
+	{ "wait", "events" },        { "lock", "locks" },         { "sem", "semaphores" },
+	{ "acquire", "semaphores" }, { "release", "semaphores" }, { "limiter", "limiters" },
+	{ "limit", "limiters" },
+};
 
-static const struct signature *find_signature(struct parser *p, const struct form *f)
+static bool fail_unknown(struct checker *c, const struct form *word, const char *what)
 {
-	for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++)
-		if (strcmp(signatures[i].word, f->atom) == 0)
-			return &signatures[i];
 	for (size_t i = 0; i < sizeof later / sizeof *later; i++)
-		if (strcmp(later[i], f->atom) == 0)
-			fail_at(p, f->at, "'%s' is not supported yet", f->atom);
-	fail_at(p, f->at, "unknown operation '%s'", f->atom);
+		if (strcmp(later[i].word, word->atom) == 0)
+			return FAIL(c, word, "%s are not supported yet", later[i].what);
+	return FAIL(c, word, "unknown %s '%.80s'", what, word->atom);
 }
 
-static struct op *next_op(struct parser *p, const struct form *f, struct op *op);
-
-static struct body read_body(struct parser *p, const struct form *first)
+static const struct signature *find_signature(const char *word)
 {
-	struct body body = { 0 };
-	size_t n = 0;
+	for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++)
+		if (strcmp(signatures[i].word, word) == 0)
+			return &signatures[i];
+	return NULL;
+}
+
+static bool check_op(struct checker *c, const struct form *f, struct op *op);
+
+/* `first` and all that follow it. */
+static bool check_body(struct checker *c, const struct form *first, struct body *ret_body)
+{
+	struct body body = { NULL, 0 };
+	struct op *op;
 
 	for (const struct form *f = first; f; f = f->next)
 		body.count++;
-	body.ops = body.count ? get(p, body.count * sizeof *body.ops) : NULL;
+	op = body.ops = arena_get(&c->program->arena, body.count * sizeof *body.ops);
 	for (const struct form *f = first; f; f = f->next)
-		next_op(p, f, &body.ops[n++]);
-	return body;
+		if (!check_op(c, f, op++))
+			return false;
+	*ret_body = body;
+	return true;
 }
 
-/* (deadline N) and (shield), each at most once, before the body. */
-static const struct form *read_options(struct parser *p, const struct form *f, struct op *op)
+static bool check_list(struct checker *c, const struct form *f, struct body *ret_body)
 {
-	bool shield_seen = false;
-
-	op->number = -1;
-	for (; f && f->first && f->first->atom; f = f->next) {
-		const struct form *word = f->first, *rest = word->next;
-
-		if (strcmp(word->atom, "deadline") == 0 && rest && rest->atom &&
-		    is_number(rest->atom) && !rest->next) {
-			if (op->number >= 0)
-				fail_at(p, f->at, "a second deadline");
-			op->number = number(p, rest, 0, NUMBER_MAX);
-		} else if (strcmp(word->atom, "shield") == 0 && !rest) {
-			if (shield_seen)
-				fail_at(p, f->at, "a second shield");
-			op->flag = shield_seen = true;
-		} else {
-			break;
-		}
-	}
-	return f;
+	if (f->atom)
+		return FAIL(c, f, "expected a list of operations");
+	return check_body(c, f->first, ret_body);
 }
 
-static struct task_template *find_task(struct parser *p, const struct form *f)
+static bool check_handler(struct checker *c, const struct form *f, struct op *op)
 {
-	const char *word = name(p, f);
-
-	for (struct task_template *t = p->program->tasks; t; t = t->next)
-		if (strcmp(t->name, word) == 0)
-			return t;
-	fail_at(p, f->at, "no task '%s'", word);
-}
-
-static void read_handler(struct parser *p, const struct form *f, struct op *op)
-{
-	if (f->atom || !f->first || !f->first->atom)
-		fail_at(p, f->at, "expected (K op...)");
-	op->number = strcmp(f->first->atom, "any") == 0 ? -1 : number(p, f->first, 1, 99);
-	op->second = read_body(p, f->first->next);
-}
-
-static bool read_switch(struct parser *p, const struct form *f)
-{
-	if (f->atom && strcmp(f->atom, "on") == 0)
-		return true;
-	if (f->atom && strcmp(f->atom, "off") == 0)
+	if (!is_list_with_word(f))
+		return FAIL(c, f, "expected a handler (K op...)");
+	op->number = ANY;
+	if (strcmp(f->first->atom, "any") != 0 &&
+	    !check_number(c, f->first, 1, USER_ERROR_MAX, &op->number))
 		return false;
-	fail_at(p, f->at, "expected on or off");
+	return check_body(c, f->first->next, &op->second);
 }
 
-/* One argument that is not the rest of the form. */
-static void read_argument(struct parser *p, char takes, const struct form *f, struct op *op)
+static bool check_switch(struct checker *c, const struct form *f, bool *ret_on)
+{
+	*ret_on = f->atom && strcmp(f->atom, "on") == 0;
+	return *ret_on || (f->atom && strcmp(f->atom, "off") == 0) ||
+	       FAIL(c, f, "expected on or off");
+}
+
+/* (deadline N) and (shield), each at most once, before the body. Moves *at past them. */
+static bool check_options(struct checker *c, const struct form **at, struct op *op)
+{
+	op->number = NONE;
+	for (const struct form *f; (f = *at) && is_list_with_word(f); *at = f->next) {
+		const struct form *word = f->first, *rest = word->next;
+		bool deadline = strcmp(word->atom, "deadline") == 0 && rest && !rest->next;
+		bool shield = strcmp(word->atom, "shield") == 0 && !rest;
+
+		if (!deadline && !shield)
+			return true;
+		if (deadline ? op->number != NONE : op->flag)
+			return FAIL(c, f, "a second %s", word->atom);
+		if (shield)
+			op->flag = true;
+		else if (!check_number(c, rest, 0, TIME_MAX, &op->number))
+			return false;
+	}
+	return true;
+}
+
+/* One argument that stands alone. */
+static bool check_argument(struct checker *c, char takes, const struct form *f, struct op *op)
 {
 	switch (takes) {
-	case 'a':
-		if (!f->atom)
-			fail_at(p, f->at, "expected an atom");
-		op->word = f->atom;
-		break;
-	case 'n': op->word = name(p, f); break;
-	case 'T': op->task = find_task(p, f); break;
-	case 'm':
-	case 'c': op->number = number(p, f, 0, NUMBER_MAX); break;
-	case 'e': op->number = number(p, f, 1, 99); break;
-	case 's': op->flag = read_switch(p, f); break;
-	case 'h': read_handler(p, f, op); break;
-	case 'l':
-		if (f->atom)
-			fail_at(p, f->at, "expected a list of operations");
-		*(op->body.count || op->flag ? &op->second : &op->body) = read_body(p, f->first);
-		op->flag = true; /* the first list has been read */
-		break;
+	case 'a': op->word = f->atom; return f->atom || FAIL(c, f, "expected an atom");
+	case 'n': return check_name(c, f, &op->word);
+	case 't': return check_task(c, f, &op->task);
+	case 'm': return check_number(c, f, 0, TIME_MAX, &op->number);
+	case 'c': return check_number(c, f, 0, COUNT_MAX, &op->number);
+	case 'e': return check_number(c, f, 1, USER_ERROR_MAX, &op->number);
+	case 's': return check_switch(c, f, &op->flag);
+	case 'h': return check_handler(c, f, op);
+	case '1': return check_list(c, f, &op->body);
+	default: return check_list(c, f, &op->second);
 	}
 }
 
-static struct op *next_op(struct parser *p, const struct form *f, struct op *op)
+static bool check_op(struct checker *c, const struct form *f, struct op *op)
 {
 	const struct signature *s;
-	const struct form *arg;
+	const struct form *at;
 
-	if (f->atom || !f->first || !f->first->atom)
-		fail_at(p, f->at, "expected an operation");
-	s = find_signature(p, f->first);
+	if (!is_list_with_word(f))
+		return FAIL(c, f, "expected an operation");
+	s = find_signature(f->first->atom);
+	if (!s)
+		return fail_unknown(c, f->first, "operation");
 	op->kind = s->kind;
-	arg = f->first->next;
+	at = f->first->next;
 	for (const char *takes = s->takes; *takes; takes++) {
-		if (*takes == 'b') {
-			op->body = read_body(p, arg);
-			arg = NULL;
-		} else if (*takes == 'o') {
-			arg = read_options(p, arg, op);
-		} else if (!arg) {
-			fail_at(p, f->at, "'%s' takes more", s->word);
+		if (*takes == 'b')
+			return check_body(c, at, &op->body);
+		if (*takes == 'o') {
+			if (!check_options(c, &at, op))
+				return false;
+			continue;
+		}
+		if (!at)
+			return FAIL(c, f, "'%s' takes more", s->word);
+		if (!check_argument(c, *takes, at, op))
+			return false;
+		at = at->next;
+	}
+	return !at || FAIL(c, at, "'%s' takes no more", s->word);
+}
+
+/* ---------------------------------------------------------------------- programs */
+
+static bool declare_task(struct checker *c, const struct form *f, struct task_template **tail)
+{
+	const struct form *word = f->first->next;
+	struct task_template *t = arena_get(&c->program->arena, sizeof *t);
+
+	if (!word)
+		return FAIL(c, f, "task takes a name");
+	if (!check_name(c, word, &t->name))
+		return false;
+	for (const struct task_template *u = c->program->tasks; u; u = u->next)
+		if (strcmp(u->name, t->name) == 0)
+			return FAIL(c, word, "'%.80s' is declared already", t->name);
+	*tail = t;
+	return true;
+}
+
+/* Enters all names first: a body may name a task that stands further down. */
+static bool declare_all(struct checker *c, const struct form *first, const struct form **ret_main)
+{
+	struct task_template **tail = &c->program->tasks;
+
+	for (const struct form *f = first; f; f = f->next) {
+		if (!is_list_with_word(f))
+			return FAIL(c, f, "expected a declaration, a task or main");
+		if (strcmp(f->first->atom, "main") == 0) {
+			if (*ret_main)
+				return FAIL(c, f, "main is there already");
+			*ret_main = f;
+		} else if (strcmp(f->first->atom, "task") != 0) {
+			return fail_unknown(c, f->first, "declaration");
 		} else {
-			read_argument(p, *takes, arg, op);
-			arg = arg->next;
+			if (!declare_task(c, f, tail))
+				return false;
+			tail = &(*tail)->next;
 		}
 	}
-	if (arg)
-		fail_at(p, arg->at, "'%s' takes no more", s->word);
-	return op;
+	return true;
 }
 
-/* A declaration is entered; its body is left for later, since it may name any task. */
-static void declare(struct parser *p, const struct form *f, const struct form **main_form)
+static bool check_program(struct checker *c)
 {
-	struct task_template *t, **tail = &p->program->tasks;
-
-	if (f->atom || !f->first || !f->first->atom)
-		fail_at(p, f->at, "expected a declaration, a task or main");
-	if (strcmp(f->first->atom, "main") == 0) {
-		if (*main_form)
-			fail_at(p, f->at, "main is there already");
-		*main_form = f;
-		return;
-	}
-	if (strcmp(f->first->atom, "task") != 0) {
-		for (size_t i = 0; i < sizeof later / sizeof *later; i++)
-			if (strcmp(later[i], f->first->atom) == 0)
-				fail_at(p, f->first->at, "'%s' is not supported yet", later[i]);
-		fail_at(p, f->first->at, "unknown declaration '%s'", f->first->atom);
-	}
-	if (!f->first->next)
-		fail_at(p, f->at, "task takes a name");
-	t = get(p, sizeof *t);
-	t->name = name(p, f->first->next);
-	for (; *tail; tail = &(*tail)->next)
-		if (strcmp((*tail)->name, t->name) == 0)
-			fail_at(p, f->first->next->at, "'%s' is declared already", t->name);
-	*tail = t;
-}
-
-static void read_program(struct parser *p)
-{
-	const struct form *top = read_forms(p), *main_form = NULL;
+	const struct form *top = forms_read(&c->reader), *main_form = NULL;
 	struct task_template *t;
 
-	if (!top || top->next || top->atom || !top->first || !top->first->atom ||
-	    strcmp(top->first->atom, "program") != 0)
-		fail_at(p,
-			top && top->next ? top->next->at
-			: top            ? top->at
-					 : p->text,
-			"expected one (program ...)");
-	for (const struct form *f = top->first->next; f; f = f->next)
-		declare(p, f, &main_form);
+	if (c->reader.wrong[0])
+		return false;
+	if (!top || top->next || !is_list_with_word(top) ||
+	    strcmp(top->first->atom, "program") != 0) {
+		reader_fail(&c->reader,
+			    !top        ? c->reader.text
+			    : top->next ? top->next->at
+					: top->at,
+			    "expected one (program ...)");
+		return false;
+	}
+	if (!declare_all(c, top->first->next, &main_form))
+		return false;
 	if (!main_form)
-		fail_at(p, top->at, "a program needs a main");
-	t = p->program->tasks;
+		return FAIL(c, top, "a program needs a main");
+	t = c->program->tasks;
 	for (const struct form *f = top->first->next; f; f = f->next) {
 		if (f == main_form) {
-			p->program->main = read_body(p, f->first->next);
-		} else {
-			t->body = read_body(p, f->first->next->next);
-			t = t->next;
+			if (!check_body(c, f->first->next, &c->program->main))
+				return false;
+			continue;
 		}
+		if (!check_body(c, f->first->next->next, &t->body))
+			return false;
+		t = t->next;
 	}
+	return true;
 }
 
-bool program_parse(struct program *program, const char *text, char *message, size_t size)
+bool program_parse(struct program *program, const char *text, size_t size, char *message,
+		   size_t room)
 {
-	struct parser p = {
-		.program = program, .text = text, .at = text, .message = message, .size = size
+	struct checker c = {
+		.reader = { .text = text, .size = size, .arena = &program->arena },
+		.program = program,
 	};
+	size_t line = 1, column = 1;
 
 	memset(program, 0, sizeof *program);
-	if (setjmp(p.failed))
-		return false;
-	read_program(&p);
-	return true;
+	if (check_program(&c)) {
+		program->depth = c.reader.depth;
+		return true;
+	}
+	for (const char *at = text; at < c.reader.at; at++) {
+		column = *at == '\n' ? 1 : column + 1;
+		line += *at == '\n';
+	}
+	snprintf(message, room, "%zu:%zu: %s", line, column, c.reader.wrong);
+	return false;
 }
 
 void program_free(struct program *program)
 {
-	while (program->memory) {
-		struct chunk *c = program->memory;
-
-		program->memory = c->next;
-		free(c);
-	}
+	arena_free(&program->arena);
+	memset(program, 0, sizeof *program);
 }
