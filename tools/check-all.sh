@@ -41,32 +41,33 @@ step_gcc() {
 	CC=gcc CXX=g++ build gcc && suite gcc --proves build-gcc/proves.txt &&
 		tools/behaviours --check build-gcc/proves.txt
 }
-# buildtype NAME COMPILER TYPE: release builds keep the debug information, for the test that has gdb
-# walk a parked stack.
-buildtype() {
+# optimised NAME COMPILER LEVEL: the debug information stays, for the test that has gdb walk a
+# parked stack.
+optimised() {
 	local cxx=${2/gcc/g++}
-	CC=$2 CXX=${cxx/clang/clang++} build "$1" --buildtype="$3" -Ddebug=true && suite "$1"
+	CC=$2 CXX=${cxx/clang/clang++} build "$1" "-Doptimization=$3" && suite "$1"
 }
-step_gcc-debug() { buildtype gcc-debug gcc debug; }
-step_gcc-release() { buildtype gcc-release gcc release; }
-step_clang-debug() { buildtype clang-debug clang debug; }
-step_clang-release() { buildtype clang-release clang release; }
+step_gcc-debug() { optimised gcc-debug gcc 0; }
+step_gcc-release() { optimised gcc-release gcc 3; }
+step_clang-debug() { optimised clang-debug clang 0; }
+step_clang-release() { optimised clang-release clang 3; }
 
 # clang's sanitizers leave names undefined until the program is linked: b_lundef.  Instrumented code
 # makes gcc warn of what cannot be: no werror.
-sanitize() { # sanitize NAME KIND MESON_OPTION...
-	local name=$1 kind=$2
-	shift 2
-	build "$name" "-Db_sanitize=$kind" -Db_lundef=false -Dwerror=false "$@" &&
+sanitize() { # sanitize NAME KIND SUITES
+	build "$1" "-Db_sanitize=$2" -Db_lundef=false -Dwerror=false &&
 		"${LIGHT[@]}" ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 \
 			UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 			TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
-			tools/run-tests "build-$name" --strict --time-scale 5 \
-				--suite programs,scenarios,examples
+			tools/run-tests "build-$1" --strict --time-scale 5 --suite "$3"
 }
-step_gcc-asan() { CC=gcc CXX=g++ sanitize gcc-asan address,undefined; }
-step_clang-asan() { CC=clang CXX=clang++ sanitize clang-asan address,undefined; }
-step_clang-tsan() { CC=clang CXX=clang++ sanitize clang-tsan thread; }
+step_gcc-asan() {
+	CC=gcc CXX=g++ sanitize gcc-asan address,undefined programs,scenarios,examples
+}
+step_clang-asan() {
+	CC=clang CXX=clang++ sanitize clang-asan address,undefined programs,scenarios,examples
+}
+step_clang-tsan() { CC=clang CXX=clang++ sanitize clang-tsan thread programs; }
 
 step_valgrind() {
 	command -v valgrind && CC=gcc CXX=g++ build valgrind --buildtype=debug &&

@@ -59,7 +59,7 @@ struct coop_scope {
 	uint8_t _eff;
 	uint8_t _shield;
 	uint8_t _flags;
-	uint32_t _reserved;
+	uint32_t _limit_ms;
 };
 /*
  * In the order of the members. Many are not zero, and not by chance: a compiler

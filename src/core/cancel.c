@@ -35,6 +35,16 @@ int64_t cp_time_add(int64_t a, int64_t b)
 
 /* --------------------------------------------------------- what a scope sees */
 
+/* When the grace of a cancel of `s` that comes now is over. */
+static int64_t grace_end(struct cp_rt *rt, const struct coop_scope *s, int64_t grace_ns)
+{
+	if (grace_ns == COOP_NEVER) /* not given: the scope's, else the runner's */
+		grace_ns = s->_grace_ns ? s->_grace_ns : rt->grace_ns;
+	if (grace_ns == COOP_NO_GRACE)
+		grace_ns = 0;
+	return cp_time_add(rt->now_ns, grace_ns);
+}
+
 /* The bits of the outer scope's cancellation that are visible in `s`. */
 uint8_t cp_scope_visible(const struct coop_scope *s, int64_t now_ns)
 {
@@ -179,6 +189,10 @@ void cp_scope_changed(struct cp_rt *rt, struct coop_scope *s)
 
 void cp_scope_look(struct cp_rt *rt, struct coop_scope *s)
 {
+	if (CP_UNLIKELY(s->_own && s->_own_until_ns < 0)) { /* cancelled before the run */
+		s->_own_until_ns = grace_end(rt, s, -1 - s->_own_until_ns);
+		s->_cause_ns = rt->now_ns;
+	}
 	recompute(rt, s);
 	s->_task->cancelled = s->_eff | rt->hook_bit;
 }
@@ -286,15 +300,6 @@ static void cause_fill(struct cp_rt *rt, struct coop_scope *s, const struct cp_w
 }
 
 /* ------------------------------------------------------------ cancelling one */
-
-static int64_t grace_end(struct cp_rt *rt, const struct coop_scope *s, int64_t grace_ns)
-{
-	if (grace_ns == COOP_NEVER) /* not given: the scope's, else the runner's */
-		grace_ns = s->_grace_ns ? s->_grace_ns : rt->grace_ns;
-	if (grace_ns == COOP_NO_GRACE)
-		grace_ns = 0;
-	return cp_time_add(rt->now_ns, grace_ns);
-}
 
 void cp_scope_cut_grace(struct cp_rt *rt, struct coop_scope *s, int64_t until_ns)
 {

@@ -481,6 +481,8 @@ int cp_scope_check_opts(int64_t timeout_ns, int64_t deadline_ns, int64_t soft_ns
 void cp_scope_set_limits(struct cp_rt *rt, struct coop_scope *s, int64_t timeout_ns,
 			 int64_t deadline_ns);
 void cp_scope_settle_deadline(struct cp_rt *rt, struct coop_scope *s);
+/* "NAME: time limit of 2.000s reached, left after 2.100s", for the error of a timeout. */
+void cp_scope_limit_text(const struct coop_scope *s, int64_t now_ns, char *buf, size_t size);
 /* Leaving: was its own cancellation caught? */
 bool cp_scope_catches(const struct coop_scope *s);
 void cp_cancel_over(struct cp_rt *rt, const struct coop_scope *s);
@@ -489,14 +491,16 @@ int64_t cp_clock(struct cp_rt *rt); /* reads the clock now */
 
 /*
  * Frames that are gone: an open struct below the caller's frame, on this stack, was left
- * behind by a return. `fp` is the frame of the public call.
+ * behind by a return; so was one whose memory holds something else by now (another block of
+ * the same function, or of the next one that was called). `fp` is the frame of the public call.
  */
 CP_INLINE void cp_check_frames(struct cp_body *body, const void *fp, const char *where)
 {
 	uintptr_t at = (uintptr_t)body->inner;
 
-	if (CP_UNLIKELY(at < (uintptr_t)fp && at >= (uintptr_t)body->deepest - 4096 &&
-			body->inner != &body->base))
+	if (CP_UNLIKELY((at < (uintptr_t)fp && at >= (uintptr_t)body->deepest - 4096 &&
+			 body->inner != &body->base) ||
+			body->inner->_site != body->inner_site))
 		cp_die_abandoned(body, where);
 }
 

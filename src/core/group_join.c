@@ -70,13 +70,13 @@ static CP_COLD void drain_services(struct cp_rt *rt, struct coop_group *g)
 		cp_park(rt, &w);
 }
 
-/* The leaf of a group's own timeout, put among the others by its time. */
+/* The leaf of a group's own timeout, put among the others by its time; it came before those of
+ * the same time, for it is what cancelled them. */
 static CP_COLD void add_timeout(struct cp_rt *rt, struct coop_group *g)
 {
-	char path[160], text[128];
+	char path[160], limit[160], text[176];
 	const char *file = g->_scope._site;
 	int line = cp_site_line(file);
-	const char *name = cp_scope_name(&g->_scope);
 	int64_t when = g->_scope._deadline_ns - rt->start_ns;
 	struct coop_error_info info;
 	struct coop_error *err;
@@ -84,8 +84,8 @@ static CP_COLD void add_timeout(struct cp_rt *rt, struct coop_group *g)
 	uint32_t i, at;
 
 	cp_task_path(rt->cur, path, sizeof path);
-	snprintf(text, sizeof text, "group%s%s: time limit reached at %.3fs", name[0] ? " " : "",
-		 name, (double)when / 1e9);
+	cp_scope_limit_text(&g->_scope, cp_clock(rt), limit, sizeof limit);
+	snprintf(text, sizeof text, "group %s", limit);
 	err = cp_err_new_leaf(COOP_ETIMEDOUT, file, line, "", path, when, false, text);
 	cp_group_add_error(g, err);
 	e = cp_errs_of(g);
@@ -93,7 +93,7 @@ static CP_COLD void add_timeout(struct cp_rt *rt, struct coop_group *g)
 		return;
 	for (at = 0; at + 1 < e->count; at++) {
 		cp_err_describe(e->list[at], &info);
-		if (info.when_ns > when)
+		if (info.when_ns >= when)
 			break;
 	}
 	for (i = e->count - 1; i > at; i--)
@@ -199,6 +199,7 @@ static int finish(struct cp_rt *rt, struct coop_group *g, int rc)
 	if (rc >= 0 && CP_UNLIKELY(b->err != NULL))
 		cp_err_slot_drop(&b->err);
 	g->_state = CP_CLOSED;
+	s->_until_ns = s->_deadline_ns <= rt->now_ns ? rt->now_ns : COOP_NEVER;
 	cp_scope_unlink(b, s);
 	return rc;
 }

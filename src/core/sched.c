@@ -279,8 +279,9 @@ static bool sleep_abort(struct cp_wait *wait)
 
 int cp_park_sleep(struct cp_rt *rt, int64_t when_ns, int64_t duration_ns)
 {
-	struct cp_wait wait;
+	bool fresh = duration_ns >= 0 && !rt->clock_virtual;
 	struct coop_task *t = rt->cur;
+	struct cp_wait wait;
 	int r;
 
 	wait.abort = sleep_abort;
@@ -289,13 +290,14 @@ int cp_park_sleep(struct cp_rt *rt, int64_t when_ns, int64_t duration_ns)
 	wait.kind = CP_ON_NOTHING;
 	wait.detail_ns = duration_ns >= 0 ? duration_ns : when_ns - rt->now_ns;
 	t->timer.next = NULL;
-	if (duration_ns >= CP_TIME_MAX || (duration_ns < 0 && when_ns >= CP_TIME_MAX))
+	if (duration_ns >= 0)
+		when_ns = fresh ? duration_ns : cp_time_add(rt->now_ns, duration_ns);
+	if (when_ns >= CP_TIME_MAX)
 		wait.detail_ns = -1;
-	else if (duration_ns >= 0 && !rt->clock_virtual)
+	else if (fresh)
 		cp_wheel_arm_fresh(&rt->wheel, &t->timer, duration_ns, CP_TIMER_TASK);
 	else
-		cp_wheel_arm(&rt->wheel, &t->timer,
-			     duration_ns >= 0 ? rt->now_ns + duration_ns : when_ns, CP_TIMER_TASK);
+		cp_wheel_arm(&rt->wheel, &t->timer, when_ns, CP_TIMER_TASK);
 	r = cp_park(rt, &wait);
 	CP_ASSERT(r < 0 || wait.detail_ns >= 0); /* nothing but a cancel ends a sleep for ever */
 	return r;

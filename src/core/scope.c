@@ -107,12 +107,31 @@ static struct cp_timer *timer_of(struct coop_scope *s)
 	return (struct cp_timer *)&s->_timer_next;
 }
 
+/* How long the limit is, from opening, for the words of a timeout; other scopes need none. */
+static void note_limit(struct coop_scope *s, int64_t limit_ns)
+{
+	int64_t ms = limit_ns > 0 ? limit_ns / 1000000 : 0;
+
+	if (s->_flags & (CP_SCOPE_FAIL | CP_SCOPE_GROUP))
+		s->_limit_ms = ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
+void cp_scope_limit_text(const struct coop_scope *s, int64_t now_ns, char *buf, size_t size)
+{
+	const char *name = cp_scope_name(s);
+	double limit = (double)s->_limit_ms / 1e3;
+
+	snprintf(buf, size, "%s%stime limit of %.3fs reached, left after %.3fs", name,
+		 name[0] ? ": " : "", limit, limit + (double)(now_ns - s->_deadline_ns) / 1e9);
+}
+
 /* Deadline of a scope that was just linked: absolute, or relative to now. */
 void cp_scope_set_limits(struct cp_rt *rt, struct coop_scope *s, int64_t timeout_ns,
 			 int64_t deadline_ns)
 {
+	note_limit(s, timeout_ns);
 	if (timeout_ns && timeout_ns < CP_TIME_MAX) {
-		if (!rt->clock_virtual && !s->_own) {
+		if (!rt->clock_virtual && !s->_own && !cp_timer_armed(timer_of(s))) {
 			s->_flags |= CP_SCOPE_RELATIVE;
 			s->_deadline_ns = timeout_ns;
 			cp_wheel_arm_fresh(&rt->wheel, timer_of(s), timeout_ns, CP_TIMER_SCOPE);
@@ -123,10 +142,12 @@ void cp_scope_set_limits(struct cp_rt *rt, struct coop_scope *s, int64_t timeout
 	if (!deadline_ns || deadline_ns >= CP_TIME_MAX)
 		return;
 	s->_deadline_ns = deadline_ns;
+	if (!timeout_ns)
+		note_limit(s, cp_time_add(deadline_ns, -cp_clock(rt)));
 	if (deadline_ns <= cp_clock(rt))
 		cp_scope_timer_fired(rt, s);
 	else if (!s->_own)
-		cp_wheel_arm(&rt->wheel, timer_of(s), deadline_ns, CP_TIMER_SCOPE);
+		cp_scope_rearm(rt, s); /* the end of a soft shield may be armed already */
 }
 
 /* A timeout that counts from the next reading of the clock: read it now. */
@@ -213,17 +234,16 @@ void cp_cancel_over(struct cp_rt *rt, const struct coop_scope *s)
 }
 
 /* The message of a timeout: its name, limit, time taken, and what it was blocked in. */
-static CP_COLD int timed_out(struct cp_rt *rt, struct coop_scope *s, const char *name)
+static CP_COLD int timed_out(struct cp_rt *rt, struct coop_scope *s)
 {
 	struct cp_body *b = rt->body;
-	char blocked[64] = "", text[256];
-	int64_t now = cp_clock(rt), late = now - s->_deadline_ns;
+	char blocked[64] = "", limit[160], text[256];
+	int64_t now = cp_clock(rt);
 
 	if (b->blocked_what)
 		cp_blocked_text(b->blocked_what, b->blocked_ns, blocked, sizeof blocked);
-	snprintf(text, sizeof text, "%s%stime limit reached at %.3fs, left %.3fs later%s%s", name,
-		 name[0] ? ": " : "", (double)(s->_deadline_ns - rt->start_ns) / 1e9,
-		 (double)late / 1e9, blocked[0] ? ", blocked in " : "", blocked);
+	cp_scope_limit_text(s, now, limit, sizeof limit);
+	snprintf(text, sizeof text, "%s%s%s", limit, blocked[0] ? ", blocked in " : "", blocked);
 	{
 		char path[160];
 		struct coop_error *e;
@@ -246,7 +266,7 @@ static CP_COLD int leave_cancelled(struct cp_rt *rt, struct coop_scope *s, int r
 	cp_cancel_over(rt, s);
 	if (rc == COOP_ECANCELED) {
 		s->_flags |= CP_SCOPE_CAUGHT;
-		return fail ? timed_out(rt, s, cp_scope_name(s)) : 0;
+		return fail ? timed_out(rt, s) : 0;
 	}
 	e = rc < 0 ? (struct coop_error *)coop_error_peek(rc) : NULL;
 	if (e && cp_err_cancel_pending(e)) {
@@ -302,8 +322,7 @@ int coop_scope_close(struct coop_scope *scope, int rc)
 		rc = close_slow(rt, scope, rc);
 	if (rc >= 0 && CP_UNLIKELY(b->err != NULL))
 		cp_err_slot_drop(&b->err);
-	if (CP_UNLIKELY(scope->_deadline_ns <= rt->now_ns))
-		scope->_until_ns = rt->now_ns; /* for coop_scope_late_ns */
+	scope->_until_ns = scope->_deadline_ns <= rt->now_ns ? rt->now_ns : COOP_NEVER;
 	cp_scope_unlink(b, scope);
 	return rc;
 }
@@ -346,7 +365,7 @@ int coop_scope_cancel_at(struct coop_scope *scope, const char *reason, int64_t g
 		if (scope->_own)
 			return 1;
 		scope->_own = CP_CANCEL;
-		scope->_own_until_ns = grace_ns == COOP_NEVER ? COOP_NEVER : 0;
+		scope->_own_until_ns = -1 - grace_ns; /* from opening on: see cp_scope_look */
 		scope->_cause_source = COOP_CANCEL_CALL;
 		scope->_cause_site = site;
 		return 0;
@@ -355,9 +374,20 @@ int coop_scope_cancel_at(struct coop_scope *scope, const char *reason, int64_t g
 	return cp_scope_cancel_why(cp_rt, scope, &why) ? 0 : 1;
 }
 
+/* A moved deadline is a longer or shorter limit; a first one counts from now. */
+static void move_limit(struct coop_scope *s, int64_t deadline_ns, int64_t now_ns)
+{
+	int64_t opened_ns = s->_deadline_ns == COOP_NEVER
+				    ? now_ns
+				    : s->_deadline_ns - (int64_t)s->_limit_ms * 1000000;
+
+	note_limit(s, cp_time_add(deadline_ns, -opened_ns));
+}
+
 int coop_scope_set_deadline(struct coop_scope *scope, int64_t deadline_ns)
 {
 	struct cp_rt *rt = cp_rt;
+	int64_t now;
 	int r = on_thread(scope);
 
 	if (r < 0)
@@ -366,12 +396,16 @@ int coop_scope_set_deadline(struct coop_scope *scope, int64_t deadline_ns)
 		return scope->_state == CP_UNOPENED ? COOP_ENOTOPEN : COOP_ECLOSED;
 	if (scope->_own)
 		return -EALREADY;
-	if (scope->_flags & CP_SCOPE_RELATIVE) {
-		scope->_flags &= (uint8_t)~CP_SCOPE_RELATIVE;
-		cp_wheel_disarm(&rt->wheel, timer_of(scope));
+	if (scope->_flags & CP_SCOPE_RELATIVE)
+		cp_scope_settle_deadline(rt, scope);
+	now = cp_clock(rt);
+	if (scope->_deadline_ns <= now) { /* it has passed: the loop has not looked yet */
+		cp_scope_timer_fired(rt, scope);
+		return -EALREADY;
 	}
+	move_limit(scope, deadline_ns, now);
 	scope->_deadline_ns = deadline_ns;
-	if (deadline_ns <= rt->now_ns || deadline_ns <= cp_clock(rt))
+	if (deadline_ns <= now)
 		cp_scope_timer_fired(rt, scope);
 	else
 		cp_scope_rearm(rt, scope);
@@ -509,14 +543,18 @@ int coop_shield_grace_at(int64_t max_ns, coop_fn *fn, void *arg, const char *sit
 
 void coop_scope_end(struct coop_scope *scope)
 {
+	struct cp_rt *rt = cp_in_task();
+	struct coop_error *mine;
 	int r;
 
-	if (scope->_state != CP_OPEN)
+	if (scope->_state != CP_OPEN || !rt)
 		return;
+	mine = rt->body->err; /* travels past this block */
+	rt->body->err = NULL;
 	r = coop_scope_close(scope, 0);
-	if (r < 0) {
+	if (r < 0)
 		coop_log(COOP_LOG_WARN, "scope opened at %s: its clean-up failed: %s",
 			 cp_at(scope->_site), coop_code_text(r));
-		coop_error_clear();
-	}
+	cp_err_slot_drop(&rt->body->err);
+	rt->body->err = mine;
 }

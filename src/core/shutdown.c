@@ -175,6 +175,7 @@ void cp_shutdown_force(struct cp_rt *rt)
 	rt->shutdown = COOP_SHUTDOWN_FORCE;
 	cp_clock(rt);
 	tell_phase(rt, "shields are ignored");
+	cp_shutdown_refusers(rt);
 	cp_scope_force(rt, &rt->group._scope);
 }
 

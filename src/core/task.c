@@ -150,7 +150,6 @@ static void body_init(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
 	b->arg = t->arg;
 	b->extra = extra;
 	b->site = extra ? extra->site : t->site;
-	b->inner_site = "\0";
 	b->locals = extra ? extra->locals : NULL;
 	b->id = (rt->spawned & ~UINT64_C(0xffffffff)) | t->id_low;
 	if (b->id > rt->spawned)
@@ -173,6 +172,7 @@ static void base_init(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
 	s->_task = t;
 	s->_state = CP_OPEN;
 	s->_flags = CP_SCOPE_BASE;
+	b->inner_site = s->_site;
 	if (CP_UNLIKELY(t->flags & (CP_TASK_SERVICE | CP_TASK_SHUTDOWN_WAIT))) {
 		if (t->flags & CP_TASK_SERVICE && !(t->group->_flags & CP_GROUP_DRAINING))
 			s->_shield |= CP_SHIELD_SERVICE;

@@ -69,10 +69,11 @@ __attribute__((format(printf, 1, 2))) static inline void say(const char *format,
 	va_end(args);
 }
 
-#define CHECK_TRAIL(text) do { \
-	CHECK_STR(trail, (text)); \
-	trail[0] = '\0'; \
-} while (0)
+#define CHECK_TRAIL(text) \
+	do { \
+		CHECK_STR(trail, (text)); \
+		trail[0] = '\0'; \
+	} while (0)
 
 /* ---- tasks that sleep */
 

@@ -362,8 +362,9 @@ TASK_TEST(tasks_wake_in_the_order_of_the_tree)
 TASK_TEST(groups_of_one_task_wake_from_the_outside_in)
 {
 	struct coop_group g = COOP_GROUP_INIT, inner = COOP_GROUP_INIT;
-	struct nap naps[] = { { .name = "in1" }, { .name = "out1" }, { .name = "in2" },
-			      { .name = "out2" } };
+	struct nap naps[] = {
+		{ .name = "in1" }, { .name = "out1" }, { .name = "in2" }, { .name = "out2" }
+	};
 
 	coop_group_open(&g, NULL);
 	coop_group_open(&inner, NULL);
@@ -688,8 +689,7 @@ TASK_TEST(cancelling_what_has_ended)
 			CHECK_INT(coop_handle_result(h, NULL), ==, ends[i].result);
 			CHECK_INT(coop_handle_cancel(h, "too late"), ==, 1);
 		}
-		CHECK_INT(coop_handle_cancel_called(h), ==,
-			  ends[i].state == COOP_TASK_CANCELLED);
+		CHECK_INT(coop_handle_cancel_called(h), ==, ends[i].state == COOP_TASK_CANCELLED);
 		CHECK_INT(coop_group_join(&g, 0), ==, ends[i].result == -EIO ? -EIO : 0);
 		coop_error_clear();
 		CHECK_INT(coop_group_cancel(&g, NULL), ==, 1);

@@ -8,9 +8,9 @@
 
 /* What the calls of the table need. */
 struct world {
-	struct coop_group busy;  /* room for one, taken by a sleeper */
+	struct coop_group busy; /* room for one, taken by a sleeper */
 	struct coop_group empty;
-	struct coop_group full;  /* as busy: room for one */
+	struct coop_group full; /* as busy: room for one */
 	struct coop_handle *alive, *ended;
 	struct coop_ticker ticker;
 	struct coop_sequencer sequencer;

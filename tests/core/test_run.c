@@ -374,7 +374,8 @@ static int short_tasks(void *arg)
 		if (i == rounds / 10)
 			before = resident_pages();
 	}
-	CHECK_INT(resident_pages(), <=, before + 64);
+	/* Sanitizers keep books of their own; a task that stayed would still show. */
+	CHECK_INT(resident_pages(), <=, before + TEST_COUNT(64, 512));
 	PROVES(B344);
 	return coop_group_join(&g, 0);
 }
