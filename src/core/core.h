@@ -117,6 +117,7 @@ enum {
 
 struct cp_body;
 struct cp_extra;
+struct cp_held;
 struct cp_rt;
 
 /* The node. The first three words are a struct cp_timer while the task sleeps. */
@@ -229,8 +230,9 @@ struct cp_wait {
 	 */
 	bool (*abort)(struct cp_wait *wait);
 	const char *what; /* "coop_sleep" */
-	const void *on;   /* the handle, group, ... meant by `kind` */
-	enum { CP_ON_NOTHING, CP_ON_TASK, CP_ON_CHILDREN } kind;
+	const void *on;   /* the handle, group, lock, ... meant by `kind` */
+	enum { CP_ON_NOTHING, CP_ON_TASK, CP_ON_CHILDREN, CP_ON_OWNER } kind;
+	struct coop_task *const *owner; /* CP_ON_OWNER: who has what is waited for, if anybody */
 	int64_t detail_ns; /* of a sleep: how long; -1: for ever */
 	int64_t since_ns;
 	void *ctx;
@@ -254,6 +256,7 @@ struct cp_body {
 	const char *inner_site; /* place where `inner` was opened: its frame may be gone */
 	struct cp_extra *extra;
 	struct cp_local *locals;
+	struct cp_held *held; /* what it owns and others may wait for: park.h */
 	struct cp_stacks *pool;
 	void *stack_top;
 	uint64_t id;
@@ -466,6 +469,10 @@ void cp_copy_name(char *to, const char *from);
 void cp_info_fill(struct cp_rt *rt, const struct coop_task *t, struct coop_task_info *info);
 /* Next live task in tree pre-order after `t`; NULL at the end. */
 struct coop_task *cp_task_next(struct cp_rt *rt, struct coop_task *t);
+
+/* ---------------------------------------------------------------- park.c */
+/* The task ends: what it still owns is told. */
+void cp_held_end(struct cp_rt *rt, struct cp_body *b);
 
 /* ---------------------------------------------------------------- scope.c */
 void cp_scope_link(struct cp_body *body, struct coop_scope *s, const char *site);

@@ -80,6 +80,9 @@ static void dump_wait(struct cp_rt *rt, FILE *out, const struct coop_task *t, un
 	if (w->kind == CP_ON_TASK && ((const struct coop_handle *)w->on)->task) {
 		cp_task_path(((const struct coop_handle *)w->on)->task, text, sizeof text);
 		fprintf(out, " on %s", text);
+	} else if (w->kind == CP_ON_OWNER && *w->owner) {
+		cp_task_path(*w->owner, text, sizeof text);
+		fprintf(out, ", owned by %s", text);
 	} else if (w->kind == CP_ON_CHILDREN) {
 		fprintf(out, " on its children");
 	}

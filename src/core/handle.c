@@ -9,7 +9,7 @@
  * A wait that could never end is refused at once: cp_would_deadlock walks from the running
  * task to all that wait for it, hosts of groups included, without recursion.
  */
-#include "core/core.h"
+#include "core/park.h"
 
 #include <errno.h>
 #include <string.h>
@@ -210,6 +210,9 @@ bool cp_would_deadlock(struct cp_rt *rt, struct coop_task *target, char *text, s
 		}
 		if (t->group)
 			reach(rt, &tail, cp_group_host(t->group)->body, b);
+		for (struct cp_held *held = b->held; held; held = held->next)
+			for (struct cp_waiter *e = held->waiters->first; e; e = e->next)
+				reach(rt, &tail, e->task->body, b);
 		if (!b->extra || !b->extra->handle)
 			continue;
 		for (struct cp_watch *w = b->extra->handle->watches; w; w = w->next)

@@ -151,6 +151,7 @@ static void body_init(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
 	b->extra = extra;
 	b->site = extra ? extra->site : t->site;
 	b->locals = extra ? extra->locals : NULL;
+	b->held = NULL;
 	b->id = (rt->spawned & ~UINT64_C(0xffffffff)) | t->id_low;
 	if (b->id > rt->spawned)
 		b->id -= UINT64_C(1) << 32;
@@ -334,6 +335,8 @@ static void task_end(struct cp_rt *rt, struct cp_body *b, int rc)
 
 	if (CP_UNLIKELY(b->inner != &b->base))
 		cp_die_abandoned(b, "the end of the task");
+	if (CP_UNLIKELY(b->held != NULL))
+		cp_held_end(rt, b);
 	if (CP_UNLIKELY(rc < 0))
 		outcome = end_badly(rt, b, &rc, &err);
 	if (CP_UNLIKELY(b->extra && b->extra->handle))

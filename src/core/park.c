@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* Wait queues; their head and invariants are in park.h. */
+#include "core/park.h"
+
+bool cp_queue_abort(struct cp_wait *wait)
+{
+	struct cp_queue_wait *w = CP_CONTAINER_OF(wait, struct cp_queue_wait, wait);
+
+	if (w->entry.queue)
+		cp_queue_remove(&w->entry);
+	return true;
+}
+
+int cp_queue_park(struct cp_rt *rt, struct cp_queue *q, struct cp_queue_wait *w)
+{
+	int r;
+
+	if (!w->wait.abort)
+		w->wait.abort = cp_queue_abort;
+	w->entry.task = rt->cur;
+	cp_queue_append(q, &w->entry);
+	r = cp_park(rt, &w->wait);
+	if (CP_UNLIKELY(r == COOP_ECANCELED))
+		cp_ignored(rt);
+	return r;
+}
+
+void cp_held_pop(struct cp_body *b, struct cp_held *held)
+{
+	struct cp_held **at = &b->held;
+
+	while (*at != held)
+		at = &(*at)->next;
+	*at = held->next;
+}
+
+void cp_held_end(struct cp_rt *rt, struct cp_body *b)
+{
+	while (b->held) {
+		struct cp_held *held = b->held;
+
+		b->held = held->next;
+		held->owner_ended(rt, held);
+	}
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Wait queues: how the layers above make tasks wait for each other, in order, cancellably.
+ *
+ * A queue lies in the object that is waited for; an entry lies in the frame of the task
+ * that waits, or, of a select, in each of its cases: one task, several entries, one park. So
+ * waiting allocates nothing, and an entry is gone before the call that made it returns.
+ *
+ * Invariants
+ *   1. An entry is on the queue that its `queue` names, or on none (queue == NULL).
+ *   2. Who wakes a task takes its entry out first; from then on the result is settled: a
+ *      cancel that comes before the task runs finds it READY and changes nothing (completion wins).
+ *   3. A cancel takes the entry out (the wait's abort), so nothing is ever handed to a task that
+ *      is on its way out.
+ *   4. Entries are served first in, first out. Where an entry leaves from the middle, whoever
+ *      it held up is served by the object's own rule at once.
+ *
+ * What a task owns while others wait for it (a mutex, say) is on the list of its body, so that
+ * the end of the owner is noticed, and so that a wait that could never end is refused.
+ */
+#ifndef CP_PARK_H
+#define CP_PARK_H
+
+#include "core/core.h"
+
+/* Also two words of a public struct, all zero when empty. */
+struct cp_queue {
+	struct cp_waiter *first;
+	struct cp_waiter *last;
+};
+
+struct cp_waiter {
+	struct cp_waiter *next;
+	struct cp_waiter *prev;
+	struct cp_queue *queue; /* NULL: on none */
+	struct coop_task *task; /* who waits */
+};
+
+/* A wait at one queue: what most calls put into their frame. */
+struct cp_queue_wait {
+	struct cp_wait wait;
+	struct cp_waiter entry;
+};
+
+/* Something owned by a task, on the list body->held. */
+struct cp_held {
+	struct cp_held *next;
+	struct cp_queue *waiters; /* those who wait for the owner to give it up */
+	/* The owner has ended without giving it up; already off the list. */
+	void (*owner_ended)(struct cp_rt *rt, struct cp_held *held);
+};
+
+CP_INLINE bool cp_queue_empty(const struct cp_queue *q)
+{
+	return !q->first;
+}
+
+CP_INLINE void cp_queue_append(struct cp_queue *q, struct cp_waiter *e)
+{
+	e->queue = q;
+	e->next = NULL;
+	e->prev = q->last;
+	*(q->last ? &q->last->next : &q->first) = e;
+	q->last = e;
+}
+
+CP_INLINE void cp_queue_remove(struct cp_waiter *e)
+{
+	struct cp_queue *q = e->queue;
+
+	*(e->prev ? &e->prev->next : &q->first) = e->next;
+	*(e->next ? &e->next->prev : &q->last) = e->prev;
+	e->queue = NULL;
+}
+
+/* Takes the first entry out; NULL if there is none. */
+CP_INLINE struct cp_waiter *cp_queue_take(struct cp_queue *q)
+{
+	struct cp_waiter *e = q->first;
+
+	if (!e)
+		return NULL;
+	q->first = e->next;
+	*(e->next ? &e->next->prev : &q->last) = NULL;
+	e->queue = NULL;
+	return e;
+}
+
+/* Takes the first entry out and wakes its task with `result`. False: nobody waits. */
+CP_INLINE bool cp_queue_wake(struct cp_rt *rt, struct cp_queue *q, int result)
+{
+	struct cp_waiter *e = cp_queue_take(q);
+
+	if (!e)
+		return false;
+	cp_wake(rt, e->task, result);
+	return true;
+}
+
+/* An abort for struct cp_queue_wait: the entry leaves the queue. */
+bool cp_queue_abort(struct cp_wait *wait);
+
+/*
+ * Queues the running task at `q` and waits: the result that it is woken with, or
+ * COOP_ECANCELED. `w->wait` is filled but for abort (NULL: cp_queue_abort) and task.
+ */
+int cp_queue_park(struct cp_rt *rt, struct cp_queue *q, struct cp_queue_wait *w);
+
+/* The running task owns `held` from now on; no more. */
+CP_INLINE void cp_held_push(struct cp_body *b, struct cp_held *held)
+{
+	held->next = b->held;
+	b->held = held;
+}
+void cp_held_pop(struct cp_body *b, struct cp_held *held);
+
+#endif
