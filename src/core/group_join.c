@@ -108,7 +108,7 @@ static uint32_t fill_gone(struct cp_rt *rt, struct coop_group *g, struct cp_err_
 	char why[sizeof gone->why];
 
 	(void)rt;
-	if (!g->_gone) /* nobody to tell of: the way to the reason is as long as the nesting is deep */
+	if (!g->_gone) /* the way to the reason is as long as the nesting is deep */
 		return 0;
 	if (cp_cancel_info(&g->_scope, &info))
 		coop_cancel_text(&info, why, sizeof why);

@@ -32,7 +32,7 @@ static int virtual_rt(struct cp_rt **ret_rt)
 
 int coop_test_clock_jump(int64_t by_ns)
 {
-	struct cp_rt *rt;
+	struct cp_rt *rt = NULL;
 	int r = virtual_rt(&rt);
 
 	if (r < 0)
@@ -47,7 +47,7 @@ int coop_test_clock_jump(int64_t by_ns)
 
 int coop_test_clock_autojump(int64_t threshold_ns)
 {
-	struct cp_rt *rt;
+	struct cp_rt *rt = NULL;
 	int r = virtual_rt(&rt);
 
 	if (r < 0)
@@ -60,7 +60,7 @@ int coop_test_clock_autojump(int64_t threshold_ns)
 
 int coop_test_clock_rate(double rate)
 {
-	struct cp_rt *rt;
+	struct cp_rt *rt = NULL;
 	int r = virtual_rt(&rt);
 
 	if (r < 0)
