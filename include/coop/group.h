@@ -53,13 +53,12 @@ struct coop_group {
 	uint32_t _logged;
 	uint32_t _peak;
 	uint8_t _policy;
-	uint8_t _state;
 	uint8_t _flags;
-	uint8_t _reserved;
+	uint8_t _reserved[2];
 };
 #define COOP_GROUP_INIT \
-	{ COOP_SCOPE_INIT, 0, 0, 0, 0, 0, 0, 0, 1, COOP_UNLIMITED, 16, 0, 0, 0, 0, 0, 0, \
-	  0, 0, 0, 0 }
+	{ COOP_SCOPE_INIT_AS(1), 0, 0, 0, 0, 0, 0, 0, 1, COOP_UNLIMITED, 16, 0, 0, 0, 0, 0, 0, \
+	  0, 0, { 0, 0 } }
 COOP_STATIC_ASSERT(sizeof(struct coop_group) == 248, "struct coop_group is ABI");
 
 /** What a failure of a child does. The fatal class cancels under every policy, and so

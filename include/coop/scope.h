@@ -51,23 +51,24 @@ struct coop_scope {
 	const char *_site;
 	const char *_cause_site;
 	int32_t _cause_code;
+	uint32_t _limit_ms;
+	uint8_t _state; /* from here on: one aligned word */
 	uint8_t _name;
-	uint8_t _in_flight;
+	uint8_t _more;
 	uint8_t _cause_source;
-	uint8_t _state;
 	uint8_t _own;
 	uint8_t _eff;
 	uint8_t _shield;
 	uint8_t _flags;
-	uint32_t _limit_ms;
 };
 /*
  * In the order of the members. Many are not zero, and not by chance: a compiler
  * then stores them one by one, which is several times faster than clearing the whole.
  */
-#define COOP_SCOPE_INIT \
+#define COOP_SCOPE_INIT_AS(flags) \
 	{ 0, 0, 0, 0, 0, 0, 0, 1, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, 0, \
-	  COOP_NEVER, "\0", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+	  COOP_NEVER, "\0", 0, 0, 0, 0x5c, 0, 0, 0, 0, 0, 0, (flags) }
+#define COOP_SCOPE_INIT COOP_SCOPE_INIT_AS(0)
 COOP_STATIC_ASSERT(sizeof(struct coop_scope) == 152, "struct coop_scope is ABI");
 
 /** Options of a scope; all zero: a plain cancel scope. */

@@ -369,8 +369,10 @@ void cp_scope_rearm(struct cp_rt *rt, struct coop_scope *s)
 			return;
 		cp_wheel_disarm(&rt->wheel, scope_timer(s));
 	}
-	if (when < CP_TIME_MAX)
+	if (when < CP_TIME_MAX) {
+		s->_more |= CP_MORE_TIMER;
 		cp_wheel_arm(&rt->wheel, scope_timer(s), when, CP_TIMER_SCOPE);
+	}
 }
 
 void cp_scope_timer_fired(struct cp_rt *rt, struct coop_scope *s)

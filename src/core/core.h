@@ -62,16 +62,21 @@ enum {
 	CP_SHIELD_SERVICE = 8,  /* a base: hides all until the group's users are gone */
 };
 
-/* Values of a scope's and a group's _state. */
+/* Values of a scope's _state, and so of a group's. */
 enum {
-	CP_UNOPENED = 0,
+	CP_RAW = 0, /* memory that was never initialised as it must */
 	CP_OPEN = 1,
 	CP_CLOSED = 2,
-	CP_REFUSED = 3, /* opening failed; the code is in _cause_code */
+	CP_REFUSED = 3,     /* opening failed; the code is in _cause_code */
+	CP_UNOPENED = 0x5c, /* as COOP_SCOPE_INIT says */
 };
 
-/* A scope's _timer_key before it is opened: it was initialised as it must. */
-#define CP_INIT_MARK 1
+/* Bits of a scope's _more. */
+enum {
+	CP_MORE_IN_FLIGHT = 1, /* a cancellation was on its way up when it was opened */
+	CP_MORE_TIMER = 2,     /* its timer has been armed, and may still be */
+	CP_MORE_DEFERS = 4,    /* it has had clean-ups */
+};
 
 /* Bits of a scope's _flags. */
 enum {
@@ -88,11 +93,11 @@ enum {
 /* Bits of a group's _flags. */
 enum {
 	CP_GROUP_CANCEL_ON_JOIN = 1,
-	CP_GROUP_JOINING = 2,    /* the body has ended */
-	CP_GROUP_PASSED = 4,     /* a child or the body ended with a cancellation from outside */
-	CP_GROUP_DRAINING = 8,   /* only services are left; nothing more is accepted */
-	CP_GROUP_HIDDEN = 16,    /* of a coop_start */
-	CP_GROUP_RUN = 32,       /* the run's own */
+	CP_GROUP_JOINING = 2,   /* the body has ended */
+	CP_GROUP_PASSED = 4,    /* a child or the body ended with a cancellation from outside */
+	CP_GROUP_DRAINING = 8,  /* only services are left; nothing more is accepted */
+	CP_GROUP_HIDDEN = 16,   /* of a coop_start */
+	CP_GROUP_RUN = 32,      /* the run's own */
 	CP_GROUP_YIELDED = 128, /* the host gave way to an eager child: join need not */
 };
 
@@ -114,6 +119,36 @@ enum {
 	CP_TASK_MAIN = 64,
 	CP_TASK_CANCEL_REQUESTED = 128, /* by handle, before it has begun */
 };
+
+CP_INLINE bool cp_unopened(uint8_t state)
+{
+	return state == CP_UNOPENED || state == CP_RAW;
+}
+
+/*
+ * The last eight bytes of a scope, read as one: most scopes are opened as they were
+ * initialised and left as they were opened, and one comparison tells.
+ */
+#define CP_WORD(state, more, flags) \
+	((uint64_t)(state) | (uint64_t)(more) << 16 | (uint64_t)(flags) << 56)
+
+_Static_assert(offsetof(struct coop_scope, _state) % 8 == 0 &&
+		       offsetof(struct coop_scope, _more) ==
+			       offsetof(struct coop_scope, _state) + 2 &&
+		       offsetof(struct coop_scope, _flags) ==
+			       offsetof(struct coop_scope, _state) + 7 &&
+		       __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+	       "the word of a scope");
+
+CP_INLINE uint64_t cp_scope_word(const struct coop_scope *s)
+{
+	return *(const uint64_t *)&s->_state;
+}
+
+CP_INLINE void cp_scope_set_word(struct coop_scope *s, uint64_t word)
+{
+	*(uint64_t *)&s->_state = word;
+}
 
 struct cp_body;
 struct cp_extra;
@@ -233,7 +268,7 @@ struct cp_wait {
 	const void *on;   /* the handle, group, lock, ... meant by `kind` */
 	enum { CP_ON_NOTHING, CP_ON_TASK, CP_ON_CHILDREN, CP_ON_OWNER } kind;
 	struct coop_task *const *owner; /* CP_ON_OWNER: who has what is waited for, if anybody */
-	int64_t detail_ns; /* of a sleep: how long; -1: for ever */
+	int64_t detail_ns;              /* of a sleep: how long; -1: for ever */
 	int64_t since_ns;
 	void *ctx;
 };
@@ -475,6 +510,32 @@ struct coop_task *cp_task_next(struct cp_rt *rt, struct coop_task *t);
 void cp_held_end(struct cp_rt *rt, struct cp_body *b);
 
 /* ---------------------------------------------------------------- scope.c */
+/* Makes `s`, as it was initialised but for `flags`, the innermost; nothing is cancelled. */
+CP_INLINE void cp_scope_push(struct cp_body *body, struct coop_scope *s, const char *site,
+			     unsigned flags)
+{
+	struct coop_scope *outer = body->inner;
+
+	s->_task = body->task;
+	s->_outer = outer;
+	s->_site = site;
+	outer->_inner = s;
+	body->inner = s;
+	body->inner_site = site;
+	cp_scope_set_word(s, CP_WORD(CP_OPEN, body->delivered, flags));
+}
+
+/* Takes it out again; it and what is outside were never cancelled. */
+CP_INLINE void cp_scope_pop(struct cp_body *body, struct coop_scope *s)
+{
+	struct coop_scope *outer = s->_outer;
+
+	outer->_inner = NULL;
+	body->inner = outer;
+	body->inner_site = outer->_site;
+	s->_state = CP_CLOSED;
+}
+
 void cp_scope_link(struct cp_body *body, struct coop_scope *s, const char *site);
 void cp_scope_unlink(struct cp_body *body, struct coop_scope *s);
 _Noreturn void cp_die_abandoned(struct cp_body *body, const char *where);

@@ -20,7 +20,7 @@ int coop_scope_defer_at(struct coop_scope *scope, struct coop_defer *defer, coop
 		return cp_no_task();
 	if (!fn || !defer || defer->_fn)
 		return -EINVAL;
-	if (scope->_state == CP_UNOPENED)
+	if (cp_unopened(scope->_state))
 		return COOP_ENOTOPEN;
 	if (scope->_state != CP_OPEN) {
 		int r = fn(arg);
@@ -35,6 +35,7 @@ int coop_scope_defer_at(struct coop_scope *scope, struct coop_defer *defer, coop
 	defer->_site = site;
 	defer->_next = scope->_defers;
 	scope->_defers = defer;
+	scope->_more |= CP_MORE_DEFERS;
 	return 0;
 }
 

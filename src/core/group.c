@@ -102,14 +102,13 @@ int cp_group_open(struct cp_rt *rt, struct coop_group *g, const struct coop_grou
 
 	if (r < 0)
 		return r;
-	if (CP_UNLIKELY(s->_timer_key != CP_INIT_MARK))
+	if (CP_UNLIKELY(s->_state == CP_RAW))
 		return -EINVAL; /* not COOP_GROUP_INIT */
 	s->_flags |= CP_SCOPE_GROUP;
 	g->_rt = rt;
 	if (CP_UNLIKELY(opts != NULL))
 		take_opts(g, opts);
 	cp_scope_link(rt->body, s, site);
-	g->_state = CP_OPEN;
 	if (CP_UNLIKELY(opts && opts->name))
 		cp_scope_copy_name(rt->body, s, opts->name);
 	if (CP_UNLIKELY(s->_outer->_eff | s->_own | s->_shield))
@@ -121,27 +120,40 @@ int cp_group_open(struct cp_rt *rt, struct coop_group *g, const struct coop_grou
 
 static CP_COLD int refuse(struct coop_group *g, int r)
 {
-	if (g->_state == CP_UNOPENED && r != -EALREADY) {
-		g->_state = CP_REFUSED;
+	if (cp_unopened(g->_scope._state) && r != -EALREADY) {
 		g->_scope._state = CP_REFUSED;
 		g->_scope._cause_code = r;
 	}
 	return r;
 }
 
-int coop_group_open_at(struct coop_group *group, const struct coop_group_opts *opts,
-		       const char *site)
+/* With options, or not as it was initialised, or cancelled from the start. */
+static CP_NOINLINE int open_slow(struct cp_rt *rt, struct coop_group *group,
+				 const struct coop_group_opts *opts, const char *site)
 {
-	struct cp_rt *rt = cp_in_task();
 	int r;
 
-	if (CP_UNLIKELY(!rt))
-		return refuse(group, cp_no_task());
-	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_group_open");
-	if (CP_UNLIKELY(group->_state != CP_UNOPENED))
+	if (CP_UNLIKELY(!cp_unopened(group->_scope._state)))
 		return -EALREADY;
 	r = cp_group_open(rt, group, opts, site);
 	return CP_UNLIKELY(r < 0) ? refuse(group, r) : 0;
+}
+
+int coop_group_open_at(struct coop_group *group, const struct coop_group_opts *opts,
+		       const char *site)
+{
+	struct cp_rt *rt = cp_rt;
+	struct cp_body *b = rt ? rt->body : NULL;
+
+	if (CP_UNLIKELY(!b))
+		return refuse(group, cp_no_task());
+	cp_check_frames(b, __builtin_frame_address(0), "coop_group_open");
+	if (CP_UNLIKELY(opts || b->inner->_eff ||
+			cp_scope_word(&group->_scope) != CP_WORD(CP_UNOPENED, 0, CP_SCOPE_GROUP)))
+		return open_slow(rt, group, opts, site);
+	group->_rt = rt;
+	cp_scope_push(b, &group->_scope, site, CP_SCOPE_GROUP);
+	return 0;
 }
 
 /* ---------------------------------------------------------------------- asking */
@@ -149,7 +161,7 @@ int coop_group_open_at(struct coop_group *group, const struct coop_group_opts *o
 int coop_group_cancel_at(struct coop_group *group, const char *reason, int64_t grace_ns,
 			 const char *site)
 {
-	if (group->_state == CP_OPEN && group->_rt != cp_rt)
+	if (group->_scope._state == CP_OPEN && group->_rt != cp_rt)
 		return cp_rt_forked() ? COOP_EFORK : COOP_EWRONGTHREAD;
 	return coop_scope_cancel_at(&group->_scope, reason, grace_ns, site);
 }
@@ -168,15 +180,16 @@ int coop_group_stats(const struct coop_group *group, struct coop_group_stats *re
 							     : g->_running_max };
 	struct coop_task *t = g->_first;
 
-	if (g->_state == CP_UNOPENED || g->_state == CP_REFUSED)
+	if (cp_unopened(g->_scope._state) || g->_scope._state == CP_REFUSED)
 		return COOP_ENOTOPEN;
 	if (g->_rt != cp_rt)
 		return COOP_EWRONGTHREAD;
-	for (; t && g->_state == CP_OPEN; t = t->sib_next == g->_first ? NULL : t->sib_next) {
+	for (; t && g->_scope._state == CP_OPEN;
+	     t = t->sib_next == g->_first ? NULL : t->sib_next) {
 		s.running++;
 		s.blocked += t->state == CP_PARKED;
 	}
-	for (struct cp_wait *w = g->_state == CP_OPEN ? g->_waiters : NULL; w; w = w->next)
+	for (struct cp_wait *w = g->_scope._state == CP_OPEN ? g->_waiters : NULL; w; w = w->next)
 		s.waiting += w->ctx != NULL;
 	if (cp_errs_of(g)) {
 		s.errors = cp_errs_of(g)->total;
@@ -190,8 +203,8 @@ int coop_group_stats(const struct coop_group *group, struct coop_group_stats *re
 
 int coop_group_set_running_max(struct coop_group *group, uint32_t running_max)
 {
-	if (group->_state != CP_OPEN)
-		return group->_state == CP_CLOSED ? COOP_ECLOSED : COOP_ENOTOPEN;
+	if (group->_scope._state != CP_OPEN)
+		return group->_scope._state == CP_CLOSED ? COOP_ECLOSED : COOP_ENOTOPEN;
 	if (group->_rt != cp_rt)
 		return COOP_EWRONGTHREAD;
 	group->_running_max = running_max ? running_max : COOP_UNLIMITED;
@@ -212,7 +225,7 @@ void coop_group_end(struct coop_group *group)
 			      .kind = CP_CANCEL };
 	int r;
 
-	if (group->_state != CP_OPEN || !rt)
+	if (group->_scope._state != CP_OPEN || !rt)
 		return;
 	why.who = rt->cur;
 	{

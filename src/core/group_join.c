@@ -200,7 +200,7 @@ static int finish(struct cp_rt *rt, struct coop_group *g, int rc)
 		cp_cause_drop(rt, s);
 	if (rc >= 0 && CP_UNLIKELY(b->err != NULL))
 		cp_err_slot_drop(&b->err);
-	g->_state = CP_CLOSED;
+	g->_scope._state = CP_CLOSED;
 	s->_until_ns = s->_deadline_ns <= rt->now_ns ? rt->now_ns : COOP_NEVER;
 	cp_scope_unlink(b, s);
 	return rc;
@@ -222,18 +222,18 @@ int cp_group_leave_hidden(struct cp_rt *rt, struct coop_group *g)
 	if (g->_gone)
 		cp_group_free_gone(rt, g);
 	cp_cause_drop(rt, &g->_scope);
-	g->_state = CP_CLOSED;
+	g->_scope._state = CP_CLOSED;
 	cp_scope_unlink(rt->body, &g->_scope);
 	return err ? coop_error_raise(err) : 0;
 }
 
 static CP_COLD int join_check(struct cp_rt *rt, struct coop_group *g, int rc)
 {
-	if (g->_state == CP_REFUSED)
+	if (g->_scope._state == CP_REFUSED)
 		return rc < 0 ? rc : g->_scope._cause_code;
-	if (g->_state == CP_UNOPENED)
+	if (cp_unopened(g->_scope._state))
 		return COOP_ENOTOPEN;
-	if (g->_state == CP_CLOSED)
+	if (g->_scope._state == CP_CLOSED)
 		return COOP_ECLOSED;
 	if (g->_scope._task != rt->cur)
 		return COOP_EWRONGTASK;
@@ -273,11 +273,12 @@ static CP_COLD void cancel_on_join(struct cp_rt *rt, struct coop_group *g)
 
 int coop_group_join(struct coop_group *group, int rc)
 {
+	struct coop_scope *s = &group->_scope;
 	struct cp_rt *rt = cp_in_task();
 
 	if (CP_UNLIKELY(!rt))
-		return group->_state == CP_REFUSED ? group->_scope._cause_code : cp_no_task();
-	if (CP_UNLIKELY(rt->body->inner != &group->_scope || group->_state != CP_OPEN))
+		return s->_state == CP_REFUSED ? s->_cause_code : cp_no_task();
+	if (CP_UNLIKELY(rt->body->inner != &group->_scope || group->_scope._state != CP_OPEN))
 		return join_check(rt, group, rc);
 	if (CP_UNLIKELY(rc < 0))
 		body_ended(rt, group, rc);
@@ -342,15 +343,15 @@ int cp_group_wait_at(struct cp_rt *rt, struct coop_group *g, const char *what, v
 
 int cp_group_usable(const struct coop_group *g)
 {
-	if (CP_LIKELY(g->_state == CP_OPEN)) {
+	if (CP_LIKELY(g->_scope._state == CP_OPEN)) {
 		if (CP_UNLIKELY(g->_rt != cp_rt))
 			return cp_rt ? COOP_EWRONGTHREAD : cp_no_task();
 		/* In join, with nobody left that could ask for more, it is as good as closed. */
 		return CP_UNLIKELY(g->_flags & CP_GROUP_JOINING && !g->_live) ? COOP_ECLOSED : 0;
 	}
-	if (g->_state == CP_UNOPENED)
+	if (cp_unopened(g->_scope._state))
 		return COOP_ENOTOPEN;
-	return g->_state == CP_CLOSED ? COOP_ECLOSED : g->_scope._cause_code;
+	return g->_scope._state == CP_CLOSED ? COOP_ECLOSED : g->_scope._cause_code;
 }
 
 int coop_group_wait(struct coop_group *group)

@@ -41,15 +41,10 @@ void cp_die_misnest(const struct cp_body *body, const struct coop_scope *s, cons
 
 void cp_scope_link(struct cp_body *body, struct coop_scope *s, const char *site)
 {
-	s->_task = body->task;
-	s->_outer = body->inner;
-	s->_inner = NULL;
-	s->_site = site;
-	s->_in_flight = body->delivered;
-	body->inner->_inner = s;
-	body->inner = s;
-	body->inner_site = site;
-	s->_state = CP_OPEN;
+	uint64_t word = cp_scope_word(s);
+
+	cp_scope_push(body, s, site, 0);
+	cp_scope_set_word(s, cp_scope_word(s) | (word & ~CP_WORD(0xff, 0xff, 0)));
 }
 
 void cp_scope_unlink(struct cp_body *body, struct coop_scope *s)
@@ -133,6 +128,7 @@ void cp_scope_set_limits(struct cp_rt *rt, struct coop_scope *s, int64_t timeout
 	if (timeout_ns && timeout_ns < CP_TIME_MAX) {
 		if (!rt->clock_virtual && !s->_own && !cp_timer_armed(timer_of(s))) {
 			s->_flags |= CP_SCOPE_RELATIVE;
+			s->_more |= CP_MORE_TIMER;
 			s->_deadline_ns = timeout_ns;
 			cp_wheel_arm_fresh(&rt->wheel, timer_of(s), timeout_ns, CP_TIMER_SCOPE);
 			return;
@@ -163,10 +159,11 @@ void cp_scope_settle_deadline(struct cp_rt *rt, struct coop_scope *s)
 static int open_opts(struct cp_rt *rt, struct coop_scope *s, const struct coop_scope_opts *opts,
 		     const char *site)
 {
-	int r = cp_scope_check_opts(opts->timeout_ns, opts->deadline_ns, opts->soft_shield_ns,
-				    opts->grace_ns);
+	const uint64_t *zero = opts->_reserved;
 
-	if (r < 0 || !cp_zero_words(opts->_reserved, CP_ARRAY_LEN(opts->_reserved)))
+	if (cp_scope_check_opts(opts->timeout_ns, opts->deadline_ns, opts->soft_shield_ns,
+				opts->grace_ns) < 0 ||
+	    (zero[0] | zero[1] | zero[2] | zero[3] | zero[4] | zero[5] | zero[6] | zero[7]))
 		return -EINVAL;
 	if (opts->shield)
 		s->_shield |= CP_SHIELD_HARD;
@@ -179,40 +176,55 @@ static int open_opts(struct cp_rt *rt, struct coop_scope *s, const struct coop_s
 	cp_scope_link(rt->body, s, site);
 	if (opts->name)
 		cp_scope_copy_name(rt->body, s, opts->name);
-	cp_scope_look(rt, s);
+	if (CP_UNLIKELY(s->_outer->_eff | s->_own | s->_shield))
+		cp_scope_look(rt, s);
 	cp_scope_set_limits(rt, s, opts->timeout_ns, opts->deadline_ns);
 	return 0;
 }
 
 static CP_COLD int refuse(struct coop_scope *scope, int r)
 {
-	if (scope->_state == CP_UNOPENED) {
+	if (cp_unopened(scope->_state)) {
 		scope->_state = CP_REFUSED;
 		scope->_cause_code = r;
 	}
 	return r;
 }
 
-int coop_scope_open_at(struct coop_scope *scope, const struct coop_scope_opts *opts,
-		       const char *site)
+/* One that is not as it was initialised, or has options, or is cancelled from the start. */
+static CP_NOINLINE int open_slow(struct cp_rt *rt, struct coop_scope *scope,
+				 const struct coop_scope_opts *opts, const char *site)
 {
-	struct cp_rt *rt = cp_in_task();
 	int r;
 
-	if (CP_UNLIKELY(!rt))
+	if (CP_UNLIKELY(!rt || !rt->body))
 		return refuse(scope, cp_no_task());
-	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_scope_open");
+	if (CP_UNLIKELY(scope->_state == CP_RAW))
+		return refuse(scope, -EINVAL); /* not COOP_SCOPE_INIT */
 	if (CP_UNLIKELY(scope->_state != CP_UNOPENED))
 		return -EALREADY;
-	if (CP_UNLIKELY(scope->_timer_key != CP_INIT_MARK))
-		return refuse(scope, -EINVAL); /* not COOP_SCOPE_INIT */
 	if (opts) {
 		r = open_opts(rt, scope, opts, site);
 		return r < 0 ? refuse(scope, r) : 0;
 	}
 	cp_scope_link(rt->body, scope, site);
-	if (CP_UNLIKELY(scope->_outer->_eff | scope->_own | scope->_shield))
-		cp_scope_look(rt, scope);
+	cp_scope_look(rt, scope);
+	return 0;
+}
+
+int coop_scope_open_at(struct coop_scope *scope, const struct coop_scope_opts *opts,
+		       const char *site)
+{
+	struct cp_rt *rt = cp_rt;
+	struct cp_body *b = rt ? rt->body : NULL;
+
+	if (CP_UNLIKELY(!b))
+		return open_slow(rt, scope, opts, site);
+	cp_check_frames(b, __builtin_frame_address(0), "coop_scope_open");
+	if (CP_UNLIKELY(opts || cp_scope_word(scope) != CP_WORD(CP_UNOPENED, 0, 0) ||
+			b->inner->_eff))
+		return open_slow(rt, scope, opts, site);
+	cp_scope_push(b, scope, site, 0);
 	return 0;
 }
 
@@ -229,7 +241,7 @@ bool cp_scope_catches(const struct coop_scope *s)
  */
 void cp_cancel_over(struct cp_rt *rt, const struct coop_scope *s)
 {
-	rt->body->delivered = s->_in_flight;
+	rt->body->delivered = s->_more & CP_MORE_IN_FLIGHT;
 	rt->body->ignored = 0;
 }
 
@@ -280,7 +292,7 @@ static CP_COLD int close_check(struct cp_rt *rt, struct coop_scope *s, int rc)
 {
 	if (s->_state == CP_REFUSED)
 		return rc < 0 ? rc : s->_cause_code;
-	if (s->_state == CP_UNOPENED)
+	if (cp_unopened(s->_state))
 		return COOP_ENOTOPEN;
 	if (s->_state == CP_CLOSED)
 		return COOP_ECLOSED;
@@ -305,25 +317,44 @@ static CP_NOINLINE int close_slow(struct cp_rt *rt, struct coop_scope *s, int rc
 	return rc;
 }
 
-int coop_scope_close(struct coop_scope *scope, int rc)
+/* Everything but the two common cases below. */
+static CP_NOINLINE int close_any(struct cp_rt *rt, struct coop_scope *scope, int rc)
 {
-	struct cp_rt *rt = cp_in_task();
 	struct cp_body *b;
 
-	if (CP_UNLIKELY(!rt))
+	if (CP_UNLIKELY(!rt || !rt->body))
 		return scope->_state == CP_REFUSED ? scope->_cause_code : cp_no_task();
 	b = rt->body;
 	if (CP_UNLIKELY(b->inner != scope || scope->_state != CP_OPEN))
 		return close_check(rt, scope, rc);
-	if (CP_LIKELY(cp_timer_armed(timer_of(scope)) && !scope->_own && !scope->_name &&
-		      !scope->_defers))
-		cp_wheel_disarm(&rt->wheel, timer_of(scope));
-	else if (CP_UNLIKELY(scope->_own || scope->_name || scope->_defers))
-		rc = close_slow(rt, scope, rc);
+	rc = close_slow(rt, scope, rc);
 	if (rc >= 0 && CP_UNLIKELY(b->err != NULL))
 		cp_err_slot_drop(&b->err);
 	scope->_until_ns = scope->_deadline_ns <= rt->now_ns ? rt->now_ns : COOP_NEVER;
 	cp_scope_unlink(b, scope);
+	return rc;
+}
+
+/* In a word as it is while a scope is open: what says no more than that it has a deadline. */
+#define WORD_TIMED CP_WORD(0, CP_MORE_IN_FLIGHT | CP_MORE_TIMER, CP_SCOPE_RELATIVE)
+
+int coop_scope_close(struct coop_scope *scope, int rc)
+{
+	uint64_t word = cp_scope_word(scope) & ~CP_WORD(0, CP_MORE_IN_FLIGHT, 0);
+	struct cp_rt *rt = cp_rt;
+	struct cp_body *b = rt ? rt->body : NULL;
+
+	if (CP_UNLIKELY(!b || b->inner != scope || b->err))
+		return close_any(rt, scope, rc);
+	if (CP_UNLIKELY(word != CP_WORD(CP_OPEN, 0, 0))) {
+		/* Nothing is cancelled and nothing is to be cleaned up, but it has a timer. */
+		if ((word & ~WORD_TIMED) != CP_WORD(CP_OPEN, 0, 0) ||
+		    scope->_deadline_ns <= rt->now_ns)
+			return close_any(rt, scope, rc);
+		if (cp_timer_armed(timer_of(scope)))
+			cp_wheel_disarm(&rt->wheel, timer_of(scope));
+	}
+	cp_scope_pop(b, scope);
 	return rc;
 }
 
@@ -393,7 +424,7 @@ int coop_scope_set_deadline(struct coop_scope *scope, int64_t deadline_ns)
 	if (r < 0)
 		return r;
 	if (scope->_state != CP_OPEN)
-		return scope->_state == CP_UNOPENED ? COOP_ENOTOPEN : COOP_ECLOSED;
+		return cp_unopened(scope->_state) ? COOP_ENOTOPEN : COOP_ECLOSED;
 	if (scope->_own)
 		return -EALREADY;
 	if (scope->_flags & CP_SCOPE_RELATIVE)
@@ -447,7 +478,7 @@ int64_t coop_scope_late_ns(const struct coop_scope *scope)
 {
 	int64_t late;
 
-	if (scope->_state == CP_UNOPENED || scope->_deadline_ns == COOP_NEVER ||
+	if (cp_unopened(scope->_state) || scope->_deadline_ns == COOP_NEVER ||
 	    scope->_flags & CP_SCOPE_RELATIVE)
 		return 0;
 	if (scope->_state != CP_OPEN && scope->_until_ns == COOP_NEVER)

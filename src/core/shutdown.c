@@ -138,7 +138,7 @@ void cp_shutdown_begin(struct cp_rt *rt, enum coop_cancel_source source, int sig
 			      .grace_ns = rt->grace_ns,
 			      .kind = CP_SHUTDOWN };
 
-	if (rt->shutdown != COOP_SHUTDOWN_NONE || rt->group._state != CP_OPEN)
+	if (rt->shutdown != COOP_SHUTDOWN_NONE || rt->group._scope._state != CP_OPEN)
 		return;
 	rt->shutdown = COOP_SHUTDOWN_SOFT;
 	rt->shutdown_ns = cp_clock(rt);
@@ -160,7 +160,7 @@ void cp_shutdown_begin(struct cp_rt *rt, enum coop_cancel_source source, int sig
 
 void cp_shutdown_harden(struct cp_rt *rt)
 {
-	if (rt->group._state != CP_OPEN)
+	if (rt->group._scope._state != CP_OPEN)
 		return;
 	rt->shutdown = COOP_SHUTDOWN_HARD;
 	cp_clock(rt);
@@ -170,7 +170,7 @@ void cp_shutdown_harden(struct cp_rt *rt)
 
 void cp_shutdown_force(struct cp_rt *rt)
 {
-	if (rt->group._state != CP_OPEN)
+	if (rt->group._scope._state != CP_OPEN)
 		return;
 	rt->shutdown = COOP_SHUTDOWN_FORCE;
 	cp_clock(rt);
