@@ -151,6 +151,7 @@ CP_INLINE void cp_scope_set_word(struct coop_scope *s, uint64_t word)
 }
 
 struct cp_body;
+struct cp_debt;
 struct cp_extra;
 struct cp_held;
 struct cp_rt;
@@ -422,6 +423,8 @@ struct cp_rt {
 	cp_checkpoint_hook *hook;
 	void *hook_ctx;
 	struct cp_local *run_locals;
+	struct cp_debt *debts; /* what must be given back before the run ends: park.h */
+	struct cp_debt *debts_last;
 	uint64_t epoch;
 };
 
@@ -450,6 +453,8 @@ void cp_sched_enter(struct cp_rt *rt);
 struct coop_task *cp_sched_next(struct cp_rt *rt);
 struct cp_ctx *cp_sched_target(struct cp_rt *rt, struct coop_task *t);
 uint64_t cp_choose(struct cp_rt *rt, uint64_t n);
+/* 0 to n - 1, each as often, without a seed too; the same in every run. */
+uint32_t cp_choose_fair(struct cp_rt *rt, uint32_t n);
 
 /* The cancel half of a checkpoint. */
 CP_INLINE int cp_cancel_point(struct cp_rt *rt)
@@ -508,6 +513,8 @@ struct coop_task *cp_task_next(struct cp_rt *rt, struct coop_task *t);
 /* ---------------------------------------------------------------- park.c */
 /* The task ends: what it still owns is told. */
 void cp_held_end(struct cp_rt *rt, struct cp_body *b);
+/* The run ends: so is what was made in it and never given back. */
+void cp_debts_end(struct cp_rt *rt);
 
 /* ---------------------------------------------------------------- scope.c */
 /* Makes `s`, as it was initialised but for `flags`, the innermost; nothing is cancelled. */

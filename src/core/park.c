@@ -18,6 +18,7 @@ int cp_queue_park(struct cp_rt *rt, struct cp_queue *q, struct cp_queue_wait *w)
 	if (!w->wait.abort)
 		w->wait.abort = cp_queue_abort;
 	w->entry.task = rt->cur;
+	w->entry.chosen = NULL;
 	cp_queue_append(q, &w->entry);
 	r = cp_park(rt, &w->wait);
 	if (CP_UNLIKELY(r == COOP_ECANCELED))
@@ -41,5 +42,30 @@ void cp_held_end(struct cp_rt *rt, struct cp_body *b)
 
 		b->held = held->next;
 		held->owner_ended(rt, held);
+	}
+}
+
+/* In order of making, so that reports are. */
+void cp_debt_add(struct cp_rt *rt, struct cp_debt *debt)
+{
+	debt->next = NULL;
+	debt->prev = rt->debts_last;
+	*(debt->prev ? &debt->prev->next : &rt->debts) = debt;
+	rt->debts_last = debt;
+}
+
+void cp_debt_drop(struct cp_rt *rt, struct cp_debt *debt)
+{
+	*(debt->prev ? &debt->prev->next : &rt->debts) = debt->next;
+	*(debt->next ? &debt->next->prev : &rt->debts_last) = debt->prev;
+}
+
+void cp_debts_end(struct cp_rt *rt)
+{
+	struct cp_debt *debt;
+
+	while ((debt = rt->debts)) {
+		cp_debt_drop(rt, debt);
+		debt->left(debt);
 	}
 }

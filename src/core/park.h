@@ -15,8 +15,13 @@
  *   4. Entries are served first in, first out. Where an entry leaves from the middle, whoever
  *      it held up is served by the object's own rule at once.
  *
+ * A task that waits at several queues (a select) has an entry in each, with `chosen` set: whoever
+ * takes one of them to wake the task calls cp_waiter_wake, which lets the select take out the rest
+ * first. So cp_queue_wake serves plain waits and selects alike.
+ *
  * What a task owns while others wait for it (a mutex, say) is on the list of its body, so that
- * the end of the owner is noticed, and so that a wait that could never end is refused.
+ * the end of the owner is noticed, and so that a wait that could never end is refused. What must be
+ * given back before a run ends (the ends of a channel, say) is on the list of the run.
  */
 #ifndef CP_PARK_H
 #define CP_PARK_H
@@ -34,6 +39,8 @@ struct cp_waiter {
 	struct cp_waiter *prev;
 	struct cp_queue *queue; /* NULL: on none */
 	struct coop_task *task; /* who waits */
+	/* It has others beside it: takes those out. NULL: it is alone. */
+	void (*chosen)(struct cp_waiter *entry);
 };
 
 /* A wait at one queue: what most calls put into their frame. */
@@ -48,6 +55,14 @@ struct cp_held {
 	struct cp_queue *waiters; /* those who wait for the owner to give it up */
 	/* The owner has ended without giving it up; already off the list. */
 	void (*owner_ended)(struct cp_rt *rt, struct cp_held *held);
+};
+
+/* Something made in a run that has to be given back before it ends, on the list rt->debts. */
+struct cp_debt {
+	struct cp_debt *next;
+	struct cp_debt *prev;
+	/* The run has ended, and it was not given back; already off the list. */
+	void (*left)(struct cp_debt *debt);
 };
 
 CP_INLINE bool cp_queue_empty(const struct cp_queue *q)
@@ -86,6 +101,14 @@ CP_INLINE struct cp_waiter *cp_queue_take(struct cp_queue *q)
 	return e;
 }
 
+/* Wakes the task of an entry that was taken out. */
+CP_INLINE void cp_waiter_wake(struct cp_rt *rt, struct cp_waiter *e, int result)
+{
+	if (CP_UNLIKELY(e->chosen != NULL))
+		e->chosen(e);
+	cp_wake(rt, e->task, result);
+}
+
 /* Takes the first entry out and wakes its task with `result`. False: nobody waits. */
 CP_INLINE bool cp_queue_wake(struct cp_rt *rt, struct cp_queue *q, int result)
 {
@@ -93,7 +116,7 @@ CP_INLINE bool cp_queue_wake(struct cp_rt *rt, struct cp_queue *q, int result)
 
 	if (!e)
 		return false;
-	cp_wake(rt, e->task, result);
+	cp_waiter_wake(rt, e, result);
 	return true;
 }
 
@@ -113,5 +136,8 @@ CP_INLINE void cp_held_push(struct cp_body *b, struct cp_held *held)
 	b->held = held;
 }
 void cp_held_pop(struct cp_body *b, struct cp_held *held);
+
+void cp_debt_add(struct cp_rt *rt, struct cp_debt *debt);
+void cp_debt_drop(struct cp_rt *rt, struct cp_debt *debt);
 
 #endif

@@ -526,6 +526,7 @@ int cp_rt_run(struct cp_rt *rt, coop_fn *fn, void *arg)
 	cp_rt = rt;
 	rt->running = true;
 	loop(rt);
+	cp_debts_end(rt);
 	rt->running = false;
 	cp_rt = NULL;
 	CP_ASSERT(rt->wheel.count == 0);

@@ -35,6 +35,12 @@ uint64_t cp_choose(struct cp_rt *rt, uint64_t n)
 	return rt->shuffle && n > 1 ? next_random(rt) % n : 0;
 }
 
+/* Not for places where a fixed order is right: those who are chosen from expect their turn. */
+uint32_t cp_choose_fair(struct cp_rt *rt, uint32_t n)
+{
+	return (uint32_t)((next_random(rt) >> 32) * n >> 32);
+}
+
 /* ------------------------------------------------------------- ready queue */
 
 void cp_ready(struct cp_rt *rt, struct coop_task *t)
