@@ -120,10 +120,12 @@ COOP_API COOP_MUST_USE
 const char *coop_name(void);
 
 /**
- * Has the floating point control words saved with the running task at each switch.
+ * Gives the running task floating point control words of its own, kept at each switch.
  *
- * For a task that changes rounding or traps. A new task starts with those of the
- * loop's thread.
+ * For a task that changes rounding or traps; ask first, then change. When it gives way, and
+ * when it ends, the others get back those that the thread had when the run began; `keep`
+ * false loads these for the task, too. Tasks that have not asked share one set: what one
+ * of them changes, the others may see.
  *
  * Returns 0.
  *

@@ -31,6 +31,7 @@
 #include "base/err.h"
 #include "base/os.h"
 #include "core/engine.h"
+#include "core/fpenv.h"
 #include "core/timer.h"
 #include "ctx/ctx.h"
 #include "ctx/stack.h"
@@ -298,8 +299,6 @@ struct cp_body {
 	uint64_t id;
 	uint32_t ignored; /* cancellations returned since the last one was caught */
 	uint32_t visit;   /* of a search for cycles */
-	uint32_t mxcsr;
-	uint16_t x87;
 	uint16_t names_used;
 	bool delivered; /* COOP_ECANCELED was returned, and the scope it was for is not left yet */
 	bool aborting;  /* the wait's abort has been called */
@@ -311,6 +310,7 @@ struct cp_body {
 	int64_t blocked_ns;
 	struct coop_scope base;
 	struct cp_cause cause; /* for the first scope of this task that is cancelled */
+	struct cp_fpenv fpenv; /* while it is switched away, CP_TASK_FPENV */
 	char name[COOP_NAME_MAX + 1];
 	char names[160]; /* of open groups and scopes, a stack of strings */
 };
@@ -383,6 +383,7 @@ struct cp_rt {
 	int64_t slack_ns;
 	uint32_t ignore_warn;
 	size_t stack_bytes;
+	struct cp_fpenv fpenv; /* of the thread when the run began */
 
 	struct coop_task *root;  /* internal: opens `group`, runs main, shuts down */
 	struct coop_group group; /* the run's, in the root task */

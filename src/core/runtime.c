@@ -525,8 +525,10 @@ int cp_rt_run(struct cp_rt *rt, coop_fn *fn, void *arg)
 	cp_ready(rt, root);
 	cp_rt = rt;
 	rt->running = true;
+	cp_fpenv_save(&rt->fpenv);
 	loop(rt);
 	cp_debts_end(rt);
+	cp_fpenv_load(&rt->fpenv); /* a task that did not ask may have left others */
 	rt->running = false;
 	cp_rt = NULL;
 	CP_ASSERT(rt->wheel.count == 0);

@@ -138,39 +138,13 @@ CP_INLINE struct cp_ctx *to_loop(struct cp_rt *rt)
 
 /* ------------------------------------------------------------------ switch */
 
-/* Of tasks that asked for it: the control words of the floating point units. */
-#if defined(__x86_64__)
-static void fpenv_save(struct cp_body *b)
-{
-	__asm__ volatile("stmxcsr %0\n\tfnstcw %1" : "=m"(b->mxcsr), "=m"(b->x87));
-}
-static void fpenv_load(const struct cp_body *b)
-{
-	__asm__ volatile("ldmxcsr %0\n\tfldcw %1" : : "m"(b->mxcsr), "m"(b->x87));
-}
-#elif defined(__aarch64__)
-static void fpenv_save(struct cp_body *b)
-{
-	uint64_t fpcr;
-
-	__asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
-	b->mxcsr = (uint32_t)fpcr;
-}
-static void fpenv_load(const struct cp_body *b)
-{
-	__asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)b->mxcsr));
-}
-#endif
-
-/* A switch from or to a task with its own control words; the loop's are the others'. */
+/* A switch from a task with control words of its own; the others' are those of the run. */
 static CP_NOINLINE void switch_fpenv(struct cp_rt *rt, struct cp_body *me, struct cp_ctx *to)
 {
-	struct cp_body mine = { .mxcsr = 0 };
-
-	fpenv_save(&mine);
-	(void)rt;
+	cp_fpenv_save(&me->fpenv);
+	cp_fpenv_load(&rt->fpenv);
 	cp_ctx_switch(&me->ctx, to);
-	fpenv_load(&mine);
+	cp_fpenv_load(&me->fpenv);
 }
 
 CP_NOINLINE void cp_sched_switch(struct cp_rt *rt)

@@ -343,8 +343,11 @@ static void task_end(struct cp_rt *rt, struct cp_body *b, int rc)
 		tell_handle(rt, b, outcome, rc, err);
 	rt->tasks--;
 	rt->begun--;
-	if (CP_UNLIKELY(t->flags & CP_TASK_INTERNAL))
-		rt->tasks_internal--;
+	if (CP_UNLIKELY(t->flags & (CP_TASK_INTERNAL | CP_TASK_FPENV))) {
+		rt->tasks_internal -= t->flags & CP_TASK_INTERNAL ? 1 : 0;
+		if (t->flags & CP_TASK_FPENV)
+			cp_fpenv_load(&rt->fpenv);
+	}
 	if (CP_LIKELY(g))
 		kept = cp_group_child_ended(rt, g, t, outcome, rc, err);
 	give_up(rt, b);
@@ -623,8 +626,12 @@ int coop_set_fpenv(bool keep)
 
 	if (!rt)
 		return cp_no_task();
-	rt->cur->flags =
-		(uint8_t)(keep ? rt->cur->flags | CP_TASK_FPENV : rt->cur->flags & ~CP_TASK_FPENV);
+	if (keep) {
+		rt->cur->flags |= CP_TASK_FPENV;
+	} else if (rt->cur->flags & CP_TASK_FPENV) {
+		rt->cur->flags &= (uint8_t)~CP_TASK_FPENV;
+		cp_fpenv_load(&rt->fpenv);
+	}
 	return 0;
 }
 
