@@ -19,7 +19,7 @@ COOP_BEGIN_DECLS
  * Returns 0.
  *
  * Checkpoint: never.
- * Errors: -EINVAL (negative), -ENOTSUP (the clock is real), COOP_ENOTASK.
+ * Errors: -EINVAL (negative, past the end of time), -ENOTSUP (the clock is real), COOP_ENOTASK.
  * Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
@@ -40,6 +40,8 @@ int coop_test_clock_autojump(int64_t threshold_ns);
 
 /**
  * Has the virtual clock run along with the real one, `rate` times as fast; 0: it stands still.
+ *
+ * While it runs along it does not jump by itself; coop_test_clock_jump still moves it.
  *
  * Returns 0.
  *
@@ -72,29 +74,35 @@ int coop_test_wait_all_blocked(int64_t cushion_ns);
 /** Puts steps of several tasks in order. */
 struct coop_sequencer {
 	uint32_t _next;
-	uint32_t _broken;
+	uint8_t _broken;
+	uint8_t _in_step;
 	uint64_t _taken[4];
 	void *_waiters;
 	uint64_t _reserved[2];
 };
-#define COOP_SEQUENCER_INIT { 0, 0, { 0, 0, 0, 0 }, 0, { 0, 0 } }
+#define COOP_SEQUENCER_INIT { 0, 0, 0, { 0, 0, 0, 0 }, 0, { 0, 0 } }
+COOP_STATIC_ASSERT(sizeof(struct coop_sequencer) == 64, "struct coop_sequencer is ABI");
 
 /**
- * Waits until point `point` (0 to 255) is due: when `point` - 1 was passed and its
- * task has come to its next checkpoint, so call _done when the step has been taken.
+ * Waits for the turn of point `point` (0 to 255) and begins its step.
+ *
+ * Point 0 is due at once, another when the step of the one before it has been ended
+ * by coop_sequencer_done. Each point can be used once.
  *
  * Returns 0.
  *
  * Checkpoint: always.
- * Cancel: COOP_ECANCELED; the sequencer is broken then.
- * Errors: COOP_ECANCELED, COOP_EBROKEN, -EALREADY (point used before), -EINVAL, COOP_ENOTASK.
+ * Cancel: COOP_ECANCELED; the sequencer is broken then: whoever waits or comes later
+ *   gets COOP_EBROKEN.
+ * Errors: COOP_ECANCELED, COOP_EBROKEN, -EALREADY (point used before), -EINVAL (point too
+ *   large), COOP_ENOTASK; the last three are no checkpoint.
  * Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
 int coop_sequencer_wait(struct coop_sequencer *sequencer, unsigned point);
 
 /**
- * Ends the step that was waited for: the next point is due.
+ * Ends the step that was waited for: the next point is due. Without one it does nothing.
  *
  * Returns nothing.
  *
@@ -147,8 +155,8 @@ void coop_test_assert_checkpoint_at(struct coop_checkpoint_mark mark, bool expec
 struct coop_sweep {
 	uint64_t runs;     /* times the function was run */
 	uint64_t injected; /* of them with something injected */
-	uint64_t failed_at; /* number of the injection that went wrong; 0: none */
-	char why[160];     /* what went wrong then */
+	uint64_t failed_at; /* number of the injection that went wrong; 0: the undisturbed run */
+	char why[160];     /* what went wrong then; "": nothing did */
 };
 
 /**
@@ -162,13 +170,14 @@ typedef const char *coop_sweep_check(int rc, uint64_t n, void *ctx);
  * Runs fn(arg) on the virtual clock once for every checkpoint it goes through, in
  * whatever task, each time with that task cancelled there, as its handle would.
  *
- * After each run nothing may be left: no task, no memory of coop's. A
- * checkpoint that was cancelled must return COOP_ECANCELED.
+ * The first run is not disturbed; it counts. After each run nothing may be left: no task,
+ * no memory of coop's. fn must do the same each time, up to the injection.
  *
  * Returns 0 if all went well, else -EPROTO with the details in `ret_sweep` (may be NULL).
  *
  * Checkpoint: never.
- * Errors: -EPROTO, -EALREADY (inside a run), those of coop_run at the first run.
+ * Errors: -EPROTO, -EALREADY (inside a run), those of coop_run that kept the first run from
+ *   beginning.
  * Thread: any that is not in a run.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
@@ -179,10 +188,13 @@ int coop_sweep_cancel(coop_fn *fn, void *arg, const struct coop_run_opts *opts,
  * Runs fn(arg) on the virtual clock once for every allocation it causes, each time with that
  * one failing, and, if `for_ever`, every later one too.
  *
+ * A run that ends before fn has begun is judged as well. Otherwise as coop_sweep_cancel.
+ *
  * Returns 0 if all went well, else -EPROTO with the details in `ret_sweep` (may be NULL).
  *
  * Checkpoint: never.
- * Errors: -EPROTO, -EALREADY (inside a run), those of coop_run at the first run.
+ * Errors: -EPROTO, -EALREADY (inside a run), those of coop_run that kept the first run from
+ *   beginning.
  * Thread: any that is not in a run.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
@@ -190,7 +202,7 @@ int coop_sweep_alloc(coop_fn *fn, void *arg, const struct coop_run_opts *opts, b
 		     coop_sweep_check *check, void *ctx, struct coop_sweep *ret_sweep);
 
 /**
- * Runs fn(arg) on the virtual clock under `count` seeds, from `first` on.
+ * Runs fn(arg) on the virtual clock under `count` seeds, from `first` on; 0 is no seed.
  *
  * Returns 0 if `check` was content with all, else -EPROTO; `failed_at` is the seed.
  *

@@ -17,6 +17,15 @@ static void schedule_point(struct cp_rt *rt)
 	cp_schedule_point(rt);
 }
 
+static int park(struct cp_rt *rt, struct cp_wait *wait)
+{
+	int r = cp_park(rt, wait);
+
+	if (r == COOP_ECANCELED)
+		cp_ignored(rt);
+	return r;
+}
+
 static void on_next_run(uint8_t hook_bit, cp_checkpoint_hook *hook, void *ctx)
 {
 	cp_next_run.hook_bit = hook_bit;
@@ -31,7 +40,7 @@ const void *coop_private(unsigned version)
 		.no_task = cp_no_task,
 		.cancel_point = cancel_point,
 		.schedule_point = schedule_point,
-		.park = cp_park,
+		.park = park,
 		.wake = cp_wake,
 		.clock = cp_clock,
 		.cancel_why = cp_scope_cancel_why,

@@ -53,8 +53,10 @@ int64_t cp_clock(struct cp_rt *rt)
 	if (CP_LIKELY(!rt->clock_virtual)) {
 		rt->now_ns = cp_os_now_ns();
 	} else if (rt->clock_rate > 0) {
-		double real = (double)(cp_os_now_ns() - rt->rate_real_ns);
-		int64_t now = cp_time_add(rt->rate_virtual_ns, (int64_t)(real * rt->clock_rate));
+		double gone = (double)(cp_os_now_ns() - rt->rate_real_ns) * rt->clock_rate;
+		int64_t now = gone < (double)CP_TIME_MAX - (double)rt->rate_virtual_ns
+				      ? rt->rate_virtual_ns + (int64_t)gone
+				      : CP_TIME_MAX;
 
 		if (now > rt->now_ns)
 			rt->now_ns = now;
@@ -352,12 +354,29 @@ static void wake_idle_waiters(struct cp_rt *rt)
 	}
 }
 
+/* Real time until the clock gets to `next` by itself, rounded up; COOP_NEVER: it does not. */
+static int64_t real_until(const struct cp_rt *rt, int64_t next)
+{
+	double wait;
+
+	if (next == COOP_NEVER)
+		return COOP_NEVER;
+	if (!rt->clock_virtual)
+		return next - rt->now_ns;
+	if (next <= rt->now_ns)
+		return 0;
+	if (!(rt->clock_rate > 0))
+		return COOP_NEVER;
+	wait = (double)(next - rt->now_ns) / rt->clock_rate;
+	return wait < 9e17 ? (int64_t)wait + 1 : COOP_NEVER;
+}
+
 /* Silence: true if somebody waited for it and something was done about it. */
 static bool idle_silence(struct cp_rt *rt, int64_t next)
 {
 	int64_t cushion = rt->idle_waiters->detail_ns, start;
 
-	if (!rt->clock_virtual && next != COOP_NEVER && next - rt->now_ns < cushion)
+	if (real_until(rt, next) < cushion)
 		return false; /* a timer will break it before */
 	if (cushion) {
 		start = cp_os_now_ns();
@@ -369,20 +388,26 @@ static bool idle_silence(struct cp_rt *rt, int64_t next)
 	return true;
 }
 
+/* No timer will ever fire: there is none, or nobody is left to move the clock to it. */
+static bool no_timer(const struct cp_rt *rt, int64_t next)
+{
+	return next == COOP_NEVER || (rt->autojump_ns == COOP_NEVER && !(rt->clock_rate > 0));
+}
+
 /* On the virtual clock: moves it to the next deadline, or waits for the world. */
 static void idle_virtual(struct cp_rt *rt, int64_t next)
 {
-	if (next == COOP_NEVER && is_deadlock(rt)) {
+	int64_t wait = real_until(rt, next);
+
+	if (no_timer(rt, next) && is_deadlock(rt)) {
 		deadlock(rt);
 		return;
 	}
-	if (rt->clock_rate > 0 && next != COOP_NEVER) {
-		double wait = (double)(next - rt->now_ns) / rt->clock_rate;
-
-		engine_wait(rt, wait < 9e17 ? (int64_t)wait + 1 : -1);
+	if (wait != COOP_NEVER) {
+		engine_wait(rt, wait);
 		return;
 	}
-	if (next == COOP_NEVER || rt->engine->in_flight || rt->autojump_ns == COOP_NEVER) {
+	if (no_timer(rt, next) || rt->clock_rate > 0 || rt->engine->in_flight) {
 		engine_wait(rt, -1);
 		return;
 	}

@@ -30,6 +30,13 @@ static int virtual_rt(struct cp_rt **ret_rt)
 	return rt->clock_virtual ? 0 : -ENOTSUP;
 }
 
+/* From this reading on the clock runs along with the real one, if it does. */
+static void rate_from_here(struct cp_rt *rt)
+{
+	rt->rate_real_ns = cp_kit()->os_now();
+	rt->rate_virtual_ns = rt->now_ns;
+}
+
 int coop_test_clock_jump(int64_t by_ns)
 {
 	struct cp_rt *rt = NULL;
@@ -37,10 +44,10 @@ int coop_test_clock_jump(int64_t by_ns)
 
 	if (r < 0)
 		return r;
-	if (by_ns < 0 || by_ns > CP_TIME_MAX - rt->now_ns)
+	if (by_ns < 0 || by_ns > CP_TIME_MAX - cp_kit()->clock(rt))
 		return -EINVAL;
 	rt->now_ns += by_ns;
-	rt->rate_virtual_ns += by_ns;
+	rate_from_here(rt);
 	rt->ticks = 0; /* the loop looks at its timers before anybody else runs */
 	return 0;
 }
@@ -69,8 +76,7 @@ int coop_test_clock_rate(double rate)
 		return -EINVAL;
 	cp_kit()->clock(rt);
 	rt->clock_rate = rate;
-	rt->rate_real_ns = cp_kit()->os_now();
-	rt->rate_virtual_ns = rt->now_ns;
+	rate_from_here(rt);
 	return 0;
 }
 
@@ -118,16 +124,29 @@ int coop_test_wait_all_blocked(int64_t cushion_ns)
 static bool sequencer_abort(struct cp_wait *w)
 {
 	struct coop_sequencer *s = w->ctx;
-	struct cp_wait *at, *next;
+	struct cp_wait **at = (struct cp_wait **)&s->_waiters;
+
+	while (*at != w)
+		at = &(*at)->next;
+	*at = w->next;
+	s->_broken = 1;
+	return true;
+}
+
+/*
+ * Nobody's turn will come any more: who still waits is told. By the cancelled task itself and not in
+ * its abort, when others that the same cancel reaches may not have been reached yet.
+ */
+static int sequencer_break(struct cp_rt *rt, struct coop_sequencer *s)
+{
+	struct cp_wait *w;
 
 	s->_broken = 1;
-	for (at = s->_waiters; at; at = next) {
-		next = at->next;
-		if (at != w)
-			cp_kit()->wake((struct cp_rt *)(uintptr_t)at->on, at->task, COOP_EBROKEN);
+	while ((w = s->_waiters)) {
+		s->_waiters = w->next;
+		cp_kit()->wake(rt, w->task, COOP_EBROKEN);
 	}
-	s->_waiters = NULL;
-	return true;
+	return COOP_ECANCELED;
 }
 
 int coop_sequencer_wait(struct coop_sequencer *sequencer, unsigned point)
@@ -138,8 +157,7 @@ int coop_sequencer_wait(struct coop_sequencer *sequencer, unsigned point)
 			     .what = "coop_sequencer_wait",
 			     .kind = CP_ON_NOTHING,
 			     .ctx = s,
-			     .detail_ns = point,
-			     .on = rt };
+			     .detail_ns = point };
 	int r;
 
 	if (!rt)
@@ -149,20 +167,22 @@ int coop_sequencer_wait(struct coop_sequencer *sequencer, unsigned point)
 	if (s->_taken[point / 64] >> (point % 64) & 1)
 		return -EALREADY;
 	r = cp_kit()->cancel_point(rt);
-	if (r < 0) {
-		s->_broken = 1;
-		return r;
-	}
-	if (s->_broken)
+	if (r < 0)
+		return sequencer_break(rt, s);
+	if (s->_broken) {
+		cp_kit()->schedule_point(rt);
 		return COOP_EBROKEN;
+	}
 	s->_taken[point / 64] |= UINT64_C(1) << (point % 64);
 	if (s->_next == point) {
+		s->_in_step = 1;
 		cp_kit()->schedule_point(rt);
 		return 0;
 	}
 	w.next = s->_waiters;
 	s->_waiters = &w;
-	return cp_kit()->park(rt, &w);
+	r = cp_kit()->park(rt, &w);
+	return r == COOP_ECANCELED ? sequencer_break(rt, s) : r;
 }
 
 void coop_sequencer_done(struct coop_sequencer *sequencer)
@@ -170,6 +190,9 @@ void coop_sequencer_done(struct coop_sequencer *sequencer)
 	struct coop_sequencer *s = sequencer;
 	struct cp_rt *rt = cp_kit()->rt();
 
+	if (!rt || !s->_in_step || s->_broken)
+		return;
+	s->_in_step = 0;
 	s->_next++;
 	for (struct cp_wait **at = (struct cp_wait **)&s->_waiters; *at; at = &(*at)->next) {
 		struct cp_wait *w = *at;
@@ -177,6 +200,7 @@ void coop_sequencer_done(struct coop_sequencer *sequencer)
 		if ((uint32_t)w->detail_ns != s->_next)
 			continue;
 		*at = w->next;
+		s->_in_step = 1;
 		cp_kit()->wake(rt, w->task, 0);
 		return;
 	}

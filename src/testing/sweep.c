@@ -17,7 +17,6 @@ struct injection {
 	uint64_t at;
 	uint64_t count;
 	bool hit;
-	struct coop_task *task;
 };
 
 static bool inject_cancel(struct cp_rt *rt, void *ctx)
@@ -37,116 +36,145 @@ static bool inject_cancel(struct cp_rt *rt, void *ctx)
 	return true;
 }
 
-static void note(struct coop_sweep *s, uint64_t n, const char *why)
+/* One sweep: what it runs, whose word counts, how it goes. */
+struct sweep {
+	coop_fn *fn;
+	void *arg;
+	struct coop_run_opts opts;
+	coop_sweep_check *check;
+	void *ctx;
+	bool began; /* fn, in the run that is going on */
+	struct coop_sweep out;
+};
+
+static int begin(void *arg)
 {
-	s->failed_at = n ? n : 1;
-	snprintf(s->why, sizeof s->why, "%s", why);
+	struct sweep *s = arg;
+
+	s->began = true;
+	return s->fn(s->arg);
 }
 
-/* What every run must leave behind: nothing. */
-static const char *check_left(int64_t before)
+static int64_t allocs_live(void)
 {
-	static char text[80];
-	int64_t left = __atomic_load_n(&cp_kit()->faults->allocs_live, __ATOMIC_RELAXED) - before;
+	return __atomic_load_n(&cp_kit()->faults->allocs_live, __ATOMIC_RELAXED);
+}
+
+/* What a run must leave behind: nothing. */
+static void check_left(struct sweep *s, uint64_t n, int64_t before)
+{
+	int64_t left = allocs_live() - before;
 
 	if (left == 0)
-		return NULL;
-	snprintf(text, sizeof text, "%lld allocations of coop's are left", (long long)left);
-	return text;
+		return;
+	s->out.failed_at = n;
+	snprintf(s->out.why, sizeof s->out.why, "%lld allocations of coop's are left",
+		 (long long)left);
 }
 
-static int one_run(coop_fn *fn, void *arg, const struct coop_run_opts *opts,
-		   coop_sweep_check *check, void *ctx, uint64_t n, struct coop_sweep *s)
+static void ask_check(struct sweep *s, uint64_t n, int rc)
 {
-	struct coop_run_opts o = { 0 };
-	int64_t before = __atomic_load_n(&cp_kit()->faults->allocs_live, __ATOMIC_RELAXED);
-	const char *wrong;
+	const char *wrong = s->check ? s->check(rc, n, s->ctx) : NULL;
+
+	if (!wrong)
+		return;
+	s->out.failed_at = n;
+	snprintf(s->out.why, sizeof s->out.why, "%s", wrong[0] ? wrong : "the check says so");
+}
+
+/* One run, judged; where nothing was disturbed and fn never began, coop_run's own error. */
+static int one_run(struct sweep *s, uint64_t n, bool disturbed)
+{
+	int64_t before = allocs_live();
 	int r;
 
-	if (opts)
-		o = *opts;
-	o.clock = COOP_CLOCK_VIRTUAL;
-	r = coop_run(fn, arg, &o);
+	s->began = false;
+	r = coop_run(begin, s, &s->opts);
 	cp_kit()->faults->alloc_fail_at = 0;
-	s->runs++;
-	wrong = check ? check(r, n, ctx) : NULL;
+	if (!s->began && !disturbed)
+		return r;
+	s->out.runs++;
+	ask_check(s, n, r);
 	coop_error_unref(coop_error_take(r));
 	coop_error_clear();
-	if (!wrong)
-		wrong = check_left(before);
-	if (wrong)
-		note(s, n, wrong);
+	if (!s->out.why[0])
+		check_left(s, n, before);
+	return s->out.why[0] ? -EPROTO : 0;
+}
+
+static int sweep_init(struct sweep *s, coop_fn *fn, void *arg, const struct coop_run_opts *opts)
+{
+	s->fn = fn;
+	s->arg = arg;
+	if (opts)
+		s->opts = *opts;
+	s->opts.clock = COOP_CLOCK_VIRTUAL;
+	return cp_kit()->rt() ? -EALREADY : fn ? 0 : -EINVAL;
+}
+
+static int sweep_end(const struct sweep *s, int r, struct coop_sweep *ret_sweep)
+{
+	if (ret_sweep)
+		*ret_sweep = s->out;
 	return r;
 }
 
 int coop_sweep_cancel(coop_fn *fn, void *arg, const struct coop_run_opts *opts,
 		      coop_sweep_check *check, void *ctx, struct coop_sweep *ret_sweep)
 {
-	struct coop_sweep s = { 0 };
-	struct injection in = { 0 };
-	int r;
+	struct sweep s = { .check = check, .ctx = ctx };
+	struct injection in = { .hit = true };
+	int r = sweep_init(&s, fn, arg, opts);
 
-	if (cp_kit()->rt())
-		return -EALREADY;
-	for (uint64_t n = 0; !s.why[0]; n++) {
+	if (r < 0)
+		return r;
+	for (uint64_t n = 0; r == 0 && in.hit; n++) {
 		in = (struct injection){ .at = n };
 		cp_kit()->on_next_run(CP_HOOK, inject_cancel, &in);
-		r = one_run(fn, arg, opts, check, ctx, n, &s);
+		r = one_run(&s, n, n > 0);
 		cp_kit()->on_next_run(0, NULL, NULL);
-		if (n == 0 && s.why[0] && r < 0) {
-			if (ret_sweep)
-				*ret_sweep = s;
-			return -EPROTO;
-		}
-		if (n > 0 && !in.hit)
-			break;
-		s.injected += in.hit;
+		s.out.injected += in.hit;
+		in.hit |= n == 0;
 	}
-	if (ret_sweep)
-		*ret_sweep = s;
-	return s.why[0] ? -EPROTO : 0;
+	return sweep_end(&s, r, ret_sweep);
 }
 
 int coop_sweep_alloc(coop_fn *fn, void *arg, const struct coop_run_opts *opts, bool for_ever,
 		     coop_sweep_check *check, void *ctx, struct coop_sweep *ret_sweep)
 {
+	struct sweep s = { .check = check, .ctx = ctx };
 	struct cp_os_faults *f = cp_kit()->faults;
-	struct coop_sweep s = { 0 };
-	uint64_t failed;
+	bool hit = true;
+	int r = sweep_init(&s, fn, arg, opts);
 
-	if (cp_kit()->rt())
-		return -EALREADY;
-	for (uint64_t n = 0; !s.why[0]; n++) {
-		failed = f->alloc_failed;
+	if (r < 0)
+		return r;
+	for (uint64_t n = 0; r == 0 && hit; n++) {
+		uint64_t failed = f->alloc_failed;
+
 		f->alloc_calls = 0;
 		f->alloc_fail_on = for_ever;
 		f->alloc_fail_at = n;
-		one_run(fn, arg, opts, check, ctx, n, &s);
-		if (n > 0 && f->alloc_failed == failed)
-			break;
-		s.injected += n > 0;
+		r = one_run(&s, n, n > 0);
+		hit = f->alloc_failed != failed;
+		s.out.injected += hit;
+		hit |= n == 0;
 	}
-	if (ret_sweep)
-		*ret_sweep = s;
-	return s.why[0] ? -EPROTO : 0;
+	return sweep_end(&s, r, ret_sweep);
 }
 
 int coop_sweep_seeds(coop_fn *fn, void *arg, const struct coop_run_opts *opts, uint64_t first,
 		     uint64_t count, coop_sweep_check *check, void *ctx,
 		     struct coop_sweep *ret_sweep)
 {
-	struct coop_run_opts o = { 0 };
-	struct coop_sweep s = { 0 };
+	struct sweep s = { .check = check, .ctx = ctx };
+	int r = sweep_init(&s, fn, arg, opts);
 
-	if (cp_kit()->rt())
-		return -EALREADY;
-	if (opts)
-		o = *opts;
-	for (uint64_t i = 0; i < count && !s.why[0]; i++) {
-		o.seed = first + i;
-		one_run(fn, arg, &o, check, ctx, first + i, &s);
+	if (r < 0)
+		return r;
+	for (uint64_t i = 0; r == 0 && i < count; i++) {
+		s.opts.seed = first + i;
+		r = one_run(&s, first + i, false);
 	}
-	if (ret_sweep)
-		*ret_sweep = s;
-	return s.why[0] ? -EPROTO : 0;
+	return sweep_end(&s, r, ret_sweep);
 }
