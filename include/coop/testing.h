@@ -167,8 +167,9 @@ struct coop_sweep {
 typedef const char *coop_sweep_check(int rc, uint64_t n, void *ctx);
 
 /**
- * Runs fn(arg) on the virtual clock once for every checkpoint it goes through, in
- * whatever task, each time with that task cancelled there, as its handle would.
+ * Runs fn(arg) on the virtual clock once for every checkpoint it goes through, and for every
+ * join that waits, in whatever task, each time with that task cancelled there, as its handle
+ * would.
  *
  * The first run is not disturbed; it counts. After each run nothing may be left: no task,
  * no memory of coop's. fn must do the same each time, up to the injection.

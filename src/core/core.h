@@ -448,6 +448,8 @@ void cp_deliver(struct cp_rt *rt, struct coop_task *t);
 /* The cancel half found a bit set: 0, or COOP_ECANCELED and the schedule half done too. */
 int cp_cancel_hit(struct cp_rt *rt);
 void cp_ignored(struct cp_rt *rt);
+/* A wait that a cancel does not end begins: a test may want to cancel here, too. */
+void cp_hook_look(struct cp_rt *rt);
 /* Runs tasks from the loop's own context until it has to look at the world. */
 void cp_sched_enter(struct cp_rt *rt);
 /* For a task that ends: the next one, taken from the queue, or NULL; and where to go for it. */

@@ -291,6 +291,8 @@ int coop_group_join(struct coop_group *group, int rc)
 	if (group->_live) {
 		struct cp_wait w = join_wait(group, "coop_group_join");
 
+		if (CP_UNLIKELY(rt->hook_bit))
+			cp_hook_look(rt);
 		cp_park(rt, &w);
 		CP_ASSERT(group->_live == 0);
 	} else {

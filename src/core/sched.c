@@ -60,10 +60,10 @@ void cp_ready_front(struct cp_rt *rt, struct coop_task *t)
 	rt->ready_count++;
 }
 
-/* With a seed: any of the first 64. */
+/* With a seed: any of the first 64, of which the caller has counted one off. */
 static CP_NOINLINE struct coop_task *pick_shuffled(struct cp_rt *rt)
 {
-	uint64_t n = cp_choose(rt, rt->ready_count < 64 ? rt->ready_count : 64);
+	uint64_t n = cp_choose(rt, rt->ready_count < 64 ? rt->ready_count + 1 : 64);
 	struct coop_task **at = &rt->ready_head, *t;
 
 	while (n--)
@@ -339,6 +339,12 @@ static CP_NOINLINE int notice_cancel(struct cp_rt *rt)
 	rt->cancels_delivered++;
 	cp_ignored(rt);
 	return COOP_ECANCELED;
+}
+
+void cp_hook_look(struct cp_rt *rt)
+{
+	if (rt->cur->cancelled == CP_HOOK && rt->hook)
+		(void)rt->hook(rt, rt->hook_ctx);
 }
 
 /* The other half goes with it, so that a task that ignores its cancellation starves nobody. */

@@ -134,8 +134,8 @@ static bool sequencer_abort(struct cp_wait *w)
 }
 
 /*
- * Nobody's turn will come any more: who still waits is told. By the cancelled task itself and not in
- * its abort, when others that the same cancel reaches may not have been reached yet.
+ * Nobody's turn will come any more: who still waits is told. By the cancelled task itself and
+ * not in its abort, when others that the same cancel reaches may not have been reached yet.
  */
 static int sequencer_break(struct cp_rt *rt, struct coop_sequencer *s)
 {

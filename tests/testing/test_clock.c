@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The virtual clock: what moves it (a jump by hand, its own jump when all are blocked, the real clock
- * at a rate), and that nothing else does. No test here looks at how long anything really took.
+ * The virtual clock: what moves it (a jump by hand, its own jump when all are blocked, the real
+ * clock at a rate), and that nothing else does. No test here looks at how long anything took.
  */
 #include "../core/core_help.h"
 #include "core/private.h"
@@ -195,7 +195,7 @@ TASK_TEST(autojump_after_a_threshold)
 	return 0;
 }
 
-/* Without autojump a sleeper sleeps on; once it is switched on again the sleeper's time has come. */
+/* Without autojump a sleeper sleeps on; switched on again, the sleeper's time has come. */
 TASK_TEST(autojump_changes_at_once)
 {
 	struct nap sleeper = { "up", 10000, 0, 0, 0, 0 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Waiting until all others are blocked: when it returns, for whom first, and that it can be cancelled. */
+/* Waiting until all others are blocked: when it returns, for whom first, and its cancellation. */
 #include "../core/core_help.h"
 
 #include <sys/time.h>
@@ -161,7 +161,7 @@ TASK_TEST(silence_goes_before_the_jump)
 	return 0;
 }
 
-/* Where the clock runs along, a timer within the cushion breaks the silence; one beyond does not. */
+/* Where the clock runs along, a timer within the cushion breaks the silence. */
 TASK_TEST(a_running_clock_breaks_silence)
 {
 	struct waiter w = { "silence", SEC(3) };
