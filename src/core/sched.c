@@ -4,8 +4,10 @@
  *
  * A task that gives way picks the next one itself and jumps there; the loop's own
  * context is entered only when there is nothing to run, or when the loop must look at
- * timers and the world (after `ticks` switches). All suspended tasks lie in one function at
- * one call, cp_sched_switch, so the processor's return prediction keeps in step.
+ * timers and the world (after `ticks` switches). Nothing is left to do in cp_sched_switch when a
+ * task comes back, errno included, which whoever switches to it has put in place; so the
+ * compiler makes the switch a jump, and all suspended tasks lie in the assembly, as many
+ * calls deep as whoever parked them.
  *
  * Who makes a task ready does no more than queue it: nothing ever runs inside a wake-up.
  */
@@ -16,6 +18,7 @@
 __thread struct cp_rt *cp_rt;
 
 #define CP_TICKS 61
+#define CP_WARM 8 /* tasks that run by turns in the first cache */
 
 /* ------------------------------------------------------------------ choice */
 
@@ -88,17 +91,21 @@ CP_INLINE struct coop_task *pick(struct cp_rt *rt)
 	rt->ready_head = t->qnext;
 	if (!t->qnext)
 		rt->ready_tail = &rt->ready_head;
-	else
-		__builtin_prefetch(t->qnext);
 	return t;
 }
 
-/* Warms the stack of the task after the one that is about to run. */
+/*
+ * Warms the stack of the task after the one that is about to run, and the node after that.
+ * Where only a few take turns all of it is warm.
+ */
 CP_INLINE void prefetch_next(struct cp_rt *rt)
 {
 	struct coop_task *t = rt->ready_head;
 
-	if (t && t->state == CP_READY) {
+	if (rt->ready_count < CP_WARM)
+		return;
+	__builtin_prefetch(t->qnext);
+	if (t->state == CP_READY) {
 		__builtin_prefetch(t->body);
 		__builtin_prefetch((char *)t->body - t->sp_off);
 		__builtin_prefetch((char *)t->body - t->sp_off + 64);
@@ -125,6 +132,7 @@ CP_INLINE struct cp_ctx *make_running(struct cp_rt *rt, struct coop_task *t)
 	rt->cur = t;
 	rt->body = t->body;
 	rt->budget = rt->budget_max;
+	*rt->errno_p = t->body->err_no;
 	return &t->body->ctx;
 }
 
@@ -147,32 +155,50 @@ static CP_NOINLINE void switch_fpenv(struct cp_rt *rt, struct cp_body *me, struc
 	cp_fpenv_load(&me->fpenv);
 }
 
-CP_NOINLINE void cp_sched_switch(struct cp_rt *rt)
+/* From the running task, whose frame is at `sp`, to `t`, or to the loop if that is NULL. */
+CP_INLINE void switch_to(struct cp_rt *rt, struct coop_task *t, void *sp)
 {
-	struct coop_task *self = rt->cur, *t;
+	struct coop_task *self = rt->cur;
 	struct cp_body *me = rt->body;
 	struct cp_ctx *to;
-	void *sp = __builtin_frame_address(0);
 
 	if (sp < me->deepest)
 		me->deepest = sp;
 	self->sp_off = (uint32_t)((char *)me - (char *)sp) + 64;
-	t = pick(rt);
-	if (CP_UNLIKELY(t == self)) {
-		self->state = CP_RUNNING;
-		rt->budget = rt->budget_max;
-		return;
-	}
-	to = t ? make_running(rt, t) : NULL;
-	if (!to)
-		to = to_loop(rt);
 	me->err_no = *rt->errno_p;
-	rt->switches++;
+	to = t ? make_running(rt, t) : NULL;
+	if (CP_UNLIKELY(!to))
+		to = to_loop(rt);
 	if (CP_UNLIKELY(self->flags & CP_TASK_FPENV))
 		switch_fpenv(rt, me, to);
 	else
-		cp_ctx_switch(&me->ctx, to);
-	*rt->errno_p = me->err_no;
+		cp_ctx_switch(&me->ctx, to); /* a jump: whoever comes back returns to our caller */
+}
+
+CP_NOINLINE void cp_sched_switch(struct cp_rt *rt)
+{
+	struct coop_task *t = pick(rt);
+
+	if (CP_UNLIKELY(t && t == rt->cur)) {
+		t->state = CP_RUNNING;
+		rt->budget = rt->budget_max;
+		return;
+	}
+	switch_to(rt, t, __builtin_frame_address(0));
+}
+
+/* To the first in the queue, which is not empty; the running task goes to its end. */
+CP_NOINLINE static void rotate(struct cp_rt *rt)
+{
+	struct coop_task *self = rt->cur, *t = rt->ready_head, *next = t->qnext;
+
+	rt->ticks--;
+	self->qnext = NULL;
+	if (next)
+		*rt->ready_tail = self;
+	rt->ready_head = next ? next : self;
+	rt->ready_tail = &self->qnext;
+	switch_to(rt, t, __builtin_frame_address(0));
 }
 
 struct coop_task *cp_sched_next(struct cp_rt *rt)
@@ -202,8 +228,8 @@ void cp_sched_enter(struct cp_rt *rt)
 		to = make_running(rt, t);
 	}
 	if (to) {
-		rt->switches++;
 		cp_ctx_switch(&rt->loop_ctx, to);
+		rt->switches += (uint64_t)(CP_TICKS - (rt->ticks < 0 ? 0 : rt->ticks));
 	}
 	*rt->errno_p = err_no;
 }
@@ -221,6 +247,10 @@ void cp_yield(struct cp_rt *rt)
 		return;
 	}
 	t->state = CP_READY;
+	if (CP_LIKELY(rt->ready_head && rt->ticks > 0 && !rt->shuffle)) {
+		rotate(rt);
+		return;
+	}
 	cp_ready(rt, t);
 	cp_sched_switch(rt);
 }

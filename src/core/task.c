@@ -146,6 +146,7 @@ static void body_init(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
 	b->deepest = b;
 	b->cancel_half = b->schedule_half = 0;
 	b->err = NULL;
+	b->err_no = 0;
 	b->fn = t->fn;
 	b->arg = t->arg;
 	b->extra = extra;
@@ -381,7 +382,6 @@ static void task_main(void *arg)
 	}
 	to = cp_sched_target(rt, t);
 	cp_stacks_put(pool, top, deepest);
-	rt->switches++;
 	cp_ctx_leave(&b->ctx, to);
 }
 
