@@ -95,6 +95,13 @@ class Timer:
         self._registered_deadline = deadline  # the name trio looks for
         self.deadlines.add(deadline, self)
 
+    async def wait(self):
+        def on_cancel(_):
+            self.stop()
+            return Abort.SUCCEEDED
+
+        await wait_task_rescheduled(on_cancel)
+
     def cancel(self):  # trio's name for: the deadline has come
         self.stop()
         reschedule(self.task)

@@ -19,7 +19,7 @@ import sys
 import time
 
 from bent_trio import orders
-from generate import generate
+from generate import PROFILES, generate
 from scenario import ScenarioError, by_task, parse, write
 from world import drive, settled
 
@@ -28,6 +28,8 @@ ORDERS = 5
 ORDERS_OF_DOUBT = 150  # before a difference is believed
 ANSWER_SECONDS = 10  # for a call, and half a second more for each program in it
 SHRINK_SECONDS = 60
+# Lines that only operations at which tasks meet print; how many programs print them is told.
+MEETINGS = ("sent", "got", "end", "broken", "woke", "locked", "acquired", "limited")
 
 
 def occurs(program, answer, seed):
@@ -155,20 +157,44 @@ def shrink(difference):
     return difference
 
 
+class Tally:
+    """How many programs counted, why others did not, and what those that counted printed."""
+
+    def __init__(self):
+        self.counted = 0
+        self.left_out = collections.Counter()
+        self.printed = collections.Counter()
+
+    def leave_out(self, why):
+        self.left_out[why] += 1
+
+    def count(self, trace):
+        self.counted += 1
+        words = {line.split(" ", 3)[2] for line in trace}
+        self.printed.update(word for word in MEETINGS if word in words)
+
+    def add(self, other):
+        self.counted += other.counted
+        self.left_out += other.left_out
+        self.printed += other.printed
+
+
 def compare(args, worker):
-    """One worker's share of the programs: (how many counted, the rest by reason, Difference)."""
+    """One worker's share of the programs: (Tally, (Difference, a smaller one) or None)."""
     quota = args.count // args.jobs + (worker < args.count % args.jobs)
-    tally, counted, index, waiting = collections.Counter(), 0, worker, []
-    while counted < quota:
+    tally, index, waiting = Tally(), worker, []
+    while tally.counted < quota:
         form = generate(f"{args.seed}:{index}", args.profile)
         text = write(form)
         expected, why = yield from settled(parse(text), ORDERS, f"{args.seed}:{index}")
-        tally[why] += why is not None
-        if not why:
+        if why:
+            tally.leave_out(why)
+        else:
             waiting.append((f"{args.seed}:{index}", form, text, expected))
         index += args.jobs
-        if len(waiting) < min(CHUNK, quota - counted):
+        if len(waiting) < min(CHUNK, quota - tally.counted):
             continue
+        doubted = set()
         # The plain schedule, and one that is shuffled anew each time.
         for subject in Subject(args.scenario), Subject(args.scenario, index):
             answers = subject.answers([text for _, _, text, _ in waiting])
@@ -179,37 +205,39 @@ def compare(args, worker):
                 found = yield from differs(form, subject, ident)
                 if found is None and answer[1] != 0:  # it broke down, in this company only
                     found = Difference(ident, form, subject, expected, answer)
-                    return counted, tally, (found, found)
+                    return tally, (found, found)
                 if found is not None:
                     small = yield from shrink(found)
-                    return counted, tally, (found, small)
-                tally["the order of tasks matters, as the subject showed"] += 1
-                counted -= 1
-        counted += len(waiting)
+                    return tally, (found, small)
+                doubted.add(ident)
+        for ident, _, _, expected in waiting:
+            if ident in doubted:
+                tally.leave_out("the order of tasks matters, as the subject showed")
+            else:
+                tally.count(expected)
         waiting = []
-    return counted, tally, None
+    return tally, None
 
 
 def work(task):
     # A generator is a client of the oracle's one loop, see world.drive().
-    counted, tally, found = drive(compare(*task))
+    tally, found = drive(compare(*task))
     if found:
         first, small = found
         found = first.ident, first.report(), small.report(), write(small.form)
-    return counted, tally, found
+    return tally, found
 
 
 def run(args):
     """All workers; the first difference ends them."""
-    counted, tally = 0, collections.Counter()
+    tally = Tally()
     with multiprocessing.Pool(args.jobs) as pool:
         shares = [(args, worker) for worker in range(args.jobs)]
-        for more, reasons, found in pool.imap_unordered(work, shares):
-            counted += more
-            tally += reasons
+        for more, found in pool.imap_unordered(work, shares):
+            tally.add(more)
             if found:
-                return counted, tally, found
-    return counted, tally, None
+                return tally, found
+    return tally, None
 
 
 def main():
@@ -217,17 +245,19 @@ def main():
     parser.add_argument("--scenario", required=True, help="the interpreter, as a command")
     parser.add_argument("--count", type=int, default=1000, help="programs that are to count")
     parser.add_argument("--seed", default="1")
-    parser.add_argument("--profile", choices=("core", "full"), default="core")
+    parser.add_argument("--profile", choices=PROFILES, default="core")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", help="where a difference is written (default: beside the command)")
     args = parser.parse_args()
     begin = time.monotonic()
-    counted, tally, found = run(args)
-    for why, count in sorted(tally.items()):
-        if count:
-            print(f"# left out, {why}: {count}")
+    tally, found = run(args)
+    for why, count in sorted(tally.left_out.items()):
+        print(f"# left out, {why}: {count}")
+    if tally.printed:
+        print("# printed by:", ", ".join(f"{w} {tally.printed[w]}" for w in MEETINGS
+                                         if tally.printed[w]))
     if not found:
-        print(f"{counted} {args.profile} programs agree (seed {args.seed}, "
+        print(f"{tally.counted} {args.profile} programs agree (seed {args.seed}, "
               f"{time.monotonic() - begin:.1f} s)")
         return 0
     ident, first, report, small = found

@@ -30,6 +30,16 @@ SYNC = {
     "send": 14, "recv": 14, "close": 3, "set": 5, "wait": 6, "lock": 8, "acquire": 5,
     "release": 5, "limit": 6,
 }
+# What tasks meet at: the operations of each kind.
+KINDS = {
+    "channel": ("send", "recv", "close"),
+    "event": ("set", "wait"),
+    "lock": ("lock",),
+    "sem": ("acquire", "release"),
+    "limiter": ("limit",),
+}
+# `core` has none of these, `full` all; `sync` draws one of the kinds, or full, for each program.
+PROFILES = ("core", *KINDS, "full", "sync")
 
 
 class Place:
@@ -56,23 +66,28 @@ class Place:
 class Generator:
     def __init__(self, dice, profile):
         self.dice = dice
-        self.full = profile == "full"
+        if profile == "sync":
+            profile = dice.choice((*KINDS, "full"))
+        self.meets = tuple(KINDS) if profile == "full" else () if profile == "core" else (profile,)
         self.tasks = {}
         self.done = []  # templates whose body is complete: these may be used again
         self.left = min(60, int(dice.paretovariate(0.8) * 6))
         self.notes = 0
         self.declared = {}
         weights = dict(CORE)
-        if self.full:
-            weights.update(SYNC)
+        if self.meets:
+            words = [word for kind in self.meets for word in KINDS[kind]]
+            more = 42 / sum(SYNC[word] for word in words)
+            weights.update({word: SYNC[word] * (more if more > 1 else 1) for word in words})
             weights["shape"] = 6
-            self.declared = {
+            declared = {
                 "channel": {"C": dice.choice((0, 0, 1, 2)), "D": dice.choice((0, 1, 3))},
                 "event": {"E": None, "F": None},
                 "lock": {"L": None, "K": None},
                 "sem": {"P": dice.choice((0, 1, 1, 2))},
-                "limiter": {"M": dice.choice((1, 1, 2))},
+                "limiter": {"M": dice.choice((1, 1, 1, 2, 2, 0))},
             }
+            self.declared = {kind: declared[kind] for kind in self.meets}
         self.kinds = list(weights)
         self.weights = list(weights.values())
 
@@ -80,10 +95,12 @@ class Generator:
 
     def program(self):
         place = Place()
-        if self.dice.random() < 0.5:
+        if self.dice.random() < (0.7 if len(self.meets) == 1 else 0.5):
             main = self.around(place, self.shape)
         else:
             main = self.ops(place, 3, 8)
+        if self.meets and self.dice.random() < 0.5:  # what waits for ever ends the program
+            main = [["scope", "Z", ["deadline", 295], *main], *self.some(place, 2)]
         declarations = [
             [kind, word] if count is None else [kind, word, count]
             for kind, words in self.declared.items()
@@ -108,8 +125,10 @@ class Generator:
         return make(place) + self.some(place, 2)
 
     def shape(self, place):
-        shapes = SYNC_SHAPES if self.full and self.dice.random() < 0.6 else SHAPES
-        return self.dice.choice(shapes)(self, place)
+        if self.meets and self.dice.random() < (0.75 if len(self.meets) == 1 else 0.6):
+            kind = self.dice.choice(self.meets)
+            return self.dice.choice(SYNC_SHAPES + KIND_SHAPES.get(kind, ()))(self, place, kind)
+        return self.dice.choice(SHAPES)(self, place)
 
     # ---- small things
 
@@ -173,7 +192,7 @@ class Generator:
             return None
         name = self.new_task()
         ops = self.tasks[name]
-        if self.full and self.dice.random() < 0.5:
+        if self.meets and self.dice.random() < 0.5:
             ops.append(["sleep", self.dice.randint(1, 9)])  # who queues first is settled
         ops += self.ops(place.of_child(group, started), 1, 5)
         if started and self.dice.random() < 0.7:
@@ -219,8 +238,8 @@ class Generator:
             return ["shield", self.seen(place, "scope"), dice.choice(("on", "off"))]
         if kind in SYNC:
             return self.sync(kind, place)
-        if place.depth >= NESTING_MAX:
-            return None
+        if place.depth >= NESTING_MAX or (kind == "shape" and place.held):
+            return None  # a shape may take what is held already
         return self.block(kind, place)
 
     def block(self, kind, place):
@@ -579,7 +598,112 @@ def foreign_names(gen, place):
                            gen.note(), ["sleep", 20]], gen.note(), ["checkpoint"]], gen.note()]
 
 
-def pipeline(gen, place):
+# Shapes in which tasks meet at something of a kind.
+
+
+def use(gen, kind, body):
+    """Waits for something of that kind, then (or with it) does the body."""
+    if kind == "channel":
+        gen.notes += 1
+        return [gen.dice.choice((["recv", "C"], ["recv", "C"], ["send", "C", gen.notes]))] + body
+    if kind == "event":
+        return [["wait", "E"]] + body
+    if kind == "sem":
+        return [["acquire", "P"], ["finally", body or [gen.note()], [["release", "P"]]]]
+    return [["lock", "L"] + body if kind == "lock" else ["limit", "M"] + body]
+
+
+def give(gen, kind):
+    """Something for which those who wait by use() may wait."""
+    if kind == "channel":
+        gen.notes += 1
+        return gen.dice.choice(([["send", "C", gen.notes]], [["recv", "C"]], [["close", "C"]],
+                                [["scope", "U", ["deadline", 15], ["recv", "C"]]]))
+    if kind == "event":
+        return [["set", "E"]]
+    if kind == "sem":
+        return [["release", "P"]]
+    return use(gen, kind, gen.dice.choice(([], [gen.note()], [["sleep", 3]])))
+
+
+def limited(gen, ops):
+    """The ops under a deadline, or shielded, or forgiven, or as they are."""
+    return gen.dice.choice((
+        ops, ops,
+        [["scope", "T", ["deadline", gen.deadline()]] + ops],
+        [["fail-after", "T", gen.deadline()] + ops],
+        [["scope", "T", ["deadline", gen.deadline()], ["shield"]] + ops],
+        [["swallow"] + ops],
+        [["finally", ops, [gen.note()]]],
+    ))
+
+
+def handed_over(gen, place, kind):
+    """What a task waits for is given to it and it is cancelled, in one instant, either first."""
+    waiters = []
+    for n in range(gen.dice.randint(1, 3)):
+        body = gen.dice.choice(([gen.note()], [gen.note(), gen.sleep(), gen.note()],
+                                [["checkpoint"], gen.note()]))
+        waiters.append(gen.template([["sleep", n + 1], *limited(gen, use(gen, kind, body))]))
+    word = gen.dice.choice("SG")
+    acts = [give(gen, kind) for _ in range(gen.dice.randint(1, 2))] + [[["cancel", word]]]
+    gen.dice.shuffle(acts)
+    first = [["sleep", 10]]
+    acts = first + [op for act in acts for op in act]
+    if kind in ("lock", "limiter"):  # they wait because it is held; leaving it is the gift
+        acts = use(gen, kind, first) + gen.dice.choice(([["cancel", word]], acts))
+    giver = gen.dice.choice((acts, [["scope", "U", ["shield"]] + acts]))
+    spawns = [["spawn", "G", waiter] for waiter in waiters]
+    spawns.append(["spawn", "G", gen.template(giver)])
+    gen.dice.shuffle(spawns)
+    again = ["scope", "T", ["deadline", 15], *use(gen, kind, [gen.note()])]
+    return [["scope", "S", ["group", "G", *spawns]], again, gen.note()]
+
+
+def queue_with_holes(gen, place, kind):
+    """Tasks queue in a settled order, some leave it early, then all is given out."""
+    spawns = []
+    for n in range(gen.dice.randint(3, 5)):
+        ops = use(gen, kind, [gen.note()] + gen.dice.choice(([], [gen.sleep()], [gen.fail()])))
+        if gen.dice.random() < 0.5:
+            ops = [["scope", "T", ["deadline", gen.dice.choice((5, 15, 25))], *ops], gen.note()]
+        spawns.append(["spawn", "G", gen.template([["sleep", n + 1], *ops])])
+    gives = []
+    for _ in range(gen.dice.randint(1, 4)):
+        gives += gen.dice.choice(([], [gen.sleep()])) + give(gen, kind)
+    holds = kind in ("lock", "limiter")
+    body = spawns + (use(gen, kind, [gen.sleep(), gen.note()]) if holds else [gen.sleep()]) + gives
+    return [["scope", "S", ["deadline", gen.dice.choice((55, 75, 95))], ["group", "G", *body]],
+            gen.note()]
+
+
+def waits_when_cancelled(gen, place, kind):
+    """A task that is cancelled waits in its clean-up, or waits again."""
+    last = gen.dice.choice((
+        [["scope", "U", ["shield"], ["deadline", gen.deadline()], *use(gen, kind, [gen.note()])]],
+        use(gen, kind, [gen.note()]),
+        [["swallow", *use(gen, kind, [gen.note()])], gen.note()],
+    ))
+    first = limited(gen, use(gen, kind, [["sleep", 100]]))
+    child = gen.template([["finally", first, last + [gen.note()]]])
+    body = [["spawn", "G", child], gen.sleep()]
+    body += gen.dice.choice((give(gen, kind), [["cancel", "G"]], [gen.fail()],
+                             [["cancel", "G"], *give(gen, kind)]))
+    return [["scope", "S", ["deadline", gen.deadline()], ["group", "G"] + body, gen.note()],
+            gen.note(), *limited(gen, give(gen, kind))]
+
+
+def start_waits(gen, place, kind):
+    """A task that is started waits before, or holds across, `started`."""
+    waits = use(gen, kind, gen.dice.choice(([["started"], gen.note(), gen.sleep()], [gen.note()])))
+    child = gen.template(limited(gen, waits) + [["started"], gen.note(), gen.sleep()])
+    giver = gen.template([gen.sleep(), *give(gen, kind), gen.note()])
+    start = ["start", "G", child]
+    start = gen.dice.choice(([start], [["scope", "S", ["deadline", gen.deadline()], start]]))
+    return [["group", "G", ["spawn", "G", giver], *start, gen.note(), *give(gen, kind)]]
+
+
+def pipeline(gen, place, kind):
     """Producers and consumers over a channel, one side of which goes away."""
     sends = [["send", "C", n] for n in range(1, gen.dice.randint(2, 5))]
     if gen.dice.random() < 0.5:
@@ -593,7 +717,23 @@ def pipeline(gen, place):
     return [["scope", "S", ["deadline", gen.deadline()], ["group", "G"] + body], gen.note()]
 
 
-def closing(gen, place):
+def relay(gen, place, kind):
+    """Values go through two channels; one stage is slow, fails or stops early."""
+    count = gen.dice.randint(2, 4)
+    first = [["send", "C", n] for n in range(1, count + 1)] + [["close", "C"]]
+    stage = [["repeat", count + 1, ["recv", "C"], *gen.dice.choice(([], [["sleep", 3]])),
+              ["send", "D", 7]], ["close", "D"]]
+    last = [["repeat", gen.dice.randint(1, count + 2), ["recv", "D"],
+             *gen.dice.choice(([], [gen.sleep()]))]]
+    if gen.dice.random() < 0.3:
+        last.append(gen.fail())
+    spawns = [["spawn", "G", gen.template(ops)] for ops in (first, stage, last)]
+    gen.dice.shuffle(spawns)
+    end = gen.dice.choice(([], [gen.sleep(), ["close", "D"]], [gen.sleep(), ["cancel", "G"]]))
+    return [["scope", "S", ["deadline", 95], ["group", "G", *spawns, *end]], gen.note()]
+
+
+def closing(gen, place, kind):
     """A channel is closed with values in it and senders in the queue, then drained."""
     sends = [["spawn", "G", gen.template([["sleep", n], ["send", "C", n], *gen.some(place, 1)])]
              for n in range(1, gen.dice.randint(3, 6))]
@@ -603,22 +743,33 @@ def closing(gen, place):
     return [["scope", "S", ["deadline", 95], ["group", "G", *sends, *end]], gen.note()]
 
 
-def contention(gen, place):
+def contention(gen, place, kind):
     """Tasks queue, in a settled order, for a lock, a limiter or a semaphore; some give up."""
-    kind = gen.dice.choice((["lock", "L"], ["limit", "M"], None))
     spawns = []
     for n in range(gen.dice.randint(2, 4)):
         held = [gen.sleep(), gen.note()] + gen.dice.choice(([], [], [gen.fail()]))
-        use = [kind + held] if kind else [["acquire", "P"], ["finally", held, [["release", "P"]]]]
+        ops = use(gen, kind, held)
         if gen.dice.random() < 0.4:
-            use = [["scope", "T", ["deadline", gen.deadline()]] + use]
-        spawns.append(["spawn", "G", gen.template([["sleep", n + 1]] + use + [gen.note()])])
-    extra = [] if kind else [["release", "P"]]
+            ops = [["scope", "T", ["deadline", gen.deadline()]] + ops]
+        spawns.append(["spawn", "G", gen.template([["sleep", n + 1]] + ops + [gen.note()])])
+    extra = [["release", "P"]] if kind == "sem" else []
     end = gen.dice.choice(([], [], [gen.sleep(), ["cancel", "G"]]))
     return [["group", "G", *spawns, *extra, *end], gen.note()]
 
 
-def signal(gen, place):
+def two_locks(gen, place, kind):
+    """Two tasks take two locks, in the same order or not."""
+    def task(one, other):
+        inner = limited(gen, [["lock", other, gen.note()]])
+        return gen.template([["sleep", gen.dice.randint(1, 9)],
+                             ["lock", one, gen.sleep(), *inner, gen.note()]])
+    tasks = [task("L", "K"), task(*gen.dice.choice(("LK", "KL")))]
+    return [["scope", "S", ["deadline", gen.dice.choice((45, 95))],
+             ["group", "G", *[["spawn", "G", task] for task in tasks], *gen.some(place, 1)]],
+            gen.note(), ["lock", "L", gen.note()]]
+
+
+def signal(gen, place, kind):
     """Tasks wait for an event that is set late, twice, or never."""
     waiters = [gen.template([["wait", "E"], gen.note(), *gen.some(place, 1)]),
                gen.template([["scope", "T", ["deadline", gen.deadline()], ["wait", "E"]],
@@ -631,19 +782,44 @@ def signal(gen, place):
 SHAPES = (both_fail, cleanup, start_cancelled, shield_toggled, shield_after_an_end,
           deadline_moved, late_spawn, hydra, errors_in_finally, mixed_tree, two_kinds,
           nested_limits, started_subtree, unnoticed, looks_once, foreign_names)
-SYNC_SHAPES = (pipeline, closing, contention, signal)
+SYNC_SHAPES = (handed_over, queue_with_holes, waits_when_cancelled, start_waits)
+KIND_SHAPES = {
+    "channel": (pipeline, pipeline, closing, relay),
+    "event": (signal, signal),
+    "lock": (contention, two_locks),
+    "sem": (contention, contention),
+    "limiter": (contention, contention),
+}
 
 
 def generate(seed, profile):
     """The program of that seed, as nested lists."""
-    return Generator(random.Random(f"{profile}:{seed}"), profile).program()
+    dice = random.Random(f"{profile}:{seed}")
+    while True:
+        generator = Generator(dice, profile)
+        program = generator.program()
+        if uses(program, generator.meets):
+            return program
+
+
+def uses(program, kinds):
+    """Whether some operation of these kinds stands in it; true where there are no kinds."""
+    words = {word for kind in kinds for word in KINDS[kind]}
+    todo = [form for form in program[1:] if form[0] in ("task", "main")]
+    while words and todo:
+        for item in todo.pop():
+            if isinstance(item, (list, tuple)):
+                todo.append(item)
+            elif item in words:
+                return True
+    return not words
 
 
 def main():
     parser = argparse.ArgumentParser(description="Prints random scenario programs.")
     parser.add_argument("--seed", default="1")
     parser.add_argument("--count", type=int, default=1)
-    parser.add_argument("--profile", choices=("core", "full"), default="core")
+    parser.add_argument("--profile", choices=PROFILES, default="core")
     args = parser.parse_args()
     for index in range(args.count):
         if args.count > 1:

@@ -10,13 +10,14 @@ status is 1 where there is one.
 """
 
 import argparse
+import collections
 import contextlib
 import sys
 from unittest.mock import patch
 
 import trio
 from trio._core import _run
-from trio.lowlevel import cancel_shielded_checkpoint, current_task
+from trio.lowlevel import ParkingLot, cancel_shielded_checkpoint, current_task
 
 import bent_trio
 import world
@@ -578,33 +579,144 @@ def swallow_forgets_only_bare_cancellation():
 # ---- channels, events, locks, semaphores, limiters
 
 
-@mutant("full")
-def waiters_are_served_last_first():
-    def broken(queue, value=None):
-        task, brought = queue.pop()
-        world.reschedule(task, world.Value(value))
-        return brought
+@contextlib.contextmanager
+def on_wait(broken):
+    """In place of World.block, which waits for all that tasks meet at."""
+    BLOCK = World.block
 
-    with swap(world, "give", broken):
+    async def block(self, wait, *args):
+        return await broken(self, BLOCK, wait, *args)
+
+    with swap(World, "block", block):
         yield
 
 
-@mutant("full")
+def method(wait):
+    return f"{type(wait.__self__).__name__}.{wait.__name__}"
+
+
+@mutant("lock", "sem", "limiter")
+def waiters_are_served_last_first():
+    def broken(self, count):
+        for _ in range(min(count, len(self._parked))):
+            yield self._parked.popitem()[0]
+
+    with swap(ParkingLot, "_pop_several", broken):
+        yield
+
+
+class LastFirst(collections.OrderedDict):
+    def popitem(self, last=True):
+        return super().popitem(not last)
+
+
+def broken_state(**parts):
+    """Channels whose state is made of other parts."""
+    INIT = world.Channel.__init__
+
+    def broken(self, cap):
+        INIT(self, cap)
+        for name, make in parts.items():
+            setattr(self.sending._state, name, make())
+
+    return swap(world.Channel, "__init__", broken)
+
+
+@mutant("channel")
+def receivers_are_served_last_first():
+    with broken_state(receive_tasks=LastFirst):
+        yield
+
+
+@mutant("channel")
+def senders_are_served_last_first():
+    with broken_state(send_tasks=LastFirst):
+        yield
+
+
+@mutant("channel")
+def values_are_received_last_first():
+    class Stack(collections.deque):
+        popleft = collections.deque.pop
+
+    with broken_state(data=Stack):
+        yield
+
+
+@mutant("channel", "event", "lock", "sem", "limiter")
 def what_was_given_is_lost_by_cancel():
-    async def broken(self, queue, brought=None):
-        value = await QUEUE(self, queue, brought)
-        await self.notice()
+    async def broken(self, block, wait, *args):
+        value = await block(self, wait, *args)
+        if method(wait) != "Timer.wait":
+            await self.notice()
         return value
 
-    QUEUE = World.queue
-    with swap(World, "queue", broken):
+    with on_wait(broken):
         yield
 
 
-@mutant("full")
+@mutant("channel", "event", "lock", "sem", "limiter")
+def what_need_not_wait_is_no_checkpoint():
+    async def broken(self):
+        pass
+
+    with swap(World, "notice", broken):
+        yield
+
+
+@mutant("channel")
+def cancelled_send_leaves_its_value():
+    async def broken(self, block, wait, *args):
+        try:
+            return await block(self, wait, *args)
+        except trio.Cancelled:
+            if method(wait) == "MemorySendChannel.send":
+                wait.__self__._state.data.append(*args)
+            raise
+
+    with on_wait(broken):
+        yield
+
+
+@mutant("channel")
+def cancelled_receiver_takes_a_value():
+    async def broken(self, block, wait, *args):
+        try:
+            return await block(self, wait, *args)
+        except trio.Cancelled:
+            if method(wait) == "MemoryReceiveChannel.receive":
+                wait.__self__._state.receive_tasks["ghost"] = None
+            raise
+
+    RESCHEDULE = trio.lowlevel.reschedule
+
+    def reschedule(task, *args):
+        if task != "ghost":
+            RESCHEDULE(task, *args)
+
+    def popitem(self, last=True):
+        task, value = POPITEM(self, last)
+        if task == "ghost":
+            task = Ghost()
+        return task, value
+
+    class Ghost:
+        custom_sleep_data = type("", (), {"_tasks": type("", (), {"remove": lambda *_: None})})
+
+        def __eq__(self, other):
+            return other == "ghost"
+
+    POPITEM = collections.OrderedDict.popitem
+    Queue = type("Queue", (collections.OrderedDict,), {"popitem": popitem})
+    with on_wait(broken), broken_state(receive_tasks=Queue), swap(
+            trio.lowlevel, "reschedule", reschedule):
+        yield
+
+
+@mutant("channel")
 def close_drops_the_buffer():
     async def broken(self, task, word):
-        self.channels[word].buffer.clear()
+        self.channels[word].sending._state.data.clear()
         await CLOSE(self, task, word)
 
     CLOSE = World.close
@@ -612,90 +724,156 @@ def close_drops_the_buffer():
         yield
 
 
-@mutant("full")
+@mutant("channel")
 def close_leaves_senders_waiting():
     async def broken(self, task, word):
-        channel = self.channels[word]
-        channel.closed = True
-        while channel.receivers:
-            world.give(channel.receivers, None)
+        state = self.channels[word].sending._state
+        waiting = state.send_tasks.copy()
+        senders = self.channels[word].sending._tasks
+        keep, self.channels[word].sending._tasks = senders, set()
+        state.send_tasks.clear()
+        await CLOSE(self, task, word)
+        self.channels[word].sending._tasks = keep
+        state.send_tasks.update(waiting)
 
+    CLOSE = World.close
     with swap_op("close", broken):
         yield
 
 
-@mutant("full")
-def buffer_has_one_place_more():
-    def broken(self, cap):
-        INIT(self, cap + 1)
+@mutant("channel")
+def close_leaves_receivers_waiting():
+    async def broken(self, task, word):
+        state = self.channels[word].sending._state
+        waiting = state.receive_tasks.copy()
+        state.receive_tasks.clear()
+        await CLOSE(self, task, word)
+        state.receive_tasks.update(waiting)
 
-    INIT = world.Channel.__init__
-    with swap(world.Channel, "__init__", broken):
+    CLOSE = World.close
+    with swap_op("close", broken):
         yield
 
 
-@mutant("full")
+@mutant("channel")
+def buffer_has_one_place_more():
+    INIT = world.Channel.__init__
+    with swap(world.Channel, "__init__", lambda self, cap: INIT(self, cap + 1)):
+        yield
+
+
+@mutant("channel")
+def rendezvous_keeps_one():
+    INIT = world.Channel.__init__
+    with swap(world.Channel, "__init__", lambda self, cap: INIT(self, cap or 1)):
+        yield
+
+
+@mutant("channel")
+def freed_place_stays_free():
+    """Who receives out of a full buffer does not let the first sender in."""
+    async def broken(self, block, wait, *args):
+        state = getattr(wait.__self__, "_state", None)
+        if method(wait) != "MemoryReceiveChannel.receive" or not state.data:
+            return await block(self, wait, *args)
+        await cancel_shielded_checkpoint()
+        return state.data.popleft()
+
+    with on_wait(broken):
+        yield
+
+
+@mutant("event")
 def event_wakes_one():
     async def broken(self, task, word):
         event = self.events[word]
-        event.is_set = True
-        if event.waiting:
-            world.give(event.waiting)
+        event._flag = True
+        if event._tasks:
+            trio.lowlevel.reschedule(event._tasks.pop())
 
     with swap_op("set", broken):
         yield
 
 
-@mutant("full")
+@mutant("event")
 def event_is_forgotten():
     async def broken(self, task, word):
         await SET(self, task, word)
-        self.events[word].is_set = False
+        self.events[word]._flag = False
 
     SET = World.set
     with swap_op("set", broken):
         yield
 
 
-@mutant("full")
-def lock_is_no_checkpoint():
-    async def broken(self, stock):
-        if stock.count:
-            stock.count -= 1
-        else:
-            await self.queue(stock.waiting)
-
-    with swap(World, "take", broken):
-        yield
-
-
-@mutant("full")
+@mutant("lock", "limiter")
 def lock_stays_held_after_an_error():
-    async def broken(self, task, stock, event, ops):
-        await self.take(stock)
+    async def broken(self, task, what, event, ops):
+        await self.wait_for(what.acquire)
         self.trace(task, event)
         await self.body(task, ops)
-        stock.put()
+        what.release()
 
     with swap(World, "hold", broken):
         yield
 
 
-@mutant("full")
+@mutant("lock", "limiter")
+def leaving_a_lock_is_a_checkpoint():
+    async def broken(self, task, what, event, ops):
+        await HOLD(self, task, what, event, ops)
+        await self.notice()
+
+    HOLD = World.hold
+    with swap(World, "hold", broken):
+        yield
+
+
+@mutant("sem")
+def release_is_a_checkpoint():
+    async def broken(self, task, word):
+        self.sems[word].release()
+        await self.notice()
+
+    with swap_op("release", broken):
+        yield
+
+
+@mutant("sem")
+def release_beyond_the_start_is_lost():
+    async def broken(self, task, word):
+        if self.sems[word]._lot or self.sems[word].value < self.program.sems[word]:
+            self.sems[word].release()
+
+    with swap_op("release", broken):
+        yield
+
+
+@mutant("limiter")
+def limiter_has_one_token_more():
+    LIMITER = world.limiter
+    with swap(world, "limiter", lambda tokens: LIMITER(tokens + 1)):
+        yield
+
+
+@mutant("lock", "sem", "limiter")
 def cancelled_waiter_keeps_its_place():
-    async def broken(self, queue, brought=None):
-        queue.append((current_task(), brought))
-        return await self.block(lambda: None)
+    """A gift that falls on a waiter who has gone is lost."""
+    PARK, POP = ParkingLot.park, ParkingLot._pop_several
 
-    def give(queue, value=None):
-        while queue:
-            task, brought = queue.popleft()
-            if task._abort_func is not None:
-                world.reschedule(task, world.Value(value))
-            return brought
-        return None
+    async def park(self):
+        try:
+            await PARK(self)
+        except trio.Cancelled:
+            self._parked[object()] = None
+            raise
 
-    with swap(World, "queue", broken), swap(world, "give", give):
+    def pop_several(self, count):
+        for task in POP(self, count):
+            if isinstance(task, _run.Task):
+                yield task
+
+    with swap(ParkingLot, "park", park), swap(ParkingLot, "_pop_several", pop_several):
         yield
 
 
@@ -726,7 +904,8 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME")
     args = parser.parse_args()
     programs = {}
-    for profile in ("core", "full"):
+    chosen = args.names or MUTANTS
+    for profile in {profile for name in chosen for profile in MUTANTS[name][0]}:
         programs[profile] = []
         for n in range(args.count):
             program = parse(write(generate(f"{args.seed}:{n}", profile)))
@@ -734,7 +913,7 @@ def main():
             if not why:
                 programs[profile].append((program, lines))
     silent = 0
-    for name in args.names or MUTANTS:
+    for name in chosen:
         profiles, breaking = MUTANTS[name]
         for profile in profiles:
             tells = sum(told(program, lines, breaking) for program, lines in programs[profile])

@@ -10,7 +10,7 @@ import tempfile
 
 from bent_trio import Order, orders
 from errors import ErrorGroup, Timeout, UserError, split, text_of
-from generate import generate
+from generate import KINDS, PROFILES, generate
 from scenario import ScenarioError, by_task, parse, write
 from world import drive, run, settled
 
@@ -231,6 +231,52 @@ def ties_are_seen():
                    "(main (group G (spawn G A) (sleep 10)))") is None
 
 
+# ---- what tasks meet at
+
+
+@check
+def closed_channel_yields_once():
+    # B runs between the send or recv of main and what it prints.
+    for op, word in (("(send C 1)", "broken"), ("(recv C)", "end")):
+        text = f"(channel C 0) (task B (note 1)) (main (close C) (group G (spawn G B) {op}))"
+        trace = lines(text, Order("lifo"))
+        assert trace.index("0 main/B.0 note 1") < trace.index(f"0 main {word}"), op
+
+
+@check
+def cancellation_that_was_seen_is_raised():
+    # The shield goes up while the operation yields.
+    for op in ("(send C 1)", "(recv C)", "(wait E)", "(lock L)", "(acquire P)", "(limit M)",
+               "(sleep 5)", "(checkpoint)"):
+        text = "(channel C 1) (event E) (lock L) (sem P 1) (limiter M 1)" \
+               f"(task A (shield T on)) (task B (finally ({op}) ((note 1))))" \
+               "(main (scope S (cancel S) (scope T (group G (spawn G B) (spawn G A)))))"
+        assert of("main/B.0", text) == ["begin", "note 1", "cancelled"], op
+
+
+@check
+def set_event_does_not_look_again():
+    text = "(event E) (task A (cancel S))" \
+           "(main (set E) (scope S (group G (spawn G A) (wait E) (note 1))))"
+    assert why_not(text) is None and of("main", text)[1:3] == ["woke", "note 1"]
+
+
+@check
+def limiter_may_have_no_tokens():
+    assert of("main", "(limiter M 0) (main (scope S (deadline 5) (limit M (note 1))))") == [
+        "begin", "caught S", "done"]
+
+
+@check
+def deadlock_ends_those_who_wait_for_each_kind():
+    for op in ("(send C 1)", "(recv C)", "(wait E)", "(lock L)", "(acquire P)", "(limit M)"):
+        text = "(channel C 0) (event E) (lock L) (sem P 0) (limiter M 1)" \
+               f"(task A (lock L (limit M (wait E)))) (task B (sleep 1) {op})" \
+               "(main (group G (spawn G A) (spawn G B)))"
+        assert lines(text)[-1] == "1 result deadlock", op
+    assert lines("(main)")[-1] == "0 result ok"
+
+
 @check
 def hidden_cancellation_of_a_start_is_seen():
     text = "(task A (swallow (checkpoint)) (shield T on) (started))" \
@@ -250,18 +296,30 @@ def orders_differ_and_repeat():
 
 @check
 def generator_repeats_and_varies():
-    texts = [write(generate(seed, "core")) for seed in range(200)]
-    assert texts == [write(generate(seed, "core")) for seed in range(200)]
-    assert len(set(texts)) > 190
+    for profile in PROFILES:
+        texts = [write(generate(seed, profile)) for seed in range(200)]
+        assert texts == [write(generate(seed, profile)) for seed in range(200)]
+        assert len(set(texts)) > 190
 
 
 @check
 def generated_programs_run():
-    for profile in ("core", "full"):
+    for profile in PROFILES:
         ends = set()
         for seed in range(150):
             ends.add(run(parse(write(generate(seed, profile)))).lines[-1].split()[2])
-        assert {"ok", "error"} <= ends and ("deadlock" in ends) == (profile == "full")
+        assert {"ok", "error"} <= ends
+        assert ("deadlock" in ends) == (profile not in ("core", "lock"))
+
+
+@check
+def profiles_use_their_kind():
+    words = {"channel": {"sent", "got"}, "event": {"woke"}, "lock": {"locked"},
+             "sem": {"acquired"}, "limiter": {"limited"}}
+    for profile in KINDS:
+        traces = [run(parse(write(generate(seed, profile)))).lines for seed in range(100)]
+        told = sum(any(line.split(" ", 3)[2] in words[profile] for line in t) for t in traces)
+        assert told > 40, f"{profile}: {told}"
 
 
 # ---- commands

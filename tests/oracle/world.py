@@ -2,22 +2,21 @@
 """The interpreter of scenario programs on trio: the oracle.
 
 Scopes, shields, deadlines, cancellation, group membership and adoption are
-trio's own; errors travel as exceptions, so what a scope catches is trio's
-decision too.  README.md lists where plain trio does something else.
+trio's own, and so are channels, events, locks, semaphores and limiters; errors
+travel as exceptions, so what a scope catches is trio's decision too.  README.md
+lists where plain trio does something else.
 
 One virtual second of trio is one millisecond of the scenario: integers stay
 exact in the clock's doubles.
 """
 
-from collections import deque
 from math import inf
 
 import trio
 import trio.testing
-from outcome import Error, Value
+from outcome import Error
 from trio._core import _run
-from trio.lowlevel import Abort, cancel_shielded_checkpoint, current_task, reschedule
-from trio.lowlevel import wait_task_rescheduled
+from trio.lowlevel import cancel_shielded_checkpoint, current_task, reschedule
 
 from bent_trio import Order, Timer, orders
 from errors import Abandoned, ErrorGroup, Timeout, UserError, is_cancelled, split, text_of
@@ -52,40 +51,22 @@ class Task:
 
 
 class Channel:
+    """Both ends of a channel of trio's; the sending one is closed for good."""
+
     def __init__(self, cap):
-        self.cap = cap
-        self.buffer = deque()
-        self.senders = deque()
-        self.receivers = deque()
-        self.closed = False
+        self.sending, self.receiving = trio.open_memory_channel(cap)
 
 
-class Stock:
-    """N of something and those who wait for one: lock, semaphore, limiter."""
-
-    def __init__(self, count):
-        self.count = count
-        self.waiting = deque()
-        self.holders = set()
-
-    def put(self):
-        if self.waiting:
-            give(self.waiting)
-        else:
-            self.count += 1
+def ended(receiving):
+    """Whether it is drained and the other side closed."""
+    stats = receiving.statistics()
+    return stats.open_send_channels == 0 and stats.current_buffer_used == 0
 
 
-class Event:
-    def __init__(self):
-        self.is_set = False
-        self.waiting = deque()
-
-
-def give(queue, value=None):
-    """Ends the wait of the first in the queue; returns what he brought."""
-    task, brought = queue.popleft()
-    reschedule(task, Value(value))
-    return brought
+def limiter(tokens):
+    out = trio.CapacityLimiter(max(tokens, 1))
+    out._total_tokens = tokens  # trio 0.22 does not take 0, but works with it
+    return out
 
 
 class Trace:
@@ -113,10 +94,10 @@ class World:
         self.blocked = set()
         self.ops_left = OPS_MAX
         self.channels = {name: Channel(cap) for name, cap in program.channels.items()}
-        self.events = {name: Event() for name in program.events}
-        self.locks = {name: Stock(1) for name in program.locks}
-        self.sems = {name: Stock(count) for name, count in program.sems.items()}
-        self.limiters = {name: Stock(count) for name, count in program.limiters.items()}
+        self.events = {name: trio.Event() for name in program.events}
+        self.locks = {name: trio.Lock() for name in program.locks}
+        self.sems = {name: trio.Semaphore(count) for name, count in program.sems.items()}
+        self.limiters = {name: limiter(tokens) for name, tokens in program.limiters.items()}
 
     def now(self):
         return int(self.clock.current_time() - self.start)
@@ -169,7 +150,8 @@ class World:
     def abandon(self):
         self.over = True
         for task in self.blocked:
-            reschedule(task, Error(Abandoned()))
+            if task._abort_func is not None:  # else it has been woken, and finds out by itself
+                reschedule(task, Error(Abandoned()))
 
     # ---- tasks and bodies
 
@@ -203,24 +185,23 @@ class World:
             await cancel_shielded_checkpoint()
             raise trio.Cancelled._create()
 
-    async def block(self, forget):
-        """Waits for a reschedule; a cancellation that comes first calls forget()."""
+    async def block(self, wait, *args):
+        """Waits by a function of trio's; should the run end first, it ends with Abandoned."""
         task = current_task()
-
-        def on_cancel(_):
-            forget()
-            return Abort.SUCCEEDED
-
         self.blocked.add(task)
         try:
-            return await wait_task_rescheduled(on_cancel)
+            return await wait(*args)
         finally:
             self.blocked.discard(task)
 
-    async def queue(self, queue, brought=None):
-        place = (current_task(), brought)
-        queue.append(place)
-        return await self.block(lambda: queue.remove(place))
+    async def wait_for(self, wait, *args):
+        """A wait of trio's that is a checkpoint.
+
+        All these begin with checkpoint_if_cancelled, which finds nothing after
+        notice(); they end with a yield, or were woken.
+        """
+        await self.notice()
+        return await self.block(wait, *args)
 
     # ---- names
 
@@ -250,7 +231,7 @@ class World:
             return
         timer = Timer(self.clock.current_time() + ms)
         try:
-            await self.block(timer.stop)
+            await self.block(timer.wait)
         finally:
             timer.stop()
 
@@ -431,79 +412,54 @@ class World:
     # ---- operations: channels, events, locks, semaphores, limiters
 
     async def send(self, task, word, value):
-        channel = self.channels[word]
+        channel = self.channels[word].sending
         await self.notice()
-        sent = not channel.closed
-        if sent and channel.receivers:
-            give(channel.receivers, value)
-            await cancel_shielded_checkpoint()
-        elif sent and len(channel.buffer) < channel.cap:
-            channel.buffer.append(value)
-            await cancel_shielded_checkpoint()
-        elif sent:
-            sent = await self.queue(channel.senders, value)
+        try:
+            if channel._closed:  # trio would not yield
+                await cancel_shielded_checkpoint()
+                raise trio.ClosedResourceError
+            await self.block(channel.send, value)
+        except trio.ClosedResourceError:
+            self.trace(task, "broken")
         else:
-            await cancel_shielded_checkpoint()
-        self.trace(task, f"sent {value}" if sent else "broken")
+            self.trace(task, f"sent {value}")
 
     async def recv(self, task, word):
-        channel = self.channels[word]
+        channel = self.channels[word].receiving
         await self.notice()
-        if channel.senders:
-            channel.buffer.append(give(channel.senders, True))
-        if channel.buffer:
-            value = channel.buffer.popleft()
-            await cancel_shielded_checkpoint()
-        elif channel.closed:
-            value = None
-            await cancel_shielded_checkpoint()
+        try:
+            if ended(channel):  # trio would not yield
+                await cancel_shielded_checkpoint()
+                raise trio.EndOfChannel
+            value = await self.block(channel.receive)
+        except trio.EndOfChannel:
+            self.trace(task, "end")
         else:
-            value = await self.queue(channel.receivers)
-        self.trace(task, "end" if value is None else f"got {value}")
+            self.trace(task, f"got {value}")
 
     async def close(self, task, word):
-        channel = self.channels[word]
-        channel.closed = True
-        while channel.receivers:
-            give(channel.receivers, None)
-        while channel.senders:
-            give(channel.senders, False)
+        self.channels[word].sending.close()
 
     async def set(self, task, word):
-        event = self.events[word]
-        event.is_set = True
-        while event.waiting:
-            give(event.waiting)
+        self.events[word].set()
 
     async def wait(self, task, word):
         event = self.events[word]
         await self.notice()
-        if event.is_set:
+        if event.is_set():  # trio would look once more
             await cancel_shielded_checkpoint()
         else:
-            await self.queue(event.waiting)
+            await self.block(event.wait)
         self.trace(task, "woke")
 
-    async def take(self, stock):
-        await self.notice()
-        if stock.count:
-            stock.count -= 1
-            await cancel_shielded_checkpoint()
-        else:
-            await self.queue(stock.waiting)
-
-    async def hold(self, task, stock, event, ops):
-        if task in stock.holders:
-            raise TypeError(f"{task.name} takes twice what it may hold once")
-        await self.take(stock)
-        stock.holders.add(task)
+    async def hold(self, task, what, event, ops):
+        await self.wait_for(what.acquire)
         self.trace(task, event)
         try:
             await self.body(task, ops)
         finally:
-            stock.holders.discard(task)
             if not self.over:
-                stock.put()
+                what.release()
 
     async def lock(self, task, word, ops):
         await self.hold(task, self.locks[word], "locked", ops)
@@ -512,11 +468,11 @@ class World:
         await self.hold(task, self.limiters[word], "limited", ops)
 
     async def acquire(self, task, word):
-        await self.take(self.sems[word])
+        await self.wait_for(self.sems[word].acquire)
         self.trace(task, "acquired")
 
     async def release(self, task, word):
-        self.sems[word].put()
+        self.sems[word].release()
 
 
 OPERATIONS = {
