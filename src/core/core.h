@@ -334,6 +334,7 @@ struct cp_local {
 
 /* Called at each checkpoint while the hook bit is set. True: cancel here. */
 typedef bool cp_checkpoint_hook(struct cp_rt *rt, void *ctx);
+typedef uint64_t cp_choose_fn(void *ctx, uint64_t n); /* 0 to n - 1 */
 
 #define CP_SHUTDOWN_HOOKS_MAX 8
 
@@ -423,6 +424,8 @@ struct cp_rt {
 	int64_t rate_virtual_ns;
 	cp_checkpoint_hook *hook;
 	void *hook_ctx;
+	cp_choose_fn *choose;
+	void *choose_ctx;
 	struct cp_local *run_locals;
 	struct cp_debt *debts; /* what must be given back before the run ends: park.h */
 	struct cp_debt *debts_last;
@@ -651,11 +654,13 @@ struct cp_local *cp_local_ref(struct cp_local *local);
 void cp_local_unref(struct cp_local *local);
 
 /* ---------------------------------------------------------------- runtime.c */
-/* What tests want of the next run on this thread: a look at every checkpoint. */
+/* What tests want of the next run on this thread: a look at every checkpoint, every choice. */
 struct cp_next_run {
 	uint8_t hook_bit;
 	cp_checkpoint_hook *hook;
 	void *ctx;
+	cp_choose_fn *choose; /* answers cp_choose; NULL: the seed does */
+	void *choose_ctx;
 };
 extern __thread struct cp_next_run cp_next_run;
 int cp_rt_open(const struct coop_run_opts *opts, struct cp_rt **ret_rt);

@@ -181,7 +181,6 @@ static void take_opts(struct cp_rt *rt)
 
 	rt->clock_virtual = o->clock == COOP_CLOCK_VIRTUAL;
 	rt->budget_max = o->budget ? (int32_t)o->budget : CP_BUDGET;
-	rt->shuffle = o->seed != 0;
 	rt->rng = o->seed;
 	rt->grace_ns = !o->grace_ns                   ? CP_SECONDS_10
 		       : o->grace_ns == COOP_NO_GRACE ? 0
@@ -521,6 +520,9 @@ static void reset(struct cp_rt *rt, coop_fn *fn, void *arg)
 	rt->hook_bit = cp_next_run.hook_bit;
 	rt->hook = cp_next_run.hook;
 	rt->hook_ctx = cp_next_run.ctx;
+	rt->choose = cp_next_run.choose;
+	rt->choose_ctx = cp_next_run.choose_ctx;
+	rt->shuffle = rt->opts.seed || rt->choose;
 	rt->group = (struct coop_group)COOP_GROUP_INIT;
 	cp_wheel_init(&rt->wheel, rt->now_ns);
 	rt->wheel.settled = settled;

@@ -32,15 +32,22 @@ static uint64_t next_random(struct cp_rt *rt)
 	return z ^ (z >> 31);
 }
 
-/* Every place where order is free asks here: 0 without a seed, else 0 to n - 1. */
+/*
+ * Every place where order is free asks here: 0 without a seed, else 0 to n - 1. Tests may have
+ * an explorer answer in place of chance.
+ */
 uint64_t cp_choose(struct cp_rt *rt, uint64_t n)
 {
-	return rt->shuffle && n > 1 ? next_random(rt) % n : 0;
+	if (!rt->shuffle || n <= 1)
+		return 0;
+	return rt->choose ? rt->choose(rt->choose_ctx, n) : next_random(rt) % n;
 }
 
 /* Not for places where a fixed order is right: those who are chosen from expect their turn. */
 uint32_t cp_choose_fair(struct cp_rt *rt, uint32_t n)
 {
+	if (CP_UNLIKELY(rt->choose))
+		return (uint32_t)rt->choose(rt->choose_ctx, n);
 	return (uint32_t)((next_random(rt) >> 32) * n >> 32);
 }
 
