@@ -234,6 +234,7 @@ struct cp_watch {
 	struct cp_watch *prev;
 	struct coop_handle *handle;
 	struct coop_task *task;                                  /* who waits */
+	bool one_of_several; /* the end of another one will do as well */
 	void (*ended)(struct cp_rt *rt, struct cp_watch *watch); /* unlinked already */
 	void *ctx;
 };
@@ -267,10 +268,10 @@ struct cp_wait {
 	 */
 	bool (*abort)(struct cp_wait *wait);
 	const char *what; /* "coop_sleep" */
-	const void *on;   /* the handle, group, lock, ... meant by `kind` */
-	enum { CP_ON_NOTHING, CP_ON_TASK, CP_ON_CHILDREN, CP_ON_OWNER } kind;
+	const void *on;   /* the handle, array of handles, group, lock, ... meant by `kind` */
+	enum { CP_ON_NOTHING, CP_ON_TASK, CP_ON_TASKS, CP_ON_CHILDREN, CP_ON_OWNER } kind;
 	struct coop_task *const *owner; /* CP_ON_OWNER: who has what is waited for, if anybody */
-	int64_t detail_ns;              /* of a sleep: how long; -1: for ever */
+	int64_t detail_ns; /* of a sleep: how long, -1: for ever; CP_ON_TASKS: their number */
 	int64_t since_ns;
 	void *ctx;
 };

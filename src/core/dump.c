@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define CP_DUMP_TASKS 3
+
 static const char *const state_words[] = {
 	[COOP_TASK_NEW] = "new",
 	[COOP_TASK_READY] = "ready",
@@ -71,6 +73,22 @@ static void dump_scope(struct cp_rt *rt, FILE *out, const struct coop_scope *s, 
 	fputc('\n', out);
 }
 
+/* The first few of the tasks that have not ended; the others are counted. */
+static void dump_tasks(FILE *out, struct coop_handle *const *handles, int64_t count)
+{
+	char path[160];
+	int open = 0;
+
+	for (int64_t i = 0; i < count; i++) {
+		if (!handles[i]->task || ++open > CP_DUMP_TASKS)
+			continue;
+		cp_task_path(handles[i]->task, path, sizeof path);
+		fprintf(out, "%s %s", open == 1 ? " on" : ",", path);
+	}
+	if (open > CP_DUMP_TASKS)
+		fprintf(out, ", %d more", open - CP_DUMP_TASKS);
+}
+
 static void dump_wait(struct cp_rt *rt, FILE *out, const struct coop_task *t, unsigned flags)
 {
 	const struct cp_wait *w = t->body->wait;
@@ -80,6 +98,8 @@ static void dump_wait(struct cp_rt *rt, FILE *out, const struct coop_task *t, un
 	if (w->kind == CP_ON_TASK && ((const struct coop_handle *)w->on)->task) {
 		cp_task_path(((const struct coop_handle *)w->on)->task, text, sizeof text);
 		fprintf(out, " on %s", text);
+	} else if (w->kind == CP_ON_TASKS) {
+		dump_tasks(out, w->on, w->detail_ns);
 	} else if (w->kind == CP_ON_OWNER && *w->owner) {
 		cp_task_path(*w->owner, text, sizeof text);
 		fprintf(out, ", owned by %s", text);

@@ -193,6 +193,16 @@ static void cycle_text(struct cp_rt *rt, struct cp_body *at, char *text, size_t 
 	}
 }
 
+/* Does the host's join wait for `t` to end by itself? Not for services, nor with cancel_on_join. */
+static bool join_needs(const struct coop_task *t)
+{
+	return !(t->flags & CP_TASK_SERVICE) && !(t->group->_flags & CP_GROUP_CANCEL_ON_JOIN);
+}
+
+/*
+ * Only waits that must be over before the task can go on are steps of a cycle: whoever waits for
+ * one of several may be woken by another.
+ */
 bool cp_would_deadlock(struct cp_rt *rt, struct coop_task *target, char *text, size_t size)
 {
 	struct cp_body *list = NULL, **tail = &list, *b;
@@ -208,15 +218,17 @@ bool cp_would_deadlock(struct cp_rt *rt, struct coop_task *target, char *text, s
 			cycle_text(rt, b, text, size);
 			return true;
 		}
-		if (t->group)
+		if (t->group && join_needs(t))
 			reach(rt, &tail, cp_group_host(t->group)->body, b);
 		for (struct cp_held *held = b->held; held; held = held->next)
 			for (struct cp_waiter *e = held->waiters->first; e; e = e->next)
-				reach(rt, &tail, e->task->body, b);
+				if (!e->chosen)
+					reach(rt, &tail, e->task->body, b);
 		if (!b->extra || !b->extra->handle)
 			continue;
 		for (struct cp_watch *w = b->extra->handle->watches; w; w = w->next)
-			reach(rt, &tail, w->task->body, b);
+			if (!w->one_of_several)
+				reach(rt, &tail, w->task->body, b);
 	}
 	return false;
 }

@@ -149,6 +149,7 @@ static bool seen_before(const struct many *m, size_t i)
 
 static int watch_all(struct cp_rt *rt, struct many *m)
 {
+	bool any = m->until == COOP_WAIT_FIRST && m->count > 1;
 	char text[400];
 
 	for (size_t i = 0; i < m->count; i++) {
@@ -158,9 +159,11 @@ static int watch_all(struct cp_rt *rt, struct many *m)
 			return COOP_EWRONGTHREAD;
 		if (h->ended || seen_before(m, i))
 			continue;
-		if (cp_would_deadlock(rt, h->task, text, sizeof text))
+		if ((!any || h->task == rt->cur) &&
+		    cp_would_deadlock(rt, h->task, text, sizeof text))
 			return coop_fail(-EDEADLK, "%s", text);
 		m->watches[i].task = rt->cur;
+		m->watches[i].one_of_several = any;
 		m->watches[i].ended = one_ended;
 		m->watches[i].ctx = m;
 		cp_handle_watch(h, &m->watches[i]);
@@ -177,7 +180,12 @@ static int watch_all(struct cp_rt *rt, struct many *m)
 /* Waits until `m` is satisfied. */
 static int wait_many(struct cp_rt *rt, struct many *m, const char *what)
 {
-	struct cp_wait w = { .abort = many_abort, .what = what, .kind = CP_ON_NOTHING, .ctx = m };
+	struct cp_wait w = { .abort = many_abort,
+			     .what = what,
+			     .kind = CP_ON_TASKS,
+			     .on = m->handles,
+			     .detail_ns = (int64_t)m->count,
+			     .ctx = m };
 	int r;
 
 	m->watches = cp_calloc(m->count, sizeof *m->watches);
