@@ -99,6 +99,7 @@ enum {
 	CP_GROUP_DRAINING = 8,  /* only services are left; nothing more is accepted */
 	CP_GROUP_HIDDEN = 16,   /* of a coop_start */
 	CP_GROUP_RUN = 32,      /* the run's own */
+	CP_GROUP_TEAM = 64,     /* _policy_fn is a struct cp_team_ops: see group_end.c */
 	CP_GROUP_YIELDED = 128, /* the host gave way to an eager child: join need not */
 };
 
@@ -173,7 +174,10 @@ struct coop_task {
 		};
 	};
 	struct coop_task *sib_next; /* children of the group, circular */
-	struct coop_task *sib_prev;
+	union {
+		struct coop_task *sib_prev;
+		void *gone_arg; /* of a member that is kept, see `gone` */
+	};
 	struct coop_group *group;
 	union {
 		struct cp_body *body;   /* begun */
@@ -183,7 +187,7 @@ struct coop_task {
 	uint8_t state;
 	uint8_t flags;
 	uint8_t cancelled; /* NEW: unused; begun: I2 */
-	uint8_t reserved;
+	uint8_t gone; /* it has ended and is kept for its group's error; 2: a member of a team */
 	union {
 		uint32_t id_low; /* NEW */
 		uint32_t sp_off; /* begun: how far the stack pointer is below the body */
@@ -623,6 +627,22 @@ enum cp_outcome {
 	CP_ENDED_CAUGHT,    /* by its own handle alone */
 	CP_ENDED_FAILED,
 };
+
+/*
+ * A team: a group whose children carry out a composition (sync/team.h). They all run `entry`
+ * with one word that tells them apart; children that run something else are none of its.
+ */
+struct cp_team_ops {
+	coop_fn *entry;
+	/* One has not ended well. Before the group's policy looks at it; `err` is borrowed. */
+	void (*ended)(struct cp_rt *rt, struct coop_group *g, void *arg, enum cp_outcome outcome,
+		      int rc, struct coop_error *err);
+	/* Its name: written into `buf`, or borrowed; for whoever asks, since few do. */
+	const char *(*name)(const struct coop_group *g, void *arg, char *buf, size_t size);
+};
+/* `g` is open and has no children yet; its policy is none that asks a judge. */
+void cp_group_set_team(struct coop_group *g, const struct cp_team_ops *ops);
+
 /* `err` is taken. `t` is still linked and has its body. True: the node was kept (gone list). */
 bool cp_group_child_ended(struct cp_rt *rt, struct coop_group *g, struct coop_task *t,
 			  enum cp_outcome outcome, int rc, struct coop_error *err);

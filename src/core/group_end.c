@@ -126,6 +126,28 @@ static CP_COLD void child_failed(struct cp_rt *rt, struct coop_group *g, struct 
 	coop_error_unref(err);
 }
 
+void cp_group_set_team(struct coop_group *g, const struct cp_team_ops *ops)
+{
+	CP_ASSERT(g->_scope._state == CP_OPEN && !g->_first && g->_policy != COOP_JUDGE);
+	g->_policy_fn = (void *)(uintptr_t)ops;
+	g->_flags |= CP_GROUP_TEAM;
+}
+
+/* What the members of a team run; NULL: it is none. */
+static coop_fn *team_entry(const struct coop_group *g)
+{
+	const struct cp_team_ops *ops = g->_policy_fn;
+
+	return g->_flags & CP_GROUP_TEAM ? ops->entry : NULL;
+}
+
+static CP_COLD void tell_team(struct cp_rt *rt, struct coop_group *g, struct cp_body *b,
+			      enum cp_outcome outcome, int rc, struct coop_error *err)
+{
+	if (outcome != CP_ENDED_WELL && b->fn == team_entry(g))
+		((const struct cp_team_ops *)g->_policy_fn)->ended(rt, g, b->arg, outcome, rc, err);
+}
+
 /* A child that ended cancelled is told of in the group's error: its node is kept. */
 static CP_COLD bool keep_gone(struct coop_group *g, struct coop_task *t)
 {
@@ -139,6 +161,8 @@ static CP_COLD bool keep_gone(struct coop_group *g, struct coop_task *t)
 	t->gone_next = NULL;
 	t->gone_what = b->blocked_what;
 	t->gone_blocked_ns = b->blocked_ns;
+	t->gone = b->fn == team_entry(g) ? 2 : 1;
+	t->gone_arg = b->arg;
 	t->flags &= CP_TASK_EXTRA;
 	if (b->extra) {
 		cp_local_unref(b->locals);
@@ -178,6 +202,8 @@ static CP_COLD void child_cancelled(struct cp_rt *rt, struct coop_group *g, stru
 static CP_COLD bool ended_badly(struct cp_rt *rt, struct coop_group *g, struct coop_task *t,
 				enum cp_outcome outcome, int rc, struct coop_error *err)
 {
+	if (g->_flags & CP_GROUP_TEAM)
+		tell_team(rt, g, t->body, outcome, rc, err);
 	switch (outcome) {
 	case CP_ENDED_WELL: break;
 	case CP_ENDED_FAILED: child_failed(rt, g, t, err); break;

@@ -107,6 +107,7 @@ int cp_task_new(struct cp_rt *rt, coop_fn *fn, void *arg, const char *site, stru
 	t->state = CP_NEW;
 	t->flags = 0;
 	t->cancelled = 0;
+	t->gone = 0;
 	t->fn = fn;
 	t->arg = arg;
 	t->site = site;
@@ -394,13 +395,36 @@ const char *cp_task_site_raw(const struct coop_task *t)
 	return t->flags & CP_TASK_EXTRA ? t->extra->site : t->site;
 }
 
+/*
+ * The name of a member of a team, made when somebody asks. Of one that has begun it lies in its
+ * body; else in one of a few buffers of the thread, used in turn.
+ */
+static CP_COLD const char *member_name(const struct coop_task *t)
+{
+	static __thread char buffers[4][COOP_NAME_MAX + 1];
+	static __thread unsigned next;
+	const struct cp_team_ops *ops = t->group->_policy_fn;
+	char *buf;
+
+	if (t->gone ? t->gone != 2 : (t->state == CP_NEW ? t->fn : t->body->fn) != ops->entry)
+		return cp_task_site_raw(t);
+	if (t->state != CP_NEW)
+		return ops->name(t->group, t->body->arg, t->body->name, sizeof t->body->name);
+	buf = buffers[next++ % CP_ARRAY_LEN(buffers)];
+	return ops->name(t->group, t->gone ? t->gone_arg : t->arg, buf, sizeof buffers[0]);
+}
+
 const char *cp_task_name(const struct coop_task *t)
 {
 	const struct cp_extra *extra = cp_task_extra(t);
 
 	if (t->state != CP_NEW && t->body->renamed)
 		return t->body->name;
-	return extra && extra->name[0] ? extra->name : cp_task_site_raw(t);
+	if (extra && extra->name[0])
+		return extra->name;
+	if (t->group && t->group->_flags & CP_GROUP_TEAM)
+		return member_name(t);
+	return cp_task_site_raw(t);
 }
 
 const char *cp_task_site(const struct coop_task *t)
