@@ -74,7 +74,7 @@ static int spawn1000(void *arg)
 	return 0;
 }
 
-/* Ten calls that return at once: the price of the composition, a call. */
+/* Ten calls that return at once: the price of the composition, all in all. */
 static int gather10(void *arg)
 {
 	struct coop_call calls[10];
@@ -91,7 +91,7 @@ static int gather10(void *arg)
 		bench_must(coop_gather(calls, 10, COOP_GATHER_FAIL_FAST, slots), 0);
 		bench_must(slots[9].state, COOP_TASK_FINISHED);
 	}
-	bench_give(0, (bench_now_ns() - start) / (10.0 * rounds));
+	bench_give(0, (bench_now_ns() - start) / rounds);
 	bench_must(bench_count, 10 * (rounds + 1000));
 	return 0;
 }
@@ -136,6 +136,9 @@ const struct bench bench_spawn[] = {
 			 .target = 20 } } },
 	{ .name = "gather10",
 	  .ask = ask_gather10,
-	  .figures = { { .name = "gather10", .what = "gather of 10 calls: each", .unit = "ns" } } },
+	  .figures = { { .name = "gather10",
+			 .what = "gather of 10 trivial calls, all",
+			 .unit = "ns",
+			 .target = 450 } } },
 	{ .name = NULL },
 };

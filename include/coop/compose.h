@@ -36,21 +36,28 @@ enum coop_gather_mode {
 /**
  * Makes all calls at once and waits for all of them.
  *
- * Use the macro coop_gather. `ret_slots` (may be NULL) has room for `count` and is
- * written always, also on failure. 0 calls are 0 at once.
+ * A gather that has returned is over: every call has ended, and nothing that is
+ * cancelled later changes a result. Until then a cancel of the caller reaches all
+ * calls. `calls` is borrowed, their arguments are the caller's. `ret_slots` (may be
+ * NULL) has room for `count` and is written in full, save where the arguments were
+ * refused; of a call that was not made, for want of memory, the state is NEW.
+ * Use the macro coop_gather. No call at all is 0 at once.
  *
  * Returns 0.
  *
- * Checkpoint: custom: as coop_group_join.
- * Cancel: COOP_ECANCELED; all calls have ended.
- * Errors: as coop_group_join; COOP_ETASKCANCELLED (a call ended cancelled by itself);
- *   those of coop_spawn.   Thread: the runtime's, in a task.   Since: 0.1
+ * Checkpoint: custom: as coop_group_join; none with no calls.
+ * Cancel: COOP_ECANCELED; all calls have ended, those in the slots as they say.
+ * Errors: of the first failure, as coop_group_join, in COLLECT of the fatal class
+ *   only; COOP_ETASKCANCELLED (FAIL_FAST: a call ended cancelled by itself, the others went
+ *   on); -EINVAL (no function, mode; nothing was called), -ENOMEM (those called before
+ *   were cancelled, and have ended), COOP_ENOTASK, COOP_EFORK.
+ * Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
 int coop_gather_at(const struct coop_call *calls, size_t count, enum coop_gather_mode mode,
 		   struct coop_slot *ret_slots, const char *site);
 #define coop_gather(calls, count, mode, ret_slots) \
-	coop_gather_at((calls), (count), (mode), (ret_slots), COOP_HERE)
+	coop_gather_at((calls), (count), (mode), (ret_slots), "call\0" COOP_HERE)
 
 /**
  * asyncio's gather by its name here: waits for tasks that live in groups of

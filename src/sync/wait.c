@@ -10,77 +10,11 @@
 #include <errno.h>
 #include <string.h>
 
-/* -------------------------------------------------------------------- gather */
-
 static void fill_slot(struct coop_slot *slot, const struct coop_handle *h)
 {
-	slot->state = h ? coop_handle_state(h) : COOP_TASK_NEW;
-	slot->rc = h ? cp_handle_check(h) : -EAGAIN;
-	slot->err = h ? coop_error_ref(coop_handle_error(h)) : NULL;
-}
-
-static int spawn_calls(struct coop_group *g, const struct coop_call *calls, size_t count,
-		       struct coop_handle **handles, const char *site)
-{
-	char name[COOP_NAME_MAX + 1];
-	int r = 0;
-
-	for (size_t i = 0; i < count && r >= 0; i++) {
-		struct coop_spawn_opts opts = { .name = name };
-
-		if (calls[i].name)
-			cp_copy_name(name, calls[i].name);
-		else
-			snprintf(name, sizeof name, "call %zu", i);
-		r = coop_spawn_with_at(g, calls[i].fn, calls[i].arg, &opts, &handles[i], site);
-	}
-	return r;
-}
-
-/* A call that ended cancelled by itself leaves a hole in the results. */
-static int check_holes(struct coop_handle **handles, size_t count, int r)
-{
-	for (size_t i = 0; i < count && r == 0; i++)
-		if (coop_handle_state(handles[i]) == COOP_TASK_CANCELLED)
-			r = COOP_ETASKCANCELLED;
-	return r;
-}
-
-int coop_gather_at(const struct coop_call *calls, size_t count, enum coop_gather_mode mode,
-		   struct coop_slot *ret_slots, const char *site)
-{
-	struct coop_group_opts opts = { .name = "gather",
-					.errors_max = COOP_UNLIMITED,
-					.policy = mode == COOP_GATHER_COLLECT ? COOP_COLLECT
-									      : COOP_FAIL_FAST };
-	struct coop_group g = COOP_GROUP_INIT;
-	struct coop_handle **handles;
-	int r;
-
-	if (!cp_in_task())
-		return cp_no_task();
-	if (count == 0)
-		return 0;
-	handles = cp_calloc(count, sizeof *handles);
-	if (!handles)
-		return -ENOMEM;
-	r = coop_group_open_at(&g, &opts, site);
-	if (r >= 0)
-		r = spawn_calls(&g, calls, count, handles, "call\0coop_gather\0000");
-	r = coop_group_join(&g, r);
-	if (mode == COOP_GATHER_COLLECT && r < 0 && r != COOP_ECANCELED && handles[count - 1]) {
-		coop_error_clear();
-		r = 0;
-	} else if (r == 0 && mode == COOP_GATHER_FAIL_FAST) {
-		r = check_holes(handles, count, r);
-	}
-	for (size_t i = 0; i < count; i++) {
-		if (ret_slots)
-			fill_slot(&ret_slots[i], handles[i]);
-		coop_handle_release(handles[i]);
-	}
-	cp_free(handles);
-	return r;
+	slot->state = coop_handle_state(h);
+	slot->rc = cp_handle_check(h);
+	slot->err = coop_error_ref(coop_handle_error(h));
 }
 
 /* --------------------------------------------------------- several tasks at once */
