@@ -44,6 +44,7 @@ extern const struct bench bench_cancel[];
 extern const struct bench bench_sleepers[];
 extern const struct bench bench_timers[];
 extern const struct bench bench_skynet[];
+extern const struct bench bench_channel[];
 
 /* ------------------------------------------------------------- for questions */
 

@@ -4,6 +4,7 @@
 #define COOP_H
 
 #include <coop/base.h>
+#include <coop/channel.h>
 #include <coop/compose.h>
 #include <coop/defer.h>
 #include <coop/error.h>

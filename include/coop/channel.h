@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Channels: values handed from task to task, by copy.
+ *
+ *	struct coop_chan *jobs;
+ *
+ *	r = coop_chan_new(sizeof(struct job), &(struct coop_chan_opts){ .cap = 64 }, &jobs);
+ *	...
+ *	r = coop_chan_send(jobs, &job);                      // one task; waits while it is full
+ *	...
+ *	while ((r = coop_chan_recv(jobs, &job)) == 0)        // another; COOP_EOF ends the loop
+ *		work(&job);
+ *
+ * A struct coop_chan is a hold on a channel: a send end, a receive end, or, as made
+ * by coop_chan_new, both. Clones are ends of their own; the channel can be sent to while a
+ * receive end is open, and has an end (COOP_EOF) when the last send end is closed and
+ * what was buffered has been received. So each producer gets a clone of its own, closes it
+ * when done, and the maker closes its send end after it has cloned it. Every hold is given
+ * back by coop_chan_free(); one that is left at the end of the run is
+ * reported with the place that made it.
+ *
+ * Order is first in, first out, for values and for those who wait on either side. A value sent
+ * while somebody waits is that receiver's, a place that becomes free is that of the first
+ * waiting sender: nobody overtakes. A call that returns an error has sent or taken nothing: the
+ * value is still the caller's. One that was completed before its task was cancelled
+ * returns 0.
+ *
+ * COOP_EOF is an ordinary error code: handle it where the loop ends; returned from a
+ * child it fails the group.
+ *
+ * A channel belongs to the run, and so to the thread, that it was made in; other threads
+ * are answered with COOP_ENOTASK or COOP_EWRONGTHREAD.
+ */
+#ifndef COOP_CHANNEL_H
+#define COOP_CHANNEL_H
+
+#include <coop/base.h>
+#include <coop/scope.h>
+
+COOP_BEGIN_DECLS
+
+struct coop_chan;
+
+/** The largest value, in bytes: what is larger goes by pointer. */
+#define COOP_CHAN_ITEM_MAX 1048576
+/** The most values that a bounded channel holds. */
+#define COOP_CHAN_CAP_MAX 1073741824
+
+/** Options of a channel; all zero: no buffer, a rendezvous. */
+struct coop_chan_opts {
+	const char *name; /* copied */
+	/*
+	 * Called once for each value that was sent and that nobody can receive any more, with the
+	 * value where the channel keeps it. Must not suspend. NULL: values own nothing.
+	 */
+	void (*destroy)(void *item, void *ctx);
+	void *ctx;
+	uint32_t cap;   /* values it holds while nobody receives */
+	bool unbounded; /* holds any number, and a send never waits; cap is 0 then */
+	uint64_t _reserved[8];
+};
+
+/* ------------------------------------------------------------- making and ending */
+
+/**
+ * Makes a channel for values of `item_bytes` each, and a hold with both ends.
+ *
+ * Use the macro coop_chan_new. Values of no bytes are signals: they are
+ * counted, and pointers to them may be NULL. A bounded channel has all its memory from
+ * here on.
+ *
+ * Returns 0, with the hold in `ret_chan`: the caller's, for coop_chan_free.
+ *
+ * Checkpoint: never.
+ * Errors: -EMSGSIZE (value too large), -EINVAL (options), -ENOMEM, COOP_ENOTASK, COOP_EFORK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_chan_new_at(size_t item_bytes, const struct coop_chan_opts *opts,
+		     struct coop_chan **ret_chan, const char *site);
+/* The options may be a literal with commas in it, which is why this is variadic. */
+#define coop_chan_new(item_bytes, ...) coop_chan_new_at((item_bytes), __VA_ARGS__, COOP_HERE)
+
+/**
+ * Makes another hold on the channel, with a send end of its own.
+ *
+ * Use the macro coop_chan_clone_send. `chan` must have its send end open.
+ *
+ * Returns 0, with the hold in `ret_chan`: the caller's, for coop_chan_free.
+ *
+ * Checkpoint: never.
+ * Errors: COOP_ECLOSED (closed, or the channel is shut down), -EPERM (`chan` is a receive end),
+ *   -ENOMEM, COOP_EWRONGTHREAD.   Thread: the runtime's.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_chan_clone_send_at(struct coop_chan *chan, struct coop_chan **ret_chan, const char *site);
+#define coop_chan_clone_send(chan, ret_chan) \
+	coop_chan_clone_send_at((chan), (ret_chan), COOP_HERE)
+
+/**
+ * Makes another hold on the channel, with a receive end of its own.
+ *
+ * Use the macro coop_chan_clone_recv. `chan` must have its receive end open.
+ *
+ * Returns 0, with the hold in `ret_chan`: the caller's, for coop_chan_free.
+ *
+ * Checkpoint: never.
+ * Errors: COOP_ECLOSED (closed), -EPERM (`chan` is a send end), -ENOMEM, COOP_EWRONGTHREAD.
+ * Thread: the runtime's.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_chan_clone_recv_at(struct coop_chan *chan, struct coop_chan **ret_chan, const char *site);
+#define coop_chan_clone_recv(chan, ret_chan) \
+	coop_chan_clone_recv_at((chan), (ret_chan), COOP_HERE)
+
+/**
+ * Closes the send end of this hold.
+ *
+ * Tasks that wait in a send on it return COOP_ECLOSED; other send ends go on. With
+ * the last one, receivers get what is buffered and then COOP_EOF.
+ *
+ * Returns 0, or 1 if it has none, or had it closed already: nothing changed.
+ *
+ * Checkpoint: never; never allocates.
+ * Errors: COOP_EWRONGTHREAD.   Thread: the runtime's; any after the run.   Since: 0.1
+ */
+COOP_API
+int coop_chan_close_send(struct coop_chan *chan);
+
+/**
+ * Closes the receive end of this hold.
+ *
+ * Tasks that wait in a receive on it return COOP_ECLOSED; other receive ends go on. With
+ * the last one, senders get -EPIPE, and what is buffered is destroyed.
+ *
+ * Returns 0, or 1 if it has none, or had it closed already: nothing changed.
+ *
+ * Checkpoint: never; never allocates.
+ * Errors: COOP_EWRONGTHREAD.   Thread: the runtime's; any after the run.   Since: 0.1
+ */
+COOP_API
+int coop_chan_close_recv(struct coop_chan *chan);
+
+/**
+ * Ends the channel for all its holds; they still have to be freed.
+ *
+ * Nothing can be sent any more (COOP_ECLOSED, also for those who wait). What is
+ * buffered can still be received before COOP_EOF, or, if `immediate`, is destroyed.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never; never allocates.
+ * Errors: COOP_EWRONGTHREAD.   Thread: the runtime's; any after the run.   Since: 0.1
+ */
+COOP_API
+int coop_chan_shutdown(struct coop_chan *chan, bool immediate);
+
+/**
+ * Closes what ends this hold has open, and gives it back. NULL is fine.
+ *
+ * Tasks that wait on it return COOP_ECLOSED. The channel itself goes with its last hold.
+ * From a foreign thread during the run: aborts the program.
+ *
+ * Returns NULL.
+ *
+ * Checkpoint: never; never allocates.
+ * Errors: none.   Thread: the runtime's; any after the run.   Since: 0.1
+ */
+COOP_API
+struct coop_chan *coop_chan_free(struct coop_chan *chan);
+
+/* ------------------------------------------------------------ sending, receiving */
+
+/**
+ * Sends a copy of `item` (borrowed for the call), waiting for room, or, without a buffer, for
+ * a receiver.
+ *
+ * Returns 0: a receiver has it, or the buffer.
+ *
+ * Checkpoint: always, also when there is room.
+ * Cancel: COOP_ECANCELED; nothing was sent.
+ * Errors: COOP_ECANCELED, -EPIPE (no receive end is left), COOP_ECLOSED (this end, or the channel
+ *   shut down, maybe while it waited), -EPERM (a receive end), -ENOMEM (unbounded ones only),
+ *   COOP_EWRONGTHREAD, COOP_ENOTASK. The value is still the caller's.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_chan_send(struct coop_chan *chan, const void *item);
+
+/**
+ * Sends a copy of `item` if that needs no waiting.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EAGAIN (no room, nobody waits for it), and those of coop_chan_send but COOP_ECANCELED.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_chan_try_send(struct coop_chan *chan, const void *item);
+
+/**
+ * Receives the next value into `ret_item`, waiting for one.
+ *
+ * `ret_item` is kept until the call returns, and untouched by one that fails.
+ *
+ * Returns 0: the value is the caller's.
+ *
+ * Checkpoint: always, also when there is a value.
+ * Cancel: COOP_ECANCELED; nothing was taken.
+ * Errors: COOP_ECANCELED, COOP_EOF (no more can come), COOP_ECLOSED (this end, maybe while it
+ *   waited), -EPERM (a send end), COOP_EWRONGTHREAD, COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_chan_recv(struct coop_chan *chan, void *ret_item);
+
+/**
+ * Receives the next value if there is one.
+ *
+ * Returns 0: the value is the caller's.
+ *
+ * Checkpoint: never.
+ * Errors: -EAGAIN (none there, no sender waits), and those of coop_chan_recv but COOP_ECANCELED.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_chan_try_recv(struct coop_chan *chan, void *ret_item);
+
+/* -------------------------------------------------------------------- accounting */
+
+/**
+ * Says that one value that was received has been dealt with; see coop_chan_join.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EINVAL (more often than values were received), COOP_EWRONGTHREAD.
+ * Thread: the runtime's.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_chan_done(struct coop_chan *chan);
+
+/**
+ * Waits until every value that was sent has been dealt with: coop_chan_done was called
+ * for it, or it was destroyed.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: always.
+ * Cancel: COOP_ECANCELED.
+ * Errors: COOP_ECANCELED, COOP_ECLOSED (the hold was freed meanwhile), COOP_EWRONGTHREAD,
+ *   COOP_ENOTASK.   Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_chan_join(struct coop_chan *chan);
+
+/** How a channel is doing. */
+struct coop_chan_stats {
+	const char *name; /* borrowed while the hold is there; "" if it has none */
+	size_t item_bytes;
+	uint32_t cap;     /* COOP_UNLIMITED: unbounded */
+	uint32_t used;    /* values in the buffer */
+	uint32_t peak;    /* the most there ever were */
+	uint32_t holds;   /* not freed */
+	uint32_t send_ends; /* open ones */
+	uint32_t recv_ends;
+	uint32_t senders; /* tasks that wait to send */
+	uint32_t receivers;
+	uint64_t sent;      /* values taken over from senders so far */
+	uint64_t received;  /* of them, given to receivers */
+	uint64_t destroyed; /* of them, given to nobody */
+	uint64_t done;      /* calls of coop_chan_done */
+	bool shut_down;
+	uint64_t _reserved[4];
+};
+
+/**
+ * Tells how the channel is doing, through any hold that is not freed.
+ *
+ * Returns nothing; `ret_stats` is written.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: the runtime's; any after the run.   Since: 0.1
+ */
+COOP_API
+void coop_chan_stats(const struct coop_chan *chan, struct coop_chan_stats *ret_stats);
+
+COOP_END_DECLS
+
+#endif
