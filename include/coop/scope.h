@@ -297,7 +297,7 @@ unsigned coop_shield_depth(void);
  *
  * Checkpoint: never by itself; what fn does.
  * Cancel: passes through.
- * Errors: fn's; COOP_ETIMEDOUT; -EINVAL (negative timeout; fn was not run);
+ * Errors: fn's; COOP_ETIMEDOUT; -EINVAL (negative timeout, or no fn; it was not run);
  *   COOP_ENOTASK.   Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
@@ -314,7 +314,7 @@ int coop_fail_after_at(int64_t timeout_ns, coop_fn *fn, void *arg, const char *s
  *
  * Checkpoint: never by itself; what fn does.
  * Cancel: passes through.
- * Errors: fn's; -EINVAL (negative timeout; fn was not run); COOP_ENOTASK.
+ * Errors: fn's; -EINVAL (negative timeout, or no fn; it was not run); COOP_ENOTASK.
  * Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
@@ -328,7 +328,7 @@ int coop_move_on_after_at(int64_t timeout_ns, coop_fn *fn, void *arg, const char
  * Returns what fn returns.
  *
  * Checkpoint: never by itself; what fn does.
- * Errors: fn's; COOP_ENOTASK.   Thread: the runtime's, in a task.   Since: 0.1
+ * Errors: fn's; -EINVAL (no fn); COOP_ENOTASK.   Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
 int coop_shield_at(coop_fn *fn, void *arg, const char *site);
@@ -342,7 +342,7 @@ int coop_shield_at(coop_fn *fn, void *arg, const char *site);
  * Returns what fn returns.
  *
  * Checkpoint: never by itself; what fn does.
- * Errors: fn's; -EINVAL (negative limit; fn was not run); COOP_ENOTASK.
+ * Errors: fn's; -EINVAL (negative limit, or no fn; it was not run); COOP_ENOTASK.
  * Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
