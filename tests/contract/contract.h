@@ -10,12 +10,12 @@
  *		return coop_sleep(MS(1));
  *	}
  *
- * The row is run three times: in a task, in a task whose scope has been cancelled, and outside of
- * tasks (a fourth time in a forked child, if it needs a task). The two numbers are what it must
- * return in a task and outside.
+ * The row is run three times: in a task, in a task whose scope has been cancelled, and outside
+ * of tasks (a fourth time in a forked child, if it needs a task). The two numbers are what it
+ * must return in a task and outside.
  *
- *	ALWAYS         goes through both halves of a checkpoint; cancelled it returns COOP_ECANCELED,
- *	               and neither the stage nor the numbers of the run have changed
+ *	ALWAYS         goes through both halves of a checkpoint; cancelled it returns
+ *	               COOP_ECANCELED, and neither the stage nor the run's numbers have changed
  *	NEVER          through no half, and being cancelled makes no difference to it
  *	SCHEDULE_ONLY  through the schedule half, cancelled or not
  *	CUSTOM         what its comment explains; has tests of its own
