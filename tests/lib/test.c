@@ -67,7 +67,7 @@ void test_register(struct test_case *test)
 
 void test_fail(const char *file, int line, const char *format, ...)
 {
-	char text[512];
+	static char text[16384]; /* not on the stack, which may be a small one; this is the end */
 	va_list args;
 
 	va_start(args, format);
