@@ -54,11 +54,12 @@ struct coop_group {
 	uint32_t _peak;
 	uint8_t _policy;
 	uint8_t _flags;
-	uint8_t _reserved[2];
+	uint8_t _unkept;
+	uint8_t _reserved;
 };
 #define COOP_GROUP_INIT \
 	{ COOP_SCOPE_INIT_AS(1), 0, 0, 0, 0, 0, 0, 0, 1, COOP_UNLIMITED, 16, 0, 0, 0, 0, 0, 0, \
-	  0, 0, { 0, 0 } }
+	  0, 0, 0, 0 }
 COOP_STATIC_ASSERT(sizeof(struct coop_group) == 248, "struct coop_group is ABI");
 
 /** What a failure of a child does. The fatal class cancels under every policy, and so
@@ -90,7 +91,8 @@ struct coop_group_opts {
 	void *judge_ctx;
 	int64_t timeout_ns;     /* from opening; 0: none. When it fires: a COOP_ETIMEDOUT leaf */
 	uint32_t running_max;   /* children at once; 0: no limit */
-	uint32_t errors_max;    /* errors kept whole; 0: 16; COOP_UNLIMITED */
+	uint32_t errors_max;    /* errors kept whole, the first and the last at least;
+				   0: 16; COOP_UNLIMITED */
 	bool cancel_on_join;    /* the end of the body cancels the children */
 	bool shield;            /* hard shield around body and children */
 	bool strict_code;       /* a failed join always returns COOP_EGROUP, or the fatal code */
@@ -130,8 +132,8 @@ int coop_group_open_at(struct coop_group *group, const struct coop_group_opts *o
  * Cancel: COOP_ECANCELED, if a child or the body ended cancelled from outside and
  *   none failed; everyone has ended.
  * Errors: the primary leaf's code; COOP_EGROUP (strict_code); COOP_EWRONGTASK,
- *   COOP_ECLOSED, COOP_ENOTOPEN (nothing changed); what opening it failed with.
- *   An inner one still open aborts the program.
+ *   COOP_ECLOSED, COOP_ENOTOPEN, COOP_ENOTASK, COOP_EFORK (nothing changed); what opening
+ *   it failed with. An inner one still open aborts the program.
  * Thread: the runtime's, in the task that opened it.   Since: 0.1
  */
 COOP_API COOP_MUST_USE

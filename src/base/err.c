@@ -330,8 +330,7 @@ bool cp_err_cancel_pending(const struct coop_error *error)
 	return error && error->cancel_pending;
 }
 
-void cp_err_set_cancel_pending(struct coop_error *error, bool pending)
+bool cp_err_same(const struct coop_error *a, const struct coop_error *b)
 {
-	if (error && !(error->flags & CP_ERR_IMMORTAL))
-		error->cancel_pending = pending;
+	return a == b && a && !(a->flags & CP_ERR_IMMORTAL);
 }

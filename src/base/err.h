@@ -67,13 +67,13 @@ struct cp_err_group {
 	const struct cp_err_cancelled *gone; /* some of them */
 	uint32_t gone_count;
 	bool cancel_pending;
-	int code; /* 0: the primary's own code; else this one (COOP_EGROUP) */
+	bool strict; /* its code is COOP_EGROUP, if the primary's is not of the fatal class */
 };
 
 /*
  * Builds a group's error: never NULL. Its code is that of the primary leaf:
- * the first fatal-class leaf if there is one, else the first in time; of a group
- * without members COOP_EGROUP. A member that is given twice (the same object)
+ * the first fatal-class leaf if there is one, else (`strict` apart) the first in time; of a
+ * group without members COOP_EGROUP. A member that is given twice (the same object)
  * appears once. Without memory an object from the reserve, with the first, the
  * primary and the last member, marked truncated; without reserve a static one.
  */
@@ -89,10 +89,21 @@ struct coop_error *cp_err_new_wrap(int code, struct coop_error *cause, const cha
 				   const char *func, const char *path, int64_t when_ns,
 				   const char *message);
 
-/* The group flag `cancel_pending` of an error: may be cleared by the scope that caught it,
- * only while the object is owned by its task alone. */
+/*
+ * Are these one error that was reported twice? Static objects stand for different failures
+ * that had no memory, and never are.
+ */
+bool cp_err_same(const struct coop_error *a, const struct coop_error *b);
+
+/* The group flag `cancel_pending` of an error. */
 bool cp_err_cancel_pending(const struct coop_error *error);
-void cp_err_set_cancel_pending(struct coop_error *error, bool pending);
+
+/*
+ * The same error without the flag, for the scope that caught the cancellation. `error` is taken:
+ * it is changed itself only where it has no other owner, else the result is another group with
+ * the same members. Without memory for that one the flag stays.
+ */
+struct coop_error *cp_err_caught(struct coop_error *error);
 
 /* A reserve of objects for hard times, shared by all runs of the process; counted. */
 int cp_err_reserve_open(void); /* -ENOMEM */

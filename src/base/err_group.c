@@ -9,6 +9,7 @@
  *    completion.
  * 4. Where members have to go for want of memory, the first, the last and the
  *    one with the primary leaf stay.
+ * 5. A code of the fatal class is the group's own, of a strict one as well.
  */
 #include "base/err_impl.h"
 #include "base/os.h"
@@ -131,9 +132,10 @@ static void cp_err_group_fill(struct coop_error *error, struct cp_err_text *text
 	cp_err_group_message(error, text);
 	cp_err_adopt(error, members, count);
 	error->code = count > 0 ? error->primary->code : COOP_EGROUP;
-	if (from->code < 0) {
-		error->code = from->code;
-		error->flags |= CP_ERR_OWN_CODE;
+	if (from->strict) {
+		error->flags |= CP_ERR_STRICT;
+		if (!coop_is_fatal(error->code))
+			error->code = COOP_EGROUP;
 	}
 	if (text->cut)
 		error->flags |= CP_ERR_TRUNCATED;
@@ -187,7 +189,9 @@ static struct coop_error *cp_err_immortal_group(const struct cp_err_group *from)
 	}
 	for (uint32_t i = 0; i < from->count; i++)
 		coop_error_unref(from->members[i]);
-	return cp_err_immortal(COOP_ERROR_GROUP, from->code < 0 ? from->code : code);
+	if (from->strict && !coop_is_fatal(code))
+		code = COOP_EGROUP;
+	return cp_err_immortal(COOP_ERROR_GROUP, code);
 }
 
 struct coop_error *cp_err_new_group(const struct cp_err_group *from)
@@ -209,4 +213,57 @@ struct coop_error *cp_err_new_group(const struct cp_err_group *from)
 	error->flags |= CP_ERR_TRUNCATED;
 	cp_err_group_fill(error, &text, &once, chosen, cp_err_choose(&once, chosen));
 	return error;
+}
+
+/* ---- without the flag */
+
+/* The same group once more, with members that have one owner more; NULL without memory. */
+static struct coop_error *cp_err_copy_group(const struct coop_error *error)
+{
+	struct cp_err_group from = {
+		.name = error->name,
+		.path = error->task,
+		.file = error->file,
+		.line = error->line,
+		.when_ns = error->when_ns,
+		.members = error->kids,
+		.count = error->count,
+		.total = error->total,
+		.cancelled = error->cancelled,
+		.gone = error->gone,
+		.gone_count = error->gone_count,
+		.strict = error->flags & CP_ERR_STRICT,
+	};
+	struct coop_error *copy = cp_err_try_group(&from);
+
+	if (!copy)
+		return NULL;
+	for (uint32_t i = 0; i < copy->count; i++)
+		coop_error_ref(copy->kids[i]);
+	copy->func = error->func;
+	atomic_store_explicit(&copy->seen,
+			      atomic_load_explicit(&error->seen, memory_order_relaxed),
+			      memory_order_relaxed);
+	copy->flags |= error->flags & (CP_ERR_DURING_CANCEL | CP_ERR_TRUNCATED);
+	copy->trace_count = error->trace_count;
+	copy->trace_lost = error->trace_lost;
+	memcpy(copy->trace, error->trace, error->trace_count * sizeof *copy->trace);
+	return copy;
+}
+
+struct coop_error *cp_err_caught(struct coop_error *error)
+{
+	struct coop_error *copy;
+
+	if (!error || !error->cancel_pending || error->flags & CP_ERR_IMMORTAL)
+		return error;
+	if (atomic_load_explicit(&error->refs, memory_order_acquire) == 1) {
+		error->cancel_pending = false; /* E2: the only owner may */
+		return error;
+	}
+	copy = cp_err_copy_group(error);
+	if (!copy)
+		return error;
+	coop_error_unref(error);
+	return copy;
 }

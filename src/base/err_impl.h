@@ -34,7 +34,7 @@ enum {
 	CP_ERR_TRUNCATED = 1 << 1,
 	CP_ERR_RESERVED = 1 << 2, /* from the reserve, and goes back there */
 	CP_ERR_IMMORTAL = 1 << 3, /* static: owners are not counted, nothing ever changes */
-	CP_ERR_OWN_CODE = 1 << 4, /* a group whose code was given, not its primary's */
+	CP_ERR_STRICT = 1 << 4,   /* a group whose code is COOP_EGROUP, or the fatal one */
 };
 
 struct cp_err_place {

@@ -291,7 +291,7 @@ static struct coop_error *cp_err_split_part(struct cp_err_split *split, int side
 		.gone = like->gone,
 		.gone_count = like->gone_count,
 		.cancel_pending = side == CP_ERR_REST && like->cancel_pending,
-		.code = like->flags & CP_ERR_OWN_CODE ? like->code : 0,
+		.strict = like->flags & CP_ERR_STRICT,
 	};
 
 	return cp_err_try_group(&from);

@@ -324,10 +324,11 @@ _Static_assert(sizeof(((struct cp_body *)0)->names) < UINT8_MAX, "a scope's _nam
 
 /* Errors of a group, once it has one. */
 struct cp_errs {
-	struct coop_error **list; /* in order of completion */
+	struct coop_error **list; /* in order of completion; `own`, or from the heap */
 	uint32_t count, room, total;
 	struct coop_error *last;  /* beyond the cap: the newest one */
 	struct coop_error *fatal; /* beyond the cap: the first fatal-class one */
+	struct coop_error *own[6];
 };
 
 struct cp_local {
@@ -655,8 +656,10 @@ int cp_group_open(struct cp_rt *rt, struct coop_group *g, const struct coop_grou
 #define CP_SERVICE_TEXT "the users of this service have ended"
 
 int cp_group_usable(const struct coop_group *g);
+_Noreturn void cp_die_in_judge(const struct coop_task *t, const char *what);
+int cp_group_no_task(const struct coop_group *g); /* COOP_EWRONGTHREAD or cp_no_task() */
 /* Leaves the hidden group of a start: 0, or its error, bare if it is one. */
-int cp_group_leave_hidden(struct cp_rt *rt, struct coop_group *g);
+int cp_group_leave_hidden(struct cp_rt *rt, struct coop_group *g, bool passed);
 struct cp_extra *cp_extra_new(struct cp_rt *rt);
 
 /* ---------------------------------------------------------------- handle.c */

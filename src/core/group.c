@@ -191,12 +191,8 @@ int coop_group_stats(const struct coop_group *group, struct coop_group_stats *re
 	}
 	for (struct cp_wait *w = g->_scope._state == CP_OPEN ? g->_waiters : NULL; w; w = w->next)
 		s.waiting += w->ctx != NULL;
-	if (cp_errs_of(g)) {
-		s.errors = cp_errs_of(g)->total;
-		s.errors_kept = cp_errs_of(g)->count + (cp_errs_of(g)->last ? 1 : 0);
-	} else if (cp_errs_lone(g)) {
-		s.errors = s.errors_kept = 1;
-	}
+	s.errors = cp_errs_total(g);
+	s.errors_kept = cp_errs_kept(g);
 	*ret_stats = s;
 	return 0;
 }

@@ -22,15 +22,19 @@ CP_INLINE void cp_group_count_peak(struct coop_group *g)
 /* group_error.c */
 struct coop_error *cp_errs_lone(const struct coop_group *g);
 struct cp_errs *cp_errs_of(const struct coop_group *g);
+uint32_t cp_errs_total(const struct coop_group *g); /* kept or not */
+uint32_t cp_errs_kept(const struct coop_group *g);
 void cp_group_add_error(struct coop_group *g, struct coop_error *err); /* taken */
 void cp_errs_free(struct coop_group *g);
-/* `few` has room for three. The group gives its references away. */
+/* `few` has room for one. The group gives its references away. */
 uint32_t cp_errs_members(struct coop_group *g, struct coop_error **few,
 			 struct coop_error ***ret_members);
 
 /* group_end.c */
 void cp_group_cancel_for(struct cp_rt *rt, struct coop_group *g, struct coop_task *t,
 			 enum coop_cancel_source source, int code, const char *file, int line);
+bool cp_err_passes(const struct coop_scope *s, const struct cp_body *b,
+		   const struct coop_error *err);
 void cp_group_log_error(const struct coop_group *g, const struct coop_error *err);
 void cp_group_free_gone(struct cp_rt *rt, struct coop_group *g);
 void cp_group_wake_waiters(struct cp_rt *rt, struct coop_group *g);

@@ -92,6 +92,16 @@ static CP_COLD enum coop_verdict judge(struct cp_rt *rt, struct coop_group *g,
 	return COOP_VERDICT_FATAL;
 }
 
+/*
+ * Has a cancellation from outside passed `s` beside this error? The error may be that of another
+ * task, which was waited for: then what passed there is no business of this one.
+ */
+bool cp_err_passes(const struct coop_scope *s, const struct cp_body *b,
+		   const struct coop_error *err)
+{
+	return cp_err_cancel_pending(err) && (s->_eff || b->delivered);
+}
+
 static CP_COLD void child_failed(struct cp_rt *rt, struct coop_group *g, struct coop_task *t,
 				 struct coop_error *err)
 {
@@ -110,7 +120,7 @@ static CP_COLD void child_failed(struct cp_rt *rt, struct coop_group *g, struct 
 				      i.when_ns, "a task of the runtime's own failed");
 	}
 	v = judge(rt, g, &err);
-	if (cp_err_cancel_pending(err))
+	if (cp_err_passes(&t->body->base, t->body, err))
 		g->_flags |= CP_GROUP_PASSED;
 	if (v == COOP_VERDICT_LOG) {
 		g->_logged++;

@@ -41,7 +41,7 @@ static CP_COLD void body_ended(struct cp_rt *rt, struct coop_group *g, int rc)
 		err = cp_err_claim(&b->err, rc, file, line, "", path, cp_clock(rt) - rt->start_ns,
 				   g->_scope._eff);
 	rc = coop_error_code(err);
-	if (cp_err_cancel_pending(err))
+	if (cp_err_passes(&g->_scope, b, err))
 		g->_flags |= CP_GROUP_PASSED;
 	cp_group_add_error(g, err);
 	cp_group_cancel_for(rt, g, rt->cur, COOP_CANCEL_FAILURE, rc, file, line);
@@ -129,24 +129,22 @@ static uint32_t fill_gone(struct cp_rt *rt, struct coop_group *g, struct cp_err_
 static CP_NOINLINE CP_COLD struct coop_error *make_error(struct cp_rt *rt, struct coop_group *g,
 							 bool passed)
 {
-	struct cp_errs *e = cp_errs_of(g);
 	struct cp_err_cancelled gone[CP_GONE_MAX];
-	struct coop_error *few[3];
+	struct coop_error *few[1];
 	char path[160];
 	struct cp_err_group from = { .name = cp_scope_name(&g->_scope),
 				     .path = path,
 				     .file = g->_scope._site,
 				     .cancelled = g->_cancelled,
 				     .gone = gone,
-				     .total = e ? e->total : 1,
-				     .cancel_pending = passed };
+				     .total = cp_errs_total(g),
+				     .cancel_pending = passed,
+				     .strict = g->_scope._flags & CP_SCOPE_STRICT };
 
 	from.count = cp_errs_members(g, few, &from.members);
 	from.line = cp_site_line(g->_scope._site);
 	from.when_ns = cp_clock(rt) - rt->start_ns;
 	from.gone_count = fill_gone(rt, g, gone);
-	if (g->_scope._flags & CP_SCOPE_STRICT)
-		from.code = COOP_EGROUP;
 	cp_task_path(rt->cur, path, sizeof path);
 	return cp_err_new_group(&from);
 }
@@ -206,16 +204,15 @@ static int finish(struct cp_rt *rt, struct coop_group *g, int rc)
 	return rc;
 }
 
-int cp_group_leave_hidden(struct cp_rt *rt, struct coop_group *g)
+int cp_group_leave_hidden(struct cp_rt *rt, struct coop_group *g, bool passed)
 {
-	struct coop_error *few[3], **members, *err = NULL;
-	struct cp_errs *e = cp_errs_of(g);
+	struct coop_error *few[1], **members, *err = NULL;
 
-	if (cp_errs_lone(g) || (e && e->total == 1)) {
+	if (cp_errs_total(g) == 1) {
 		cp_errs_members(g, few, &members);
 		err = members[0];
 	} else if (g->_errs) {
-		err = make_error(rt, g, g->_flags & CP_GROUP_PASSED);
+		err = make_error(rt, g, passed);
 	}
 	if (g->_errs)
 		cp_errs_free(g);

@@ -267,11 +267,23 @@ static CP_COLD int timed_out(struct cp_rt *rt, struct coop_scope *s)
 	}
 }
 
+/*
+ * The scope's own cancellation may be on its way beside an error. The object may have other
+ * owners, a handle for one, and then it is not changed but replaced (I9).
+ */
+static CP_COLD void catch_beside(struct cp_body *b, struct coop_scope *s, int rc)
+{
+	if (coop_error_code(b->err) != rc || !cp_err_cancel_pending(b->err))
+		return;
+	b->err = cp_err_caught(b->err);
+	s->_flags |= CP_SCOPE_CAUGHT;
+}
+
 /* What is left of `rc` when a scope that was cancelled itself is left. */
 static CP_COLD int leave_cancelled(struct cp_rt *rt, struct coop_scope *s, int rc)
 {
 	bool fail = s->_flags & CP_SCOPE_FAIL && s->_flags & CP_SCOPE_TIMED_OUT;
-	struct coop_error *e;
+	bool delivered = rt->body->delivered;
 
 	if (!cp_scope_catches(s))
 		return rc;
@@ -280,11 +292,8 @@ static CP_COLD int leave_cancelled(struct cp_rt *rt, struct coop_scope *s, int r
 		s->_flags |= CP_SCOPE_CAUGHT;
 		return fail ? timed_out(rt, s) : 0;
 	}
-	e = rc < 0 ? (struct coop_error *)coop_error_peek(rc) : NULL;
-	if (e && cp_err_cancel_pending(e)) {
-		cp_err_set_cancel_pending(e, false);
-		s->_flags |= CP_SCOPE_CAUGHT;
-	}
+	if (rc < 0 && delivered)
+		catch_beside(rt->body, s, rc);
 	return rc;
 }
 

@@ -49,16 +49,16 @@ static struct cp_extra *make_extra(struct cp_rt *rt, coop_start_fn *fn, void *ar
 static int result_of(struct cp_rt *rt, struct cp_starter *st)
 {
 	struct coop_group *g = &st->hidden;
-	bool passed = g->_flags & CP_GROUP_PASSED;
+	bool passed = g->_flags & CP_GROUP_PASSED && !cp_scope_catches(&g->_scope);
 	int r;
 
-	r = cp_group_leave_hidden(rt, g);
+	if (passed)
+		rt->body->delivered = true; /* it travels on, beside an error or alone */
+	r = cp_group_leave_hidden(rt, g, passed);
 	if (st->adopted || r < 0)
 		return r;
-	if (passed) {
-		rt->body->delivered = true;
+	if (passed)
 		return COOP_ECANCELED;
-	}
 	return st->started ? 0 : COOP_ENOTSTARTED;
 }
 

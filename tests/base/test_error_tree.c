@@ -89,12 +89,13 @@ TEST(fatal_comes_before_all_at_every_level)
 	coop_error_unref(error);
 }
 
-TEST(group_with_a_code_of_its_own)
+/* The code of a strict group is COOP_EGROUP, until it holds an error of the fatal class. */
+TEST(strict_groups)
 {
-	struct coop_error *member = leaf(-EIO), *error;
+	struct coop_error *member = leaf(-EIO), *error, *fatal, *rest;
 
 	error = cp_err_new_group(
-		&(struct cp_err_group){ .members = &member, .count = 1, .code = COOP_EGROUP });
+		&(struct cp_err_group){ .members = &member, .count = 1, .strict = true });
 	CHECK_INT(coop_error_code(error), ==, COOP_EGROUP);
 	CHECK_INT(coop_error_code(coop_error_primary(error)), ==, -EIO);
 	CHECK(coop_error_is(error, COOP_EGROUP) && coop_error_is(error, -EIO));
@@ -102,6 +103,35 @@ TEST(group_with_a_code_of_its_own)
 	error = GROUP("outer", error);
 	CHECK_INT(coop_error_code(error), ==, -EIO);
 	coop_error_unref(error);
+	error = cp_err_new_group(&(struct cp_err_group){
+		.members = (struct coop_error *[]){ leaf(-EIO), GROUP("in", leaf(COOP_EEXIT(4))) },
+		.count = 2,
+		.strict = true });
+	CHECK_INT(coop_error_code(error), ==, COOP_EEXIT(4));
+	/* What is left of it without the fatal one is strict as it was. */
+	CHECK_INT(coop_error_split(error, has_code, &(int){ COOP_EEXIT(4) }, &fatal, &rest), ==, 0);
+	CHECK_INT(coop_error_code(fatal), ==, COOP_EEXIT(4));
+	CHECK_INT(coop_error_code(rest), ==, COOP_EGROUP);
+	coop_error_unref(fatal);
+	coop_error_unref(rest);
+	coop_error_unref(error);
+	CHECK_INT(cp_os_faults.allocs_live, ==, 0);
+}
+
+/* The same where there is no memory for any object. */
+TEST(strict_groups_without_memory)
+{
+	fail_alloc(1, true);
+	CHECK_INT(coop_error_code(cp_err_new_group(&(struct cp_err_group){
+			  .members = (struct coop_error *[]){ leaf(-EIO), leaf(-EPIPE) },
+			  .count = 2,
+			  .strict = true })),
+		  ==, COOP_EGROUP);
+	CHECK_INT(coop_error_code(cp_err_new_group(&(struct cp_err_group){
+			  .members = (struct coop_error *[]){ leaf(-EIO), leaf(COOP_EEXIT(4)) },
+			  .count = 2,
+			  .strict = true })),
+		  ==, COOP_EEXIT(4));
 }
 
 TEST(group_without_members)
@@ -221,9 +251,55 @@ TEST(pending_cancellation_can_be_taken_back)
 		.members = &member, .count = 1, .cancel_pending = true, .cancelled = 4 });
 	CHECK(cp_err_cancel_pending(error) && info_of(error).cancel_pending);
 	CHECK_INT(info_of(error).cancelled, ==, 4);
-	cp_err_set_cancel_pending(error, false);
+	CHECK(cp_err_caught(error) == error);
 	CHECK(!cp_err_cancel_pending(error));
 	coop_error_unref(error);
+}
+
+/* An object that somebody else may be reading stays as it is: the flag is gone from a copy. */
+TEST(pending_cancellation_of_a_shared_object)
+{
+	struct coop_error *member = leaf(-EIO), *error, *copy;
+	struct cp_err_cancelled gone = { "main/g/t", "why", "" };
+	char *text;
+
+	error = cp_err_new_group(&(struct cp_err_group){ .members = &member,
+							 .count = 1,
+							 .total = 7,
+							 .name = "g",
+							 .path = "main/p",
+							 .cancel_pending = true,
+							 .gone = &gone,
+							 .gone_count = 1,
+							 .cancelled = 4 });
+	CHECK_INT(coop_error_raise(error), ==, -EIO);
+	CHECK_INT(COOP_AT(-EIO), ==, -EIO);
+	error = coop_error_take(-EIO);
+	copy = cp_err_caught(coop_error_ref(error));
+	CHECK(copy != error);
+	CHECK(cp_err_cancel_pending(error) && !cp_err_cancel_pending(copy));
+	CHECK_INT(info_of(copy).members_total, ==, 7);
+	CHECK_INT(info_of(copy).cancelled, ==, 4);
+	CHECK_STR(info_of(copy).name, "g");
+	CHECK_STR(info_of(copy).task, "main/p");
+	CHECK_STR(info_of(copy).message, info_of(error).message);
+	CHECK(coop_error_member(copy, 0) == member);
+	coop_error_unref(error);
+	CHECK_STR(leaves_of(copy), "EIO ");
+	text = printed(copy, 0);
+	CHECK_HAS(text, "why");
+	CHECK_HAS(text, "test_error_tree.c");
+	free(text);
+	/* Without memory for a copy, what is shared is left alone all the same. */
+	error = cp_err_new_group(
+		&(struct cp_err_group){ .members = &copy, .count = 1, .cancel_pending = true });
+	coop_error_ref(error);
+	fail_alloc(1, true);
+	CHECK(cp_err_caught(error) == error && cp_err_cancel_pending(error));
+	fail_alloc(0, false);
+	coop_error_unref(error);
+	coop_error_unref(error);
+	CHECK_INT(cp_os_faults.allocs_live, ==, 0);
 }
 
 /* ---- questions */
@@ -405,7 +481,7 @@ TEST(split_tells_what_else_there_was)
 		.gone = &gone,
 		.gone_count = 1,
 		.cancel_pending = true,
-		.code = COOP_EGROUP,
+		.strict = true,
 		.when_ns = 5,
 		.path = "main",
 	});
@@ -892,8 +968,7 @@ TEST(immortals)
 	/* Nothing about it can be changed, by anybody. */
 	CHECK_INT(coop_error_raise(error), ==, COOP_EEXIT(3));
 	CHECK_INT(COOP_AT(COOP_EEXIT(3)), ==, COOP_EEXIT(3));
-	cp_err_set_cancel_pending(error, true);
-	CHECK(!cp_err_cancel_pending(error));
+	CHECK(cp_err_caught(error) == error);
 	coop_error_clear();
 	for (int i = 0; i < 10; i++)
 		coop_error_unref(error);
