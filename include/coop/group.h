@@ -78,8 +78,11 @@ enum coop_verdict {
 };
 
 /**
- * Judges a failure. Must neither suspend nor fail; any other value than a
- * verdict is an internal error of the fatal class.
+ * Judges a failure. `error` is borrowed for the call.
+ *
+ * Must neither suspend nor fail. Any other value than a verdict is an internal error of
+ * the fatal class, and so it is when the judge has let other tasks run (coop_yield); one
+ * that would wait aborts the program.
  */
 typedef enum coop_verdict coop_judge_fn(const struct coop_error *error, void *ctx);
 

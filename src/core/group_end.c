@@ -57,22 +57,40 @@ CP_COLD void cp_group_log_error(const struct coop_group *g, const struct coop_er
 		 cp_at(g->_scope._site));
 }
 
+/* What a judge decides has to be done at once, at the end of a task that is half gone already. */
+CP_COLD void cp_die_in_judge(const struct coop_task *t, const char *what)
+{
+	char path[160];
+
+	cp_task_path(t, path, sizeof path);
+	cp_die("task %s: the judge of its group (opened at %s) would wait, in %s", path,
+	       cp_at(t->group->_scope._site), what);
+}
+
 /* The callback's word on an error; whatever it does wrong is an internal error. */
 static CP_COLD enum coop_verdict ask_judge(struct cp_rt *rt, struct coop_group *g,
 					   struct coop_error **err)
 {
 	coop_judge_fn *judge = (coop_judge_fn *)g->_policy_fn;
+	uint64_t switches = rt->switches;
+	int32_t ticks = rt->ticks;
+	bool yielded;
 	enum coop_verdict v;
 	struct coop_error_info i;
 	char text[96];
 
-	rt->body->in_judge = true;
+	rt->body->in_judge = true; /* cp_park looks at it */
 	v = judge(*err, g->_policy_ctx);
 	rt->body->in_judge = false;
-	if ((unsigned)v <= COOP_VERDICT_LOG)
+	yielded = rt->ticks != ticks || rt->switches != switches;
+	if ((unsigned)v <= COOP_VERDICT_LOG && !yielded)
 		return v;
 	cp_err_describe(*err, &i);
-	snprintf(text, sizeof text, "the judge of the group said %d, which is no verdict", (int)v);
+	if (yielded)
+		snprintf(text, sizeof text, "the judge of the group has let other tasks run");
+	else
+		snprintf(text, sizeof text, "the judge of the group said %d, which is no verdict",
+			 (int)v);
 	*err = cp_err_new_wrap(COOP_EINTERNAL, *err, i.file, i.line, i.func, i.task, i.when_ns,
 			       text);
 	return COOP_VERDICT_FATAL;

@@ -267,7 +267,8 @@ int cp_park(struct cp_rt *rt, struct cp_wait *wait)
 	struct coop_task *t = rt->cur;
 	struct cp_body *b = rt->body;
 
-	CP_ASSERT(!b->in_judge);
+	if (CP_UNLIKELY(b->in_judge))
+		cp_die_in_judge(t, wait->what);
 	wait->task = t;
 	wait->since_ns = rt->now_ns;
 	b->wait = wait;
