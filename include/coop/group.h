@@ -324,18 +324,19 @@ typedef int coop_start_fn(void *arg, struct coop_start *start);
  *
  * Use the macro coop_start. Until then the child is under the caller: its
  * scopes, its error path; from then on it is a child of `group`, with all that
- * it opened. `ret_value` (may be NULL) gets what it passed; `ret_handle` may be
- * NULL. A start that is going on keeps the group open. If a cancellation has reached
- * the start when coop_started is called, the child stays, and the start
- * ends as it does.
+ * it opened, and spawned into its own group of that time (coop_self_group).
+ * `ret_value` (may be NULL) gets what it passed; `ret_handle` may be NULL. A start
+ * that is going on keeps the group open. If a cancellation has reached the start
+ * when coop_started is called, the child stays, and the start ends as it does.
  *
  * Returns 0.
  *
  * Checkpoint: custom: yields; cannot be interrupted itself, a cancellation
  *   reaches the child and the wait ends as it does.
  * Cancel: COOP_ECANCELED; the child has ended.
- * Errors: the child's own, bare, if it failed first; COOP_ENOTSTARTED (it ended
- *   well without coop_started); those of coop_spawn (nothing was started).
+ * Errors: the child's own, bare, if it failed first (a group's, if what it spawned
+ *   failed too); COOP_ENOTSTARTED (it ended without coop_started, well or by a cancellation
+ *   of its own); those of coop_spawn (nothing was started).
  * Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
@@ -354,7 +355,8 @@ int coop_start_at(struct coop_group *group, coop_start_fn *fn, void *arg, const 
  * Returns 0.
  *
  * Checkpoint: never.
- * Errors: -EALREADY (called before; the first value stands), COOP_EWRONGTHREAD.
+ * Errors: -EALREADY (called before; the first value stands), COOP_EWRONGTHREAD,
+ *   COOP_ENOTASK, COOP_EFORK.
  * Thread: the runtime's, in the child or a task that it lent `start` to.   Since: 0.1
  */
 COOP_API COOP_MUST_USE

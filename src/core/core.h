@@ -255,6 +255,7 @@ struct cp_starter {
 /* The child's side: lives as long as the child (in its extra). */
 struct coop_start {
 	struct cp_starter *starter; /* NULL once it is over */
+	struct cp_rt *rt;
 	coop_start_fn *fn;
 	void *arg;
 	bool called;

@@ -39,7 +39,9 @@ void cp_group_log_error(const struct coop_group *g, const struct coop_error *err
 void cp_group_free_gone(struct cp_rt *rt, struct coop_group *g);
 void cp_group_wake_waiters(struct cp_rt *rt, struct coop_group *g);
 
-/* group_join.c: queues the running task at the group; 0 or COOP_ECANCELED. */
+/* group_join.c: cancels the services, which are the last ones left, and waits for them. */
+void cp_group_drain_services(struct cp_rt *rt, struct coop_group *g, const char *what);
+/* queues the running task at the group; 0 or COOP_ECANCELED. */
 int cp_group_wait_at(struct cp_rt *rt, struct coop_group *g, const char *what, void *ctx);
 
 #endif

@@ -48,14 +48,14 @@ static CP_COLD void body_ended(struct cp_rt *rt, struct coop_group *g, int rc)
 }
 
 /* Only services are left: they are told that their users are gone, and waited for. */
-static CP_COLD void drain_services(struct cp_rt *rt, struct coop_group *g)
+CP_COLD void cp_group_drain_services(struct cp_rt *rt, struct coop_group *g, const char *what)
 {
 	struct cp_why why = { .source = COOP_CANCEL_JOIN,
 			      .text = CP_SERVICE_TEXT,
 			      .site = g->_scope._site,
 			      .grace_ns = COOP_NEVER,
 			      .kind = CP_CANCEL };
-	struct cp_wait w = join_wait(g, "coop_group_join");
+	struct cp_wait w = join_wait(g, what);
 	struct coop_task *t = g->_first;
 
 	g->_flags |= CP_GROUP_DRAINING;
@@ -298,7 +298,7 @@ int coop_group_join(struct coop_group *group, int rc)
 			cp_yield(rt);
 	}
 	if (CP_UNLIKELY(group->_services))
-		drain_services(rt, group);
+		cp_group_drain_services(rt, group, "coop_group_join");
 	group->_flags |= CP_GROUP_DRAINING;
 	if (CP_UNLIKELY(group->_scope._defers != NULL))
 		rc = run_defers(rt, group, rc);
@@ -340,6 +340,14 @@ int cp_group_wait_at(struct cp_rt *rt, struct coop_group *g, const char *what, v
 	return r;
 }
 
+/* Called outside of tasks: on the thread of nobody, or at least not on the group's? */
+CP_COLD int cp_group_no_task(const struct coop_group *g)
+{
+	if (g->_scope._state == CP_OPEN && g->_rt != cp_rt && !cp_rt_forked())
+		return COOP_EWRONGTHREAD;
+	return cp_no_task();
+}
+
 int cp_group_usable(const struct coop_group *g)
 {
 	if (CP_LIKELY(g->_scope._state == CP_OPEN)) {
@@ -353,6 +361,19 @@ int cp_group_usable(const struct coop_group *g)
 	return g->_scope._state == CP_CLOSED ? COOP_ECLOSED : g->_scope._cause_code;
 }
 
+/* Is the running task, or one that waits for it, a child of the group or on its way there? */
+static bool waits_for_caller(const struct cp_rt *rt, const struct coop_group *g)
+{
+	for (struct coop_task *t = rt->cur; t->group; t = cp_group_host(t->group)) {
+		const struct cp_extra *x = cp_task_extra(t);
+
+		if (t->group == g || (x && x->start && x->start->starter &&
+				      x->start->starter->target == g))
+			return true;
+	}
+	return false;
+}
+
 int coop_group_wait(struct coop_group *group)
 {
 	struct cp_rt *rt = cp_in_task();
@@ -360,14 +381,12 @@ int coop_group_wait(struct coop_group *group)
 	int r;
 
 	if (!rt)
-		return cp_no_task();
+		return cp_group_no_task(group);
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_group_wait");
 	r = cp_group_usable(group);
 	if (r < 0)
 		return r;
-	for (struct coop_task *t = rt->cur; t->group; t = cp_group_host(t->group)) {
-		if (t->group != group)
-			continue;
+	if (waits_for_caller(rt, group)) {
 		cp_task_path(rt->cur, text, sizeof text);
 		return coop_fail(-EDEADLK, "%s waits for a group that it is in", text);
 	}

@@ -7,6 +7,10 @@
  * starter, bare. The target group counts the pending start in _live (I5), so it
  * stays open. Moving is one step: taken out, put in, then brought up to date with what
  * the new scopes say; a task that a cancellation has reached is never moved.
+ *
+ * The hidden group is a group like others: the child finds it by coop_self_group, and what
+ * it spawns there moves with it, or is waited for if nobody moves. When it was cancelled by
+ * itself, by a helper's failure or by the child, that is not a cancellation of the starter.
  */
 #include "core/group.h"
 
@@ -40,6 +44,7 @@ static struct cp_extra *make_extra(struct cp_rt *rt, coop_start_fn *fn, void *ar
 		coop_handle_release(h);
 		return NULL;
 	}
+	x->start->rt = rt;
 	x->start->fn = fn;
 	x->start->arg = arg;
 	return x;
@@ -72,6 +77,8 @@ static int run_start(struct cp_rt *rt, struct cp_starter *st, struct coop_task *
 	st->target->_live++;
 	cp_ready(rt, t);
 	cp_park(rt, &w);
+	if (st->hidden._services)
+		cp_group_drain_services(rt, &st->hidden, "coop_start");
 	CP_ASSERT(!st->hidden._first);
 	if (!st->adopted)
 		cp_group_left(rt, st->target);
@@ -89,7 +96,7 @@ int coop_start_at(struct coop_group *group, coop_start_fn *fn, void *arg, const 
 	int r;
 
 	if (!rt)
-		return cp_no_task();
+		return cp_group_no_task(group);
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_start");
 	r = cp_group_usable(group);
 	if (r < 0)
@@ -134,7 +141,12 @@ static void adopt(struct cp_rt *rt, struct cp_starter *st, struct coop_task *t)
 {
 	cp_group_unlink(&st->hidden, t);
 	cp_group_link(st->target, t);
-	st->target->_live++;
+	if (t->flags & CP_TASK_SERVICE) {
+		st->hidden._services--;
+		st->target->_services++;
+	} else {
+		st->target->_live++;
+	}
 	if (t->state == CP_NEW)
 		return;
 	t->body->base._outer = &st->target->_scope;
@@ -148,8 +160,10 @@ int coop_started(struct coop_start *start, int value)
 
 	if (!start)
 		return 0;
-	if (!rt || !rt->cur)
-		return rt ? COOP_ENOTASK : COOP_EWRONGTHREAD;
+	if (rt != start->rt)
+		return cp_rt_forked() ? COOP_EFORK : COOP_EWRONGTHREAD;
+	if (!rt->cur)
+		return COOP_ENOTASK;
 	if (start->called)
 		return -EALREADY;
 	start->called = true;
