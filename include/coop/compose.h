@@ -59,6 +59,126 @@ int coop_gather_at(const struct coop_call *calls, size_t count, enum coop_gather
 #define coop_gather(calls, count, mode, ret_slots) \
 	coop_gather_at((calls), (count), (mode), (ret_slots), "call\0" COOP_HERE)
 
+/* -------------------------------------------------------------------- races */
+
+/**
+ * Gets rid of a value that nobody will have. May suspend: it runs in the task of the call that
+ * returned it, which is cancelled by then, or in the caller's after all have ended.
+ */
+typedef void coop_discard_fn(const struct coop_call *call, int value, void *ctx);
+
+/** Options of races; all zero: values own nothing, losers' failures count. */
+struct coop_race_opts {
+	coop_discard_fn *discard; /* for each value that is not returned; NULL: they own nothing */
+	void *discard_ctx;
+	bool log_losers; /* a failure after the decision goes to the log, and is no failure */
+	uint64_t _reserved[8];
+};
+
+/**
+ * Makes all calls at once; the first that succeeds wins, the others are cancelled and
+ * waited for.
+ *
+ * Failures before that are forgotten; when all fail, the error holds them all. A
+ * success that comes after the decision goes to `discard`. A loser that fails in its
+ * clean-up makes the race fail, with the errors since the decision (see
+ * log_losers), and the winner's value goes to `discard`. `ret_winner` (may be NULL) gets
+ * the number of the winner. Use the macro coop_race.
+ *
+ * Returns the winner's value, 0 or more; also if a cancel came after it had won.
+ *
+ * Checkpoint: custom: as coop_group_join.
+ * Cancel: COOP_ECANCELED; all calls have ended, and none had succeeded.
+ * Errors: the failures, as coop_group_join; COOP_ETASKCANCELLED (all ended cancelled, each
+ *   by itself); -EINVAL (no calls, no function, options; nothing was called), -ENOMEM
+ *   (those called were cancelled, and none succeeded), COOP_ENOTASK, COOP_EFORK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_race_at(const struct coop_call *calls, size_t count, const struct coop_race_opts *opts,
+		 size_t *ret_winner, const char *site);
+#define coop_race(...) coop_race_at(__VA_ARGS__, "call\0" COOP_HERE)
+
+/**
+ * The same, but the first that ends decides, also by failing.   Use the macro coop_race_first.
+ *
+ * Returns the winner's value, 0 or more.
+ *
+ * Checkpoint: custom: as coop_group_join.
+ * Cancel: COOP_ECANCELED; all calls have ended, and none had succeeded.
+ * Errors: as coop_race; that of the call that failed first.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_race_first_at(const struct coop_call *calls, size_t count,
+		       const struct coop_race_opts *opts, size_t *ret_winner, const char *site);
+#define coop_race_first(...) coop_race_first_at(__VA_ARGS__, "call\0" COOP_HERE)
+
+/**
+ * Makes all calls at once until `needed` of them have succeeded; then, or when that has become
+ * impossible, the others are cancelled and waited for.
+ *
+ * `ret_slots` has room for `count` and is written as by gather. All values in it
+ * are the caller's: there can be more than `needed`, of calls that succeeded at the
+ * same time, and there can be some where it fails. With `needed` 1 it is a race that
+ * returns every value there is. Only log_losers of the options means something
+ * here. Use the macro coop_quorum.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: custom: as coop_group_join.
+ * Cancel: COOP_ECANCELED; all calls have ended, too few had succeeded.
+ * Errors: as coop_race; -EINVAL also for `needed` 0 or above `count`, and for no slots.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_quorum_at(const struct coop_call *calls, size_t count, size_t needed,
+		   const struct coop_race_opts *opts, struct coop_slot *ret_slots,
+		   const char *site);
+#define coop_quorum(...) coop_quorum_at(__VA_ARGS__, "call\0" COOP_HERE)
+
+/**
+ * A race whose calls are made one by one: the next one when the one before has failed,
+ * or has taken `delay_ns`.
+ *
+ * COOP_NEVER: only after a failure; 0: all at once. Otherwise as coop_race.
+ * Use the macro coop_staggered_race.
+ *
+ * Returns the winner's value, 0 or more.
+ *
+ * Checkpoint: custom: as coop_group_join.
+ * Cancel: COOP_ECANCELED; all calls made have ended, and none had succeeded.
+ * Errors: as coop_race; -EINVAL also for a negative delay.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_staggered_race_at(const struct coop_call *calls, size_t count, int64_t delay_ns,
+			   const struct coop_race_opts *opts, size_t *ret_winner,
+			   const char *site);
+#define coop_staggered_race(...) coop_staggered_race_at(__VA_ARGS__, "call\0" COOP_HERE)
+
+/**
+ * The same call again and again, until one attempt succeeds: the next one when the one before
+ * has failed, or has taken `delay_ns`.
+ *
+ * At most `attempts`, of which several can run at once: they share the argument, so
+ * what each finds out has to travel as its value. Otherwise as coop_staggered_race.
+ * Use the macro coop_hedge.
+ *
+ * Returns the value of the attempt that won, 0 or more; `ret_attempt` (may be NULL) counts from 0.
+ *
+ * Checkpoint: custom: as coop_group_join.
+ * Cancel: COOP_ECANCELED; all attempts have ended, and none had succeeded.
+ * Errors: as coop_staggered_race.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_hedge_at(const struct coop_call *call, size_t attempts, int64_t delay_ns,
+		  const struct coop_race_opts *opts, size_t *ret_attempt, const char *site);
+#define coop_hedge(...) coop_hedge_at(__VA_ARGS__, "attempt\0" COOP_HERE)
+
+/* ------------------------------------------------------ tasks of other groups */
+
 /**
  * asyncio's gather by its name here: waits for tasks that live in groups of
  * their own; the first failure ends the wait and abandons the rest, which go on

@@ -126,22 +126,29 @@ static inline const char *one_of(int rc, uint64_t n, void *ctx)
 	return text;
 }
 
-/* fn is cancelled at each of its checkpoints, and refused each allocation; undisturbed it is 0. */
-static inline void sweep_all(coop_fn *fn, const int *cancelled, const int *starved,
-			     uint64_t checkpoints_min)
+/* fn is cancelled at each of its checkpoints, refused each allocation, and run in many orders. */
+static inline void sweep_with(coop_fn *fn, coop_sweep_check *check, const int *cancelled,
+			      const int *starved, uint64_t checkpoints_min)
 {
 	struct coop_sweep sweep = { 0 };
+	void *ok = (void *)(uintptr_t)cancelled;
 
 	keep_records(COOP_LOG_ERROR);
-	if (coop_sweep_cancel(fn, NULL, NULL, one_of, (void *)(uintptr_t)cancelled, &sweep) < 0)
+	if (coop_sweep_cancel(fn, NULL, NULL, check, ok, &sweep) < 0)
 		FAIL("checkpoint %d of the run: %s", (int)sweep.failed_at, sweep.why);
 	CHECK_INT(sweep.injected, >=, checkpoints_min);
 	for (int for_ever = 0; for_ever < 2; for_ever++)
-		if (coop_sweep_alloc(fn, NULL, NULL, for_ever, one_of, (void *)(uintptr_t)starved,
+		if (coop_sweep_alloc(fn, NULL, NULL, for_ever, check, (void *)(uintptr_t)starved,
 				     &sweep) < 0)
 			FAIL("allocation %d: %s", (int)sweep.failed_at, sweep.why);
 	CHECK_INT(sweep.injected, >, 0);
-	if (coop_sweep_seeds(fn, NULL, NULL, 1, 100, one_of, (void *)(uintptr_t)cancelled, &sweep) <
-	    0)
+	if (coop_sweep_seeds(fn, NULL, NULL, 1, 100, check, ok, &sweep) < 0)
 		FAIL("seed %d: %s", (int)sweep.failed_at, sweep.why);
+}
+
+/* The same, judged by the result alone; undisturbed it is 0. */
+static inline void sweep_all(coop_fn *fn, const int *cancelled, const int *starved,
+			     uint64_t checkpoints_min)
+{
+	sweep_with(fn, one_of, cancelled, starved, checkpoints_min);
 }
