@@ -68,6 +68,7 @@ tidy: all
 	tools/tidy.py
 	tools/layers.py
 	tools/doccheck.py
+	tools/contract.py
 	clang-tidy -p $(BUILD) --quiet $(filter src/%.c,$(C_FILES))
 
 deps:
