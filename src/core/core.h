@@ -156,6 +156,7 @@ struct cp_body;
 struct cp_debt;
 struct cp_extra;
 struct cp_held;
+struct cp_queue;
 struct cp_rt;
 
 /* The node. The first three words are a struct cp_timer while the task sleeps. */
@@ -312,6 +313,8 @@ struct cp_body {
 	bool in_judge;
 	struct cp_body *visit_next; /* of a search for cycles */
 	struct cp_body *visit_from;
+	bool visit_stuck;
+	bool visit_done;
 	const char *blocked_what; /* of the wait that a cancel ended */
 	int64_t blocked_ns;
 	struct coop_scope base;
@@ -673,6 +676,9 @@ void cp_handle_unwatch(struct cp_watch *w);
 int cp_handle_check(const struct coop_handle *h);
 /* Would waiting for `target` wait for the running task? `text` gets the way. */
 bool cp_would_deadlock(struct cp_rt *rt, struct coop_task *target, char *text, size_t size);
+/* The same for waiting at the queue of something that tasks own: mutexes and the like. False where
+ * a deadline would end the wait of one on the way. */
+bool cp_queue_would_deadlock(struct cp_rt *rt, const struct cp_queue *q, char *text, size_t size);
 
 /* ---------------------------------------------------------------- local.c */
 struct cp_local *cp_local_ref(struct cp_local *local);

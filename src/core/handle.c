@@ -166,16 +166,94 @@ int coop_handle_cancel_at(struct coop_handle *handle, const char *reason, int64_
 
 /* ------------------------------------------------------------------------- cycles */
 
-/* Puts `b` on the list of tasks to look at, once. */
-static void reach(struct cp_rt *rt, struct cp_body ***tail, struct cp_body *b, struct cp_body *from)
+/*
+ * The tasks that cannot go on before the running one does, found breadth first. A task may be
+ * *stuck*: it is parked, waiting for one that is stuck; or merely unable to *end*, as the host of a
+ * stuck child that has not come to its join yet: it may still release what it owns.
+ *
+ * Only waits that must be over before the task can go on are steps of a cycle: whoever waits for
+ * one of several may be woken by another.
+ */
+struct search {
+	struct cp_rt *rt;
+	struct cp_body *first;
+	struct cp_body **tail;
+	bool unlimited; /* a wait that a deadline will end holds up nobody */
+};
+
+/* Will a deadline, or the end of a soft shield, end what goes on inside `s`? */
+static bool time_limited(const struct coop_scope *s)
 {
-	if (b->visit == rt->visit)
+	for (; s; s = s->_outer) {
+		if (s->_deadline_ns != COOP_NEVER)
+			return true;
+		if (s->_shield & CP_SHIELD_SOFT)
+			return true;
+		if (s->_shield & CP_SHIELD_HARD)
+			return false;
+	}
+	return false;
+}
+
+/* Puts `b` on the list: once, and once more where it turns out to be stuck after all. */
+static void reach(struct search *s, struct cp_body *b, struct cp_body *from, bool stuck)
+{
+	bool known = b->visit == s->rt->visit;
+
+	if (known && (b->visit_stuck || !stuck))
 		return;
-	b->visit = rt->visit;
-	b->visit_from = from;
+	if (!known) {
+		b->visit = s->rt->visit;
+		b->visit_from = from; /* of the first way here: so that ways have no loops */
+	}
+	b->visit_stuck = stuck;
+	if (known && !b->visit_done)
+		return;
+	b->visit_done = false;
 	b->visit_next = NULL;
-	**tail = b;
-	*tail = &b->visit_next;
+	*s->tail = b;
+	s->tail = &b->visit_next;
+}
+
+static void reach_waiter(struct search *s, struct coop_task *t, struct cp_body *from)
+{
+	if (s->unlimited || !time_limited(t->body->inner))
+		reach(s, t->body, from, true);
+}
+
+/* Does the host's join wait for `t` to end by itself? Not for services, nor with cancel_on_join. */
+static bool join_needs(const struct coop_task *t)
+{
+	return !(t->flags & CP_TASK_SERVICE) && !(t->group->_flags & CP_GROUP_CANCEL_ON_JOIN);
+}
+
+/* The host of a group waits for its child: now, or it will when it comes to its join. */
+static void reach_host(struct search *s, struct coop_group *g, struct cp_body *from)
+{
+	struct coop_task *host = cp_group_host(g);
+	const struct cp_wait *w = host->body->wait;
+	bool joins = host->state == CP_PARKED && w && w->kind == CP_ON_CHILDREN && w->on == g;
+
+	reach(s, host->body, from, from->visit_stuck && joins);
+}
+
+static void reach_all(struct search *s, struct cp_body *b)
+{
+	b->visit_done = true;
+	if (b->task->group && join_needs(b->task))
+		reach_host(s, b->task->group, b);
+	for (struct cp_held *held = b->visit_stuck ? b->held : NULL; held; held = held->next) {
+		struct cp_waiter *e = held->waiters ? held->waiters->first : NULL;
+
+		for (; e; e = e->next)
+			if (!e->chosen)
+				reach_waiter(s, e->task, b);
+	}
+	if (!b->extra || !b->extra->handle)
+		return;
+	for (struct cp_watch *w = b->extra->handle->watches; w; w = w->next)
+		if (!w->one_of_several)
+			reach_waiter(s, w->task, b);
 }
 
 /* `"a" waits for "b", which waits for "a"`, from what the search left behind. */
@@ -193,42 +271,55 @@ static void cycle_text(struct cp_rt *rt, struct cp_body *at, char *text, size_t 
 	}
 }
 
-/* Does the host's join wait for `t` to end by itself? Not for services, nor with cancel_on_join. */
-static bool join_needs(const struct coop_task *t)
+static void search_begin(struct search *s, struct cp_rt *rt, bool unlimited)
 {
-	return !(t->flags & CP_TASK_SERVICE) && !(t->group->_flags & CP_GROUP_CANCEL_ON_JOIN);
+	s->rt = rt;
+	s->first = NULL;
+	s->tail = &s->first;
+	s->unlimited = unlimited;
+	rt->visit++;
+	reach(s, rt->body, NULL, true);
 }
 
-/*
- * Only waits that must be over before the task can go on are steps of a cycle: whoever waits for
- * one of several may be woken by another.
- */
 bool cp_would_deadlock(struct cp_rt *rt, struct coop_task *target, char *text, size_t size)
 {
-	struct cp_body *list = NULL, **tail = &list, *b;
+	struct search s;
 
 	if (!target || target->state == CP_NEW)
 		return false;
-	rt->visit++;
-	reach(rt, &tail, rt->body, NULL);
-	for (b = list; b; b = b->visit_next) {
-		struct coop_task *t = b->task;
-
-		if (t == target) {
+	search_begin(&s, rt, true);
+	for (struct cp_body *b = s.first; b; b = b->visit_next) {
+		if (b->task == target) {
 			cycle_text(rt, b, text, size);
 			return true;
 		}
-		if (t->group && join_needs(t))
-			reach(rt, &tail, cp_group_host(t->group)->body, b);
-		for (struct cp_held *held = b->held; held; held = held->next)
-			for (struct cp_waiter *e = held->waiters->first; e; e = e->next)
-				if (!e->chosen)
-					reach(rt, &tail, e->task->body, b);
-		if (!b->extra || !b->extra->handle)
-			continue;
-		for (struct cp_watch *w = b->extra->handle->watches; w; w = w->next)
-			if (!w->one_of_several)
-				reach(rt, &tail, w->task->body, b);
+		reach_all(&s, b);
+	}
+	return false;
+}
+
+static bool owns(const struct cp_body *b, const struct cp_queue *q)
+{
+	const struct cp_held *held = b->held;
+
+	while (held && held->waiters != q)
+		held = held->next;
+	return held;
+}
+
+bool cp_queue_would_deadlock(struct cp_rt *rt, const struct cp_queue *q, char *text, size_t size)
+{
+	struct search s;
+
+	if (time_limited(rt->body->inner))
+		return false;
+	search_begin(&s, rt, false);
+	for (struct cp_body *b = s.first; b; b = b->visit_next) {
+		if (b->visit_stuck && owns(b, q)) {
+			cycle_text(rt, b, text, size);
+			return true;
+		}
+		reach_all(&s, b);
 	}
 	return false;
 }

@@ -129,12 +129,14 @@ bool cp_queue_abort(struct cp_wait *wait);
  */
 int cp_queue_park(struct cp_rt *rt, struct cp_queue *q, struct cp_queue_wait *w);
 
-/* The running task owns `held` from now on; no more. */
+/* The task of `b` owns `held` from now on. */
 CP_INLINE void cp_held_push(struct cp_body *b, struct cp_held *held)
 {
 	held->next = b->held;
 	b->held = held;
 }
+
+/* The task of `b` owns it no more. Fast where it is the one taken last. */
 void cp_held_pop(struct cp_body *b, struct cp_held *held);
 
 void cp_debt_add(struct cp_rt *rt, struct cp_debt *debt);
