@@ -45,6 +45,7 @@ extern const struct bench bench_sleepers[];
 extern const struct bench bench_timers[];
 extern const struct bench bench_skynet[];
 extern const struct bench bench_channel[];
+extern const struct bench bench_sync[];
 
 /* ------------------------------------------------------------- for questions */
 

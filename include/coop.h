@@ -13,6 +13,7 @@
 #include <coop/run.h>
 #include <coop/scope.h>
 #include <coop/signal.h>
+#include <coop/sync.h>
 #include <coop/task.h>
 #include <coop/time.h>
 #include <coop/trace.h>

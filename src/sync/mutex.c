@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mutexes: owned by one task, handed over in order.
+ *
+ *   FREE --lock--> OWNED --unlock, nobody waits--> FREE
+ *                  OWNED --unlock--> OWNED by the first who waited
+ *                  OWNED --its owner ends--> DEAD --recover--> OWNED
+ *
+ * Invariants
+ *   1. OWNED: _owner is a live task, and the mutex is on the list of what that task holds.
+ *      FREE: _owner is NULL, and nobody waits. DEAD: _owner is the mark `dead`, nobody waits.
+ *   2. The hand-over happens in the unlock, not when the next owner runs: nobody can get in
+ *      between, and a cancel that comes in between finds a wait that has succeeded.
+ *   3. A wait that could never end is refused: its last edge is the one that closes the
+ *      cycle, so the search is made only where the owner is itself parked.
+ */
+#include "sync/mutex.h"
+
+#include <string.h>
+
+enum {
+	PATIENT = 1, /* does not look for cycles */
+};
+
+/* The owner of a mutex whose owner has ended. */
+static char dead;
+#define DEAD ((struct coop_task *)(void *)&dead)
+
+CP_INLINE struct cp_held *held_of(struct coop_mutex *mutex)
+{
+	return (struct cp_held *)mutex->_held;
+}
+
+CP_INLINE void own(struct coop_mutex *mutex, struct coop_task *t, struct cp_body *b)
+{
+	mutex->_owner = t;
+	cp_held_push(b, held_of(mutex));
+}
+
+/* ---------------------------------------------------------------- the owner ends */
+
+/* Called by the end of the owner, whose words are still there. */
+static CP_COLD void owner_ended(struct cp_rt *rt, struct cp_held *held)
+{
+	struct coop_mutex *mutex = CP_CONTAINER_OF((void **)held, struct coop_mutex, _held[0]);
+
+	mutex->_ended_site = cp_task_site_raw(mutex->_owner);
+	mutex->_ended_id = cp_task_id(rt, mutex->_owner);
+	mutex->_owner = DEAD;
+	while (cp_queue_wake(rt, cp_mutex_queue(mutex), COOP_EOWNERDEAD))
+		;
+}
+
+/* The name is that of the spawn: the site begins with it, and is a literal that stays. */
+CP_COLD int cp_mutex_dead(const struct coop_mutex *mutex)
+{
+	const char *name = mutex->_ended_site;
+
+	return coop_fail(COOP_EOWNERDEAD,
+			 "task #%llu \"%s\" (spawned at %s) ended while it owned the lock",
+			 (unsigned long long)mutex->_ended_id, name,
+			 cp_at(name + strlen(name) + 1));
+}
+
+/* The home, and with it what the end of an owner needs. */
+static int settle(struct coop_mutex *mutex, struct cp_rt *rt)
+{
+	int r = cp_sync_home(&mutex->_home, rt);
+
+	if (r < 0)
+		return r;
+	held_of(mutex)->waiters = cp_mutex_queue(mutex);
+	held_of(mutex)->owner_ended = owner_ended;
+	return 0;
+}
+
+/* -------------------------------------------------------------------------- lock */
+
+static CP_COLD int own_already(const struct cp_rt *rt)
+{
+	char path[160];
+
+	cp_task_path(rt->cur, path, sizeof path);
+	return coop_fail(-EDEADLK, "%s owns the lock already", path);
+}
+
+/* The owner is a live task. */
+static CP_NOINLINE int wait_for(struct cp_rt *rt, struct coop_mutex *mutex, const void *fp)
+{
+	struct coop_task *owner = mutex->_owner;
+	struct cp_mutex_wait w;
+	char text[400];
+	int r;
+
+	if (CP_UNLIKELY(owner == rt->cur))
+		return own_already(rt);
+	cp_check_frames(rt->body, fp, "coop_mutex_lock");
+	if (CP_UNLIKELY(owner->state == CP_PARKED) && !(mutex->_flags & PATIENT) &&
+	    cp_queue_would_deadlock(rt, cp_mutex_queue(mutex), text, sizeof text))
+		return coop_fail(-EDEADLK, "%s", text);
+	cp_sync_fill(&w.w.wait, "coop_mutex_lock");
+	w.w.wait.kind = CP_ON_OWNER;
+	w.w.wait.owner = &mutex->_owner;
+	w.result = 0;
+	r = cp_queue_park(rt, cp_mutex_queue(mutex), &w.w);
+	return CP_UNLIKELY(r == COOP_EOWNERDEAD) ? cp_mutex_dead(mutex) : r;
+}
+
+static CP_NOINLINE int lock_slow(struct coop_mutex *mutex, const void *fp)
+{
+	struct cp_rt *rt = cp_in_task();
+	int r;
+
+	if (!rt)
+		return cp_no_task();
+	r = cp_cancel_point(rt);
+	if (r >= 0)
+		r = settle(mutex, rt);
+	if (r < 0)
+		return r;
+	if (mutex->_owner == DEAD)
+		return cp_mutex_dead(mutex);
+	if (mutex->_owner)
+		return wait_for(rt, mutex, fp);
+	own(mutex, rt->cur, rt->body);
+	cp_schedule_point(rt);
+	return 0;
+}
+
+int coop_mutex_lock(struct coop_mutex *mutex)
+{
+	struct cp_rt *rt = cp_in_task();
+
+	if (CP_UNLIKELY(!rt || !cp_sync_at_home(mutex->_home, rt) || rt->cur->cancelled ||
+			mutex->_owner == DEAD))
+		return lock_slow(mutex, __builtin_frame_address(0));
+	rt->body->cancel_half++;
+	if (mutex->_owner)
+		return wait_for(rt, mutex, __builtin_frame_address(0));
+	own(mutex, rt->cur, rt->body);
+	cp_schedule_point(rt);
+	return 0;
+}
+
+int coop_mutex_try_lock(struct coop_mutex *mutex)
+{
+	struct cp_rt *rt = cp_in_task();
+	int r;
+
+	if (CP_UNLIKELY(!rt))
+		return cp_no_task();
+	r = settle(mutex, rt);
+	if (r < 0)
+		return r;
+	if (mutex->_owner == DEAD)
+		return cp_mutex_dead(mutex);
+	if (mutex->_owner)
+		return mutex->_owner == rt->cur ? own_already(rt) : -EAGAIN;
+	own(mutex, rt->cur, rt->body);
+	return 0;
+}
+
+/* ------------------------------------------------------------------------ unlock */
+
+static CP_COLD int not_mine(const struct coop_mutex *mutex, struct cp_rt *rt)
+{
+	char me[160], other[160] = "nobody";
+
+	if (!rt)
+		return cp_no_task();
+	if (cp_sync_look(mutex->_home) < 0)
+		return -EPERM; /* another thread's: its owner must not be looked at */
+	cp_task_path(rt->cur, me, sizeof me);
+	if (mutex->_owner == DEAD)
+		snprintf(other, sizeof other, "a task that has ended");
+	else if (mutex->_owner)
+		cp_task_path(mutex->_owner, other, sizeof other);
+	return coop_fail(-EPERM, "%s unlocks what is owned by %s", me, other);
+}
+
+/* The hand-over to the first who waits, and whatever else is more than a store; 0. */
+static CP_NOINLINE int give(struct cp_rt *rt, struct coop_mutex *mutex)
+{
+	struct cp_waiter *e = cp_queue_take(cp_mutex_queue(mutex));
+
+	cp_held_pop(rt->body, held_of(mutex));
+	mutex->_owner = NULL;
+	if (!e)
+		return 0;
+	own(mutex, e->task, e->task->body);
+	cp_wake(rt, e->task, CP_CONTAINER_OF(e, struct cp_mutex_wait, w.entry)->result);
+	return 0;
+}
+
+int coop_mutex_unlock(struct coop_mutex *mutex)
+{
+	struct cp_rt *rt = cp_in_task();
+
+	if (CP_UNLIKELY(!rt || mutex->_owner != rt->cur))
+		return not_mine(mutex, rt);
+	if (rt->body->held != held_of(mutex) || !cp_queue_empty(cp_mutex_queue(mutex)))
+		return give(rt, mutex);
+	rt->body->held = held_of(mutex)->next;
+	mutex->_owner = NULL;
+	return 0;
+}
+
+void cp_mutex_give(struct cp_rt *rt, struct coop_mutex *mutex)
+{
+	give(rt, mutex);
+}
+
+enum cp_mutex_reply cp_mutex_requeue(struct coop_mutex *mutex, struct cp_mutex_wait *w)
+{
+	struct coop_task *t = w->w.entry.task;
+
+	if (mutex->_owner == DEAD)
+		return CP_MUTEX_DEAD;
+	if (!mutex->_owner) {
+		own(mutex, t, t->body);
+		return CP_MUTEX_TAKEN;
+	}
+	w->w.wait.kind = CP_ON_OWNER;
+	w->w.wait.owner = &mutex->_owner;
+	cp_queue_append(cp_mutex_queue(mutex), &w->w.entry);
+	return CP_MUTEX_QUEUED;
+}
+
+/* ------------------------------------------------------------------ recover, end */
+
+int coop_mutex_recover(struct coop_mutex *mutex)
+{
+	struct cp_rt *rt = cp_in_task();
+	int r;
+
+	if (!rt)
+		return cp_no_task();
+	r = settle(mutex, rt);
+	if (r < 0)
+		return r;
+	if (mutex->_owner != DEAD)
+		return -EINVAL;
+	own(mutex, rt->cur, rt->body);
+	return 0;
+}
+
+int coop_mutex_stats(const struct coop_mutex *mutex, struct coop_lock_stats *ret_stats)
+{
+	const struct coop_task *owner = mutex->_owner;
+	int r = cp_sync_look(mutex->_home);
+
+	if (r < 0)
+		return r;
+	*ret_stats = (struct coop_lock_stats){ .locked = owner && owner != DEAD,
+					       .owner_ended = owner == DEAD,
+					       .waiting = cp_sync_waiting(cp_mutex_queue(mutex)) };
+	if (ret_stats->owner_ended)
+		ret_stats->owner_id = mutex->_ended_id;
+	if (!ret_stats->locked)
+		return 0;
+	ret_stats->owner = owner;
+	ret_stats->owner_id = cp_task_id(cp_rt, owner);
+	return 0;
+}
+
+void coop_mutex_deinit(struct coop_mutex *mutex)
+{
+	if (!mutex)
+		return;
+	if (mutex->_owner && mutex->_owner != DEAD && cp_queue_empty(cp_mutex_queue(mutex)))
+		cp_sync_die("coop_mutex_deinit", mutex->_owner, "owns it");
+	cp_sync_deinit(&mutex->_home, cp_mutex_queue(mutex), "coop_mutex_deinit");
+}
