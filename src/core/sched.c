@@ -228,9 +228,9 @@ void cp_sched_enter(struct cp_rt *rt)
 
 	rt->ticks = CP_TICKS;
 	rt->starved = 0;
-	while (!to) {
+	while (!to && rt->starved <= rt->ready_count) { /* each has its try */
 		t = pick(rt);
-		if (!t || rt->starved > rt->ready_count)
+		if (!t)
 			break;
 		to = make_running(rt, t);
 	}
