@@ -311,6 +311,44 @@ TASK_TEST(the_whole_tree_is_marked_at_once)
 	return 0;
 }
 
+static int branches_ended;
+
+static int branch(void *arg)
+{
+	intptr_t height = (intptr_t)arg;
+	struct coop_group g = COOP_GROUP_INIT;
+	int r = 0;
+
+	coop_group_open(&g, NULL);
+	for (int i = 0; r >= 0 && height > 0 && i < 3; i++)
+		r = coop_spawn(&g, branch, (void *)(height - 1));
+	if (r >= 0)
+		r = coop_sleep(COOP_NEVER);
+	CHECK_INT(r, ==, COOP_ECANCELED);
+	look_around();
+	CHECK_INT(now_ms(), ==, 1);
+	branches_ended++;
+	return coop_group_join(&g, r);
+}
+
+/* So is one that branches: each sibling, behind those that have children of their own as well. */
+TASK_TEST(all_branches_are_marked_at_once)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+
+	coop_group_open(&g, NULL);
+	for (int i = 0; i < 3; i++)
+		CHECK_INT(coop_spawn(&g, branch, (void *)4), ==, 0);
+	CHECK_INT(coop_sleep(MS(1)), ==, 0);
+	coop_group_cancel(&g, "all");
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	CHECK_INT(branches_ended, ==, 3 * (1 + 3 + 9 + 27 + 81));
+	CHECK_INT(marked, ==, branches_ended + 1);
+	CHECK_INT(unmarked, ==, 0);
+	PROVES(B88);
+	return 0;
+}
+
 struct family {
 	struct nap nap;
 	struct nap *children;
@@ -520,6 +558,29 @@ TASK_TEST(an_abort_that_is_answered_later)
 	CHECK_INT(coop_group_join(&g, 0), ==, 0);
 	CHECK_INT(s.rc[0], ==, COOP_ECANCELED);
 	CHECK_INT(s.rc[1], ==, COOP_ECANCELED);
+	PROVES(B113);
+	return 0;
+}
+
+/* While that goes on, a cancel that is hidden and shows again does not ask a second time. */
+TASK_TEST(an_abort_is_asked_for_once)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	struct slow s = { .at_once = false };
+
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn(&g, slow_task, &s), ==, 0);
+	CHECK_INT(coop_sleep(MS(1)), ==, 0);
+	coop_group_cancel(&g, NULL);
+	CHECK_INT(s.aborted, ==, 1);
+	CHECK_INT(coop_scope_set_shield(s.scope, true), ==, 0);
+	CHECK_INT(s.task->cancelled, ==, 0);
+	CHECK_INT(coop_scope_set_shield(s.scope, false), ==, 0);
+	CHECK_INT(s.task->cancelled, !=, 0);
+	CHECK_INT(s.aborted, ==, 1);
+	cp_wake(cp_rt, s.task, COOP_ECANCELED);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	CHECK_INT(s.rc[0], ==, COOP_ECANCELED);
 	PROVES(B113);
 	return 0;
 }

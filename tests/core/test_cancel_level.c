@@ -390,6 +390,35 @@ TASK_TEST(halves_of_a_checkpoint)
 	return coop_group_join(&g, 0);
 }
 
+/* One that asks again and again, in vain, still lets the others run. */
+static int set_flag(void *arg)
+{
+	*(bool *)arg = true;
+	return 0;
+}
+
+TASK_TEST(who_ignores_its_cancellation_starves_nobody)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	struct coop_scope s = COOP_SCOPE_INIT;
+	bool flag = false;
+	int rounds = 0;
+
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn(&g, set_flag, &flag), ==, 0);
+	coop_scope_open(&s, NULL);
+	coop_scope_cancel(&s, NULL);
+	while (!flag && rounds < 1000) {
+		CHECK_INT(coop_checkpoint(), ==, COOP_ECANCELED);
+		rounds++;
+	}
+	CHECK(flag);
+	CHECK_INT(rounds, <=, 128); /* the budget */
+	PROVES(B110);
+	CHECK_INT(coop_scope_close(&s, COOP_ECANCELED), ==, 0);
+	return coop_group_join(&g, 0);
+}
+
 /* A task that goes on without regard of its cancellation gets nowhere, but its result counts. */
 static int swallows(void *arg)
 {
