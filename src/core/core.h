@@ -580,6 +580,12 @@ void cp_cancel_over(struct cp_rt *rt, const struct coop_scope *s);
 int64_t cp_clock(struct cp_rt *rt); /* reads the clock now */
 #define CP_SECONDS_10 COOP_SECONDS(10)
 
+/* The place that stands in an open struct, whose frame may be gone: a sanitizer must not mind. */
+CP_READS_GONE const char *cp_site_found(const struct coop_scope *s)
+{
+	return s->_site;
+}
+
 /*
  * Frames that are gone: an open struct below the caller's frame, on this stack, was left
  * behind by a return; so was one whose memory holds something else by now (another block of
@@ -591,7 +597,7 @@ CP_INLINE void cp_check_frames(struct cp_body *body, const void *fp, const char 
 
 	if (CP_UNLIKELY((at < (uintptr_t)fp && at >= (uintptr_t)body->deepest - 4096 &&
 			 body->inner != &body->base) ||
-			body->inner->_site != body->inner_site))
+			cp_site_found(body->inner) != body->inner_site))
 		cp_die_abandoned(body, where);
 }
 

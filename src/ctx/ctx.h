@@ -30,6 +30,13 @@
 #endif
 #endif
 
+/* For what looks at a frame that may be gone. If inlined, it would be checked like the rest. */
+#ifdef CP_ASAN
+#define CP_READS_GONE __attribute__((noinline, unused, no_sanitize("address"))) static
+#else
+#define CP_READS_GONE CP_INLINE
+#endif
+
 /* One side of a switch: a suspended stack, or room for the running one to be left in. */
 struct cp_ctx {
 	void *sp; /* where it was left; valid while it is not running */
