@@ -177,6 +177,106 @@ int coop_hedge_at(const struct coop_call *call, size_t attempts, int64_t delay_n
 		  const struct coop_race_opts *opts, size_t *ret_attempt, const char *site);
 #define coop_hedge(...) coop_hedge_at(__VA_ARGS__, "attempt\0" COOP_HERE)
 
+/* ---------------------------------------------------------- one after the other */
+
+/** What a map does with item number `index`, from 0. */
+typedef int coop_map_fn(size_t index, void *arg);
+
+/** Options of a map; all zero: all items at once, fail fast. */
+struct coop_map_opts {
+	enum coop_gather_mode mode;
+	uint32_t running_max; /* items at once; 0: no limit */
+	uint64_t _reserved[8];
+};
+
+/**
+ * Calls fn(index, arg) for each index below `count`, each in a task of its own, at most
+ * `running_max` at once.
+ *
+ * An item becomes a task when there is room for it, in order. `ret_slots` (may be
+ * NULL) has room for `count` and is written in full, save where the arguments were
+ * refused; the state of an item that never started is NEW. Use the macro coop_map.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: custom: as coop_spawn_wait for each item, then as coop_group_join.
+ * Cancel: COOP_ECANCELED; all items that had started have ended.
+ * Errors: as coop_gather. A failure (FAIL_FAST) cancels what runs and starts no more.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_map_at(coop_map_fn *fn, void *arg, size_t count, const struct coop_map_opts *opts,
+		struct coop_slot *ret_slots, const char *site);
+#define coop_map(...) coop_map_at(__VA_ARGS__, "item\0" COOP_HERE)
+
+/** Calls whose results are taken in the order of their ends; opaque. */
+struct coop_as_completed;
+
+/** Options of as-completed; all zero: fail fast, no deadline. */
+struct coop_as_completed_opts {
+	enum coop_gather_mode mode;
+	int64_t timeout_ns;       /* from opening, for all together; 0: none */
+	coop_discard_fn *discard; /* for values that were not taken; NULL: they own nothing */
+	void *discard_ctx;
+	uint64_t _reserved[8];
+};
+
+/**
+ * Makes all calls at once; coop_as_completed_next gives their results.
+ *
+ * From here to coop_as_completed_close the caller is in a group, whose children the
+ * calls are: in FAIL_FAST a failure cancels the others and interrupts the caller.
+ * `calls` is kept until close. Use the macro coop_as_completed_open.
+ *
+ * Returns 0, with what is to be closed by the caller in `ret_it`.
+ *
+ * Checkpoint: never, if it returns 0; else custom: as coop_group_join.
+ * Cancel: none; the first next is cancelled.
+ * Errors: -EINVAL (no function, options), -ENOMEM (nothing was called, or those that
+ *   were have ended), COOP_ENOTASK, COOP_EFORK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_as_completed_open_at(const struct coop_call *calls, size_t count,
+			      const struct coop_as_completed_opts *opts,
+			      struct coop_as_completed **ret_it, const char *site);
+#define coop_as_completed_open(...) coop_as_completed_open_at(__VA_ARGS__, "call\0" COOP_HERE)
+
+/**
+ * Waits for the next result, in the order in which the calls ended.
+ *
+ * `ret_index` (may be NULL) gets the number of the call, `ret_slot` (may be NULL) how
+ * it went; its error is the caller's.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: always.
+ * Cancel: COOP_ECANCELED; no result was taken.
+ * Errors: COOP_EOF (all have been taken), COOP_ETIMEDOUT (from the deadline on, each
+ *   time; the calls go on), COOP_ECANCELED, COOP_EWRONGTASK, COOP_ENOTASK.
+ * Thread: the runtime's, in the task that opened it.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_as_completed_next(struct coop_as_completed *it, size_t *ret_index,
+			   struct coop_slot *ret_slot);
+
+/**
+ * Ends the iteration: cancels the calls that have not ended, waits for them, frees `it`.
+ *
+ * `rc` says how the caller's part went, as for coop_group_join. Results that were
+ * not taken are thrown away. NULL is fine, and returns `rc`.
+ *
+ * Returns `rc`, if it is 0 or more and nothing failed that counts.
+ *
+ * Checkpoint: custom: as coop_group_join.
+ * Cancel: COOP_ECANCELED, if the caller or a call ended cancelled from outside; all have ended.
+ * Errors: as coop_group_join: in FAIL_FAST failures that were taken count, too; in
+ *   COLLECT those of the fatal class do. COOP_EWRONGTASK (nothing changed).
+ * Thread: the runtime's, in the task that opened it.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_as_completed_close(struct coop_as_completed *it, int rc);
+
 /* ------------------------------------------------------ tasks of other groups */
 
 /**
@@ -199,7 +299,8 @@ COOP_API COOP_MUST_USE
 int coop_gather_abandon(struct coop_handle *const *handles, size_t count,
 			struct coop_slot *ret_slots);
 
-enum coop_wait_for {
+/** What a coop_wait waits for. */
+enum coop_wait_until {
 	COOP_WAIT_ALL,
 	COOP_WAIT_FIRST,       /* at least one has ended */
 	COOP_WAIT_FIRST_ERROR, /* one has failed (a cancelled one has not), or all have ended */
@@ -218,8 +319,48 @@ enum coop_wait_for {
  * Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
-int coop_wait(struct coop_handle *const *handles, size_t count, enum coop_wait_for until,
+int coop_wait(struct coop_handle *const *handles, size_t count, enum coop_wait_until until,
 	      int64_t timeout_ns, bool *ret_timed_out);
+
+/**
+ * Waits for a task until the time is up, or the caller is cancelled; then cancels it, and
+ * waits for its end.
+ *
+ * So when this returns, the task has ended, and nothing it came to is lost: a value
+ * or an error that it returns in spite of the cancel is returned. With a timeout of 0 a
+ * task that has not ended is cancelled at once.
+ *
+ * Returns 0, with the value in `ret_value` (may be NULL); a cancel of the caller that came
+ * meanwhile is noticed by its next checkpoint.
+ *
+ * Checkpoint: custom: the wait after the cancel cannot be interrupted.
+ * Cancel: COOP_ECANCELED; the task was cancelled and has ended so, or it had ended before.
+ * Errors: COOP_ETIMEDOUT (the task was cancelled and has ended so), COOP_ETASKCANCELLED
+ *   (somebody else cancelled it), the task's own code (late: with the time limit in
+ *   the text, and the task's error as the cause), -EINVAL (negative timeout), -EDEADLK,
+ *   COOP_EWRONGTHREAD, COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_wait_for(struct coop_handle *handle, int64_t timeout_ns, int *ret_value);
+
+/**
+ * The same for a call that has not been made: fn(arg) with a time limit, in this task.
+ *
+ * As coop_fail_after, but without any time fn is not called at all.
+ * Use the macro coop_wait_for_call.
+ *
+ * Returns what fn returns.
+ *
+ * Checkpoint: custom: what fn does; with a timeout of 0 a checkpoint.
+ * Cancel: COOP_ECANCELED, as fn returns it; with a timeout of 0 nothing was called.
+ * Errors: fn's; COOP_ETIMEDOUT; -EINVAL (no function, negative timeout), COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_wait_for_call_at(coop_fn *fn, void *arg, int64_t timeout_ns, const char *site);
+#define coop_wait_for_call(fn, arg, timeout_ns) \
+	coop_wait_for_call_at((fn), (arg), (timeout_ns), COOP_HERE)
 
 COOP_END_DECLS
 

@@ -38,7 +38,7 @@ int coop_gather_at(const struct coop_call *calls, size_t count, enum coop_gather
 				.count = count,
 				.slots = ret_slots };
 	size_t spawned;
-	int r;
+	int r, s;
 
 	if (!cp_in_task())
 		return cp_no_task();
@@ -49,11 +49,11 @@ int coop_gather_at(const struct coop_call *calls, size_t count, enum coop_gather
 	r = cp_team_open(&team, &policies[mode], site);
 	if (r < 0)
 		return r;
-	r = cp_team_spawn_all(&team, &spawned);
+	s = cp_team_spawn_all(&team, &spawned);
 	if (CP_UNLIKELY(spawned < count))
 		cp_slots_unused(&team, spawned);
-	r = coop_group_join(&team.group, r);
-	if (mode == COOP_GATHER_COLLECT && spawned == count)
-		return cp_team_collected(&team, r);
+	r = coop_group_join(&team.group, s);
+	if (mode == COOP_GATHER_COLLECT)
+		return cp_team_collected(&team, r, s);
 	return r == 0 && team.lost ? COOP_ETASKCANCELLED : r;
 }

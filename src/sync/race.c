@@ -15,8 +15,6 @@
  */
 #include "sync/team.h"
 
-#include "core/park.h"
-
 #include <errno.h>
 
 struct race {
@@ -28,9 +26,8 @@ struct race {
 	size_t winner; /* the first success */
 	int value;     /* its value */
 	enum { RUNNING, WON, LOST } state;
-	bool first_end; /* decides, whatever it is */
-	size_t latest;  /* the last that was started */
-	bool latest_out;
+	bool first_end;       /* decides, whatever it is */
+	size_t latest;        /* the last that was started */
 	struct cp_queue pace; /* the body, until it may start the next one */
 };
 
@@ -97,10 +94,8 @@ static void ended(struct cp_team *team, size_t index, enum cp_outcome outcome, i
 		else if (team->count - race->out < race->needed)
 			decide(race, LOST);
 	}
-	if (index == race->latest) {
-		race->latest_out = true;
+	if (index == race->latest)
 		cp_queue_wake(cp_rt, &race->pace, 0);
-	}
 }
 
 /* What the join's `r` means for the race. */
@@ -123,16 +118,11 @@ static int result(struct race *race, int r)
 /* Waits until the member that was started last has ended without a value, or for the delay. */
 static int pace(struct race *race, int64_t delay_ns)
 {
-	struct cp_queue_wait w = { .wait = { .what = "coop_staggered_race" } };
 	struct coop_scope_opts opts = { .timeout_ns = delay_ns };
-	struct coop_scope s = COOP_SCOPE_INIT;
-	int r = coop_checkpoint();
 
-	if (r < 0 || delay_ns == 0 || race->latest_out)
-		return r;
-	coop_scope_open(&s, &opts);
-	r = cp_queue_park(cp_rt, &race->pace, &w);
-	return coop_scope_close(&s, r);
+	if (delay_ns == 0)
+		return coop_checkpoint_if_cancelled();
+	return cp_team_wait(&race->team, &race->pace, "coop_staggered_race", &opts, NULL);
 }
 
 /* All at once, or one by one. */
@@ -143,7 +133,6 @@ static int start(struct race *race, int64_t delay_ns)
 	int r = 0;
 
 	while (r >= 0 && i < team->count && race->state == RUNNING) {
-		race->latest_out = false;
 		race->latest = i;
 		r = cp_team_spawn(team, i);
 		if (r >= 0 && ++i < team->count && delay_ns >= 0)

@@ -81,6 +81,11 @@ int cp_team_spawn(struct cp_team *team, size_t index)
 	return coop_spawn_at(&team->group, member, (void *)(uintptr_t)index, team->site);
 }
 
+int cp_team_spawn_wait(struct cp_team *team, size_t index)
+{
+	return coop_spawn_wait_at(&team->group, member, (void *)(uintptr_t)index, team->site);
+}
+
 int cp_team_spawn_all(struct cp_team *team, size_t *ret_spawned)
 {
 	int r = 0;
@@ -92,6 +97,25 @@ int cp_team_spawn_all(struct cp_team *team, size_t *ret_spawned)
 			break;
 	}
 	*ret_spawned = i;
+	return r;
+}
+
+int cp_team_wait(struct cp_team *team, struct cp_queue *queue, const char *what,
+		 const struct coop_scope_opts *opts, bool *ret_late)
+{
+	struct cp_queue_wait w = {
+		.wait = { .what = what, .kind = CP_ON_CHILDREN, .on = &team->group }
+	};
+	struct coop_scope s = COOP_SCOPE_INIT;
+	int r;
+
+	coop_scope_open(&s, opts);
+	r = cp_cancel_point(cp_rt); /* the limit may be over already */
+	if (r >= 0)
+		r = cp_queue_park(cp_rt, queue, &w);
+	r = coop_scope_close(&s, r);
+	if (ret_late)
+		*ret_late = coop_scope_caught(&s);
 	return r;
 }
 
@@ -112,18 +136,22 @@ void cp_slots_unused(struct cp_team *team, size_t from)
 		team->slots[i] = (struct coop_slot){ .state = COOP_TASK_NEW, .rc = -EAGAIN };
 }
 
-/* Failures are in the slots. A cancellation that has passed is one, whatever failed beside it. */
-int cp_team_collected(const struct cp_team *team, int r)
+/*
+ * Failures are in the slots. A cancellation that has passed is one, whatever failed beside it; the
+ * failure of the body itself, and one of the fatal class, is returned with all others.
+ */
+int cp_team_collected(const struct cp_team *team, int r, int rc)
 {
-	struct coop_error *err;
-
-	if (coop_is_fatal(r) || r >= 0 || r == COOP_ECANCELED)
+	if (r >= 0 || r == COOP_ECANCELED || coop_is_fatal(r) || (rc < 0 && rc != COOP_ECANCELED))
 		return r;
-	if (!team->slots) {
+	if (team->slots)
+		coop_error_unref(coop_error_take(r));
+	else
 		coop_error_clear();
-	} else {
-		err = coop_error_take(r);
-		coop_error_unref(err);
+	if (rc == COOP_ECANCELED || team->lost) {
+		r = coop_checkpoint_if_cancelled();
+		if (r < 0)
+			return r;
 	}
-	return team->lost && coop_cancelled() ? COOP_ECANCELED : 0;
+	return rc > 0 ? rc : 0;
 }

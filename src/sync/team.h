@@ -19,6 +19,7 @@
 #define CP_TEAM_H
 
 #include "core/group.h"
+#include "core/park.h"
 
 struct cp_team {
 	struct coop_group group; /* first: I1 */
@@ -48,8 +49,18 @@ int cp_team_open(struct cp_team *team, const struct coop_group_opts *opts, const
 /* Spawns member number `index`. */
 int cp_team_spawn(struct cp_team *team, size_t index);
 
+/* The same, with a wait for room. */
+int cp_team_spawn_wait(struct cp_team *team, size_t index);
+
 /* Spawns all; how many that were is in *ret_spawned. */
 int cp_team_spawn_all(struct cp_team *team, size_t *ret_spawned);
+
+/*
+ * The body waits at `queue` for a member, inside a scope with a time limit: 0, COOP_ECANCELED, or
+ * what the scope makes of its limit. *ret_late (may be NULL): that was it.
+ */
+int cp_team_wait(struct cp_team *team, struct cp_queue *queue, const char *what,
+		 const struct coop_scope_opts *opts, bool *ret_late);
 
 CP_INLINE const struct coop_call *cp_team_call(const struct cp_team *team, size_t index)
 {
@@ -65,7 +76,7 @@ CP_INLINE void cp_slot_value(struct cp_team *team, size_t index, int value)
 void cp_slot_ended(struct coop_slot *slot, enum cp_outcome outcome, int rc, struct coop_error *err);
 void cp_slots_unused(struct cp_team *team, size_t from);
 
-/* What a join's `r` is where failures are looked for in the slots. */
-int cp_team_collected(const struct cp_team *team, int r);
+/* What a join's `r` means where failures are looked for in the slots; the body ended with `rc`. */
+int cp_team_collected(const struct cp_team *team, int r, int rc);
 
 #endif

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Composition: gather as a group with slots; waiting for several tasks at once.
+ * Waiting for several tasks, which live in groups of their own.
  *
- * Waiting for several is one park with a watch on each task; the first that satisfies the
- * wait wakes the waiter, once, and all watches are taken back before it returns.
+ * One park with a watch on each task; the first that satisfies the wait wakes the waiter, once,
+ * and all watches are taken back before it returns. A few watches lie in the frame, more
+ * of them in one block. A wait changes nothing about the tasks, and takes no error from them.
  */
 #include "core/core.h"
 
 #include <errno.h>
 #include <string.h>
+
+/* So many watches need no memory. */
+#define FEW 8
 
 static void fill_slot(struct coop_slot *slot, const struct coop_handle *h)
 {
@@ -17,15 +21,13 @@ static void fill_slot(struct coop_slot *slot, const struct coop_handle *h)
 	slot->err = coop_error_ref(coop_handle_error(h));
 }
 
-/* --------------------------------------------------------- several tasks at once */
-
 /* A wait for several: what satisfies it, and what has come so far. */
 struct many {
 	struct cp_watch *watches;
 	struct coop_handle *const *handles;
 	size_t count;
 	size_t open; /* distinct ones that have not ended */
-	enum coop_wait_for until;
+	enum coop_wait_until until;
 	bool stop_on_cancelled; /* gather: a cancelled one ends the wait too */
 	bool satisfied;
 	bool parked;
@@ -73,10 +75,10 @@ static bool many_abort(struct cp_wait *w)
 }
 
 /* The same handle twice is watched once. */
-static bool seen_before(const struct many *m, size_t i)
+static bool watched(const struct many *m, const struct coop_handle *h)
 {
-	for (size_t k = 0; k < i; k++)
-		if (m->handles[k] == m->handles[i])
+	for (const struct cp_watch *w = h->watches; w; w = w->next)
+		if (w->ctx == m)
 			return true;
 	return false;
 }
@@ -91,7 +93,7 @@ static int watch_all(struct cp_rt *rt, struct many *m)
 
 		if (!h->ended && h->rt != rt)
 			return COOP_EWRONGTHREAD;
-		if (h->ended || seen_before(m, i))
+		if (h->ended || watched(m, h))
 			continue;
 		if ((!any || h->task == rt->cur) &&
 		    cp_would_deadlock(rt, h->task, text, sizeof text))
@@ -111,7 +113,10 @@ static int watch_all(struct cp_rt *rt, struct many *m)
 	return 0;
 }
 
-/* Waits until `m` is satisfied. */
+/*
+ * Waits until `m` is satisfied. The scope around it may have a time limit that is over already, so
+ * it is asked here whether to wait at all.
+ */
 static int wait_many(struct cp_rt *rt, struct many *m, const char *what)
 {
 	struct cp_wait w = { .abort = many_abort,
@@ -120,14 +125,17 @@ static int wait_many(struct cp_rt *rt, struct many *m, const char *what)
 			     .on = m->handles,
 			     .detail_ns = (int64_t)m->count,
 			     .ctx = m };
+	struct cp_watch few[FEW] = { { .next = NULL } };
 	int r;
 
-	m->watches = cp_calloc(m->count, sizeof *m->watches);
+	m->watches = m->count <= FEW ? few : cp_calloc(m->count, sizeof *m->watches);
 	if (!m->watches)
 		return -ENOMEM;
 	m->task = rt->cur;
 	r = watch_all(rt, m);
-	if (r >= 0 && !m->satisfied) {
+	if (r >= 0 && !m->satisfied && rt->body->inner->_eff) {
+		r = cp_cancel_hit(rt);
+	} else if (r >= 0 && !m->satisfied) {
 		m->parked = true;
 		r = cp_park(rt, &w);
 		if (r < 0)
@@ -136,7 +144,8 @@ static int wait_many(struct cp_rt *rt, struct many *m, const char *what)
 		cp_schedule_point(rt);
 	}
 	unwatch_all(m);
-	cp_free(m->watches);
+	if (m->watches != few)
+		cp_free(m->watches);
 	return r;
 }
 
@@ -149,7 +158,7 @@ static int count_ended(struct coop_handle *const *handles, size_t count)
 	return n;
 }
 
-int coop_wait(struct coop_handle *const *handles, size_t count, enum coop_wait_for until,
+int coop_wait(struct coop_handle *const *handles, size_t count, enum coop_wait_until until,
 	      int64_t timeout_ns, bool *ret_timed_out)
 {
 	struct cp_rt *rt = cp_in_task();

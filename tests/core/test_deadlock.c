@@ -176,12 +176,12 @@ static int waits_for_all(void *arg)
 {
 	struct coop_handle *both[] = { x_handle, y_handle };
 
-	return coop_wait(both, 2, (enum coop_wait_for)(intptr_t)arg, COOP_NEVER, NULL);
+	return coop_wait(both, 2, (enum coop_wait_until)(intptr_t)arg, COOP_NEVER, NULL);
 }
 
 TASK_TEST(circles_by_a_wait_for_several)
 {
-	enum coop_wait_for kinds[] = { COOP_WAIT_ALL, COOP_WAIT_FIRST, COOP_WAIT_FIRST_ERROR };
+	enum coop_wait_until kinds[] = { COOP_WAIT_ALL, COOP_WAIT_FIRST, COOP_WAIT_FIRST_ERROR };
 
 	for (int i = 0; i < 3; i++) {
 		struct coop_group_opts opts = { .policy = COOP_COLLECT };
