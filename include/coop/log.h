@@ -16,8 +16,8 @@ COOP_BEGIN_DECLS
 
 enum coop_log_level {
 	COOP_LOG_ERROR, /* something was lost or refused */
-	COOP_LOG_WARN,  /* a harmless error of a group, a task that ignores its cancellation */
-	COOP_LOG_INFO,  /* phases of a shutdown, the engine chosen and why */
+	COOP_LOG_WARN,  /* a harmless error of a group, a shutdown begins, a task that ignores it */
+	COOP_LOG_INFO,  /* further phases of a shutdown, the engine chosen and why */
 	COOP_LOG_DEBUG,
 };
 

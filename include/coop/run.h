@@ -12,7 +12,7 @@
  * The ladder of coop_main, signal by signal: the first stops softly (every task is
  * cancelled, soft shields have the grace), the second cuts the grace to 0 (hard
  * shields hold), the third ignores shields, the fourth prints a dump and ends
- * the process at once.
+ * the process at once; also where a task hangs and the loop hears nothing, without a dump then.
  *
  * For every program, unless it is set-uid: COOP_CLOCK=virtual, COOP_IO=auto|uring|epoll|sim,
  * COOP_SEED=n, COOP_BUDGET=n, COOP_STACK=bytes (64K, 1M), COOP_LOG=level. They go before options.
@@ -37,7 +37,7 @@ enum coop_engine {
 	COOP_ENGINE_SIM,
 };
 
-/** What coop_main does at the end of a shutdown that a signal began. */
+/** What coop_main does at the end of a shutdown that a signal began; COOP_EEXIT(n) goes before. */
 enum coop_signal_exit {
 	COOP_EXIT_RERAISE, /* dies by that signal; 128 + n as PID 1 */
 	COOP_EXIT_ZERO,    /* 0 if everything drained */
@@ -59,6 +59,8 @@ struct coop_run_opts {
 				      or a signal */
 	bool detect_deadlock;      /* also on the real clock: everything blocked is an error */
 	bool ignore_deadlock;      /* also on the virtual clock: not an error */
+	bool stop_on_error;        /* a failure in the run's own group stops the run in order, and
+				      is part of its result; else it is only a line in the log */
 	size_t stack_cache_bytes;  /* touched memory of free stacks that is kept; 0: 64 MiB */
 	int64_t ignore_warn;       /* cancels ignored in one scope before a warning; 0: 1000 */
 	uint64_t _reserved[8];
@@ -69,7 +71,10 @@ struct coop_run_opts {
  *
  * The main task's end cancels the services that are left. Tasks that are left
  * by other ways (coop_spawn into the run's own group: forever) are cancelled, joined and
- * named in the log. The error object is in the thread's slot: coop_error_take.
+ * named in the log. The error object is in the thread's slot: coop_error_take. Where more
+ * than the main task's error belongs to the result (of callbacks, of stop_on_error, an
+ * interrupt) it is a group of all; what fn returned keeps its code, unless an interrupt
+ * came before.
  *
  * Returns what fn returned.
  *
@@ -150,7 +155,10 @@ int coop_main(coop_fn *fn, void *arg);
 /**
  * The same with options.
  *
- * Returns the exit status; with COOP_EXIT_ZERO 0 after a signal and a complete drain.
+ * A signal that comes when the run is over is raised again, for what was there before.
+ *
+ * Returns the exit status; with COOP_EXIT_ZERO 0 after a signal and a complete drain: nothing
+ * failed, and no shield had to be ignored.
  *
  * Checkpoint: never.
  * Errors: none but the status.   Thread: the main one.   Since: 0.1
@@ -190,7 +198,8 @@ enum coop_shutdown coop_shutdown_phase(void);
 /**
  * Has fn(arg) run when a shutdown begins, as a task of the run that is shielded with the grace.
  *
- * At most 8. Its error is reported beside the others, or returned if it is the only one.
+ * At most 8; they begin in order, before anybody is cancelled. Its error is part of the run's
+ * result: beside the others, or the only one.
  *
  * Returns 0.
  *

@@ -6,8 +6,9 @@
  * step of coop_main's ladder. Closing it puts back what was there before; a
  * signal that came and was not received is delivered to that again.
  *
- * The same signal twice before it is received counts once; different ones take
- * turns. One runtime of the process owns signals at a time.
+ * The same signal twice before it is received counts once, save that real-time signals
+ * count one by one; different ones take turns. One runtime of the process owns signals at a time.
+ * A forked child has the dispositions from before: its parent's runtime is not there.
  */
 #ifndef COOP_SIGNAL_H
 #define COOP_SIGNAL_H
@@ -27,7 +28,7 @@ struct coop_signals;
  * Returns 0 and a receiver in `ret_signals`, the caller's to close.
  *
  * Checkpoint: never.
- * Errors: -EINVAL (none; a number that is none; SIGKILL, SIGSTOP and the like),
+ * Errors: -EINVAL (none; a number that is none; SIGKILL, SIGSTOP; SIGSEGV, SIGBUS, SIGILL, SIGFPE),
  *   -EBUSY (a signal has a receiver), -ENOMEM, COOP_EWRONGTHREAD (another runtime owns
  *   signals), COOP_ENOTASK, the system's. What was installed already is put back.
  * Thread: the runtime's, in a task.   Since: 0.1
@@ -42,8 +43,8 @@ int coop_signals_open(const int *signals, size_t count, struct coop_signals **re
  *
  * Checkpoint: always.
  * Cancel: COOP_ECANCELED; no signal was taken.
- * Errors: COOP_ECANCELED, -EBUSY (another task receives), COOP_ECLOSED, COOP_EWRONGTHREAD,
- *   COOP_ENOTASK.   Thread: the runtime's, in a task.   Since: 0.1
+ * Errors: COOP_ECANCELED, -EBUSY (another task receives), COOP_ECLOSED (also: its run has ended),
+ *   COOP_EWRONGTHREAD, COOP_ENOTASK.   Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
 int coop_signals_receive(struct coop_signals *signals);
@@ -54,7 +55,8 @@ int coop_signals_receive(struct coop_signals *signals);
  * Returns its number.
  *
  * Checkpoint: never.
- * Errors: -EAGAIN (none), -EBUSY, COOP_EWRONGTHREAD.   Thread: the runtime's.   Since: 0.1
+ * Errors: -EAGAIN (none), -EBUSY, COOP_ECLOSED, COOP_EWRONGTHREAD, COOP_EFORK.
+ * Thread: the runtime's.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
 int coop_signals_try_receive(struct coop_signals *signals);
@@ -62,9 +64,12 @@ int coop_signals_try_receive(struct coop_signals *signals);
 /**
  * Closes and frees a receiver; the task that receives gets COOP_ECLOSED. NULL is fine.
  *
+ * One that was left open when its run ended has lost its signals then, and can still be closed.
+ *
  * Returns NULL.
  *
- * Checkpoint: never.   Errors: none.   Thread: the runtime's.   Since: 0.1
+ * Checkpoint: never.   Errors: none; in another thread than the run's it aborts the program.
+ * Thread: the runtime's.   Since: 0.1
  */
 COOP_API
 struct coop_signals *coop_signals_close(struct coop_signals *signals);

@@ -68,6 +68,7 @@ struct cp_err_group {
 	uint32_t gone_count;
 	bool cancel_pending;
 	bool strict; /* its code is COOP_EGROUP, if the primary's is not of the fatal class */
+	bool first;  /* the primary is the first member's, whatever class the others are of */
 };
 
 /*

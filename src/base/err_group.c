@@ -131,6 +131,8 @@ static void cp_err_group_fill(struct coop_error *error, struct cp_err_text *text
 	error->task = cp_err_put(text, from->path, CP_ERR_TIGHT_PATH);
 	cp_err_group_message(error, text);
 	cp_err_adopt(error, members, count);
+	if (from->first && count > 0)
+		error->primary = members[0]->primary;
 	error->code = count > 0 ? error->primary->code : COOP_EGROUP;
 	if (from->strict) {
 		error->flags |= CP_ERR_STRICT;
@@ -184,7 +186,7 @@ static struct coop_error *cp_err_immortal_group(const struct cp_err_group *from)
 	for (uint32_t i = 0; i < from->count; i++) {
 		int kid = from->members[i]->primary->code;
 
-		if (i == 0 || (coop_is_fatal(kid) && !coop_is_fatal(code)))
+		if (i == 0 || (!from->first && coop_is_fatal(kid) && !coop_is_fatal(code)))
 			code = kid;
 	}
 	for (uint32_t i = 0; i < from->count; i++)

@@ -415,17 +415,10 @@ static const struct coop_scope *cancelled_by(const struct coop_scope *s, unsigne
 	return found;
 }
 
-bool cp_cancel_info(const struct coop_scope *s, struct coop_cancel_info *info)
+static void tell(const struct coop_scope *s, unsigned depth, struct coop_cancel_info *info)
 {
-	const struct cp_cause *c;
-	unsigned depth = 0;
+	const struct cp_cause *c = s->_cause;
 
-	memset(info, 0, sizeof *info);
-	if (s && s->_state == CP_OPEN && s->_eff)
-		s = cancelled_by(s, &depth);
-	if (!s || !s->_own)
-		return false;
-	c = s->_cause;
 	info->source = (enum coop_cancel_source)s->_cause_source;
 	info->code = s->_cause_code;
 	info->depth = depth;
@@ -438,6 +431,27 @@ bool cp_cancel_info(const struct coop_scope *s, struct coop_cancel_info *info)
 		memcpy(info->text, c->text, sizeof info->text);
 		memcpy(info->who, c->who, sizeof info->who);
 	}
+}
+
+bool cp_cancel_info_own(const struct coop_scope *s, struct coop_cancel_info *info)
+{
+	memset(info, 0, sizeof *info);
+	if (!s || !s->_own)
+		return false;
+	tell(s, 0, info);
+	return true;
+}
+
+bool cp_cancel_info(const struct coop_scope *s, struct coop_cancel_info *info)
+{
+	unsigned depth = 0;
+
+	memset(info, 0, sizeof *info);
+	if (s && s->_state == CP_OPEN && s->_eff)
+		s = cancelled_by(s, &depth);
+	if (!s || !s->_own)
+		return false;
+	tell(s, depth, info);
 	return true;
 }
 

@@ -347,6 +347,8 @@ typedef bool cp_checkpoint_hook(struct cp_rt *rt, void *ctx);
 typedef uint64_t cp_choose_fn(void *ctx, uint64_t n); /* 0 to n - 1 */
 
 #define CP_SHUTDOWN_HOOKS_MAX 8
+/* Errors beside the main task's: those of callbacks, and some of tasks that it did not wait for. */
+#define CP_BESIDE_MAX (CP_SHUTDOWN_HOOKS_MAX + 16)
 
 /* A runtime: one loop, one thread. */
 struct cp_rt {
@@ -408,23 +410,23 @@ struct cp_rt {
 	bool deadlocked;
 	bool internal_failed;
 	enum coop_shutdown shutdown;
-	int stop_signal;
+	int stop_signal; /* what began the shutdown */
+	char stop_text[COOP_NAME_MAX + 1];
 	struct cp_wait *root_wait;
 	struct {
 		coop_fn *fn;
 		void *arg;
 	} on_shutdown[CP_SHUTDOWN_HOOKS_MAX];
 	unsigned on_shutdown_count;
-	struct coop_error *shutdown_err;
+	struct coop_error *beside[CP_BESIDE_MAX]; /* errors that belong to the result, too */
+	unsigned beside_count;
 	int64_t shutdown_ns;
-	struct cp_timer refuse_timer;
-	bool refusers_told;
 
 	/* the world beside tasks: set by the layers above */
 	uint32_t pending; /* atomic: something came from outside */
 	void (*on_pending)(struct cp_rt *rt);
-	uint32_t external; /* sources that may wake it: receivers, portals, the ladder */
-	struct cp_signal_state *signals;
+	uint32_t external; /* sources that may wake it: receivers, portals */
+	bool ladder;       /* SIGINT and SIGTERM may stop it */
 
 	/* tests */
 	struct cp_wait *idle_waiters; /* sorted by cushion */
@@ -629,6 +631,8 @@ void cp_causes_refill(struct cp_rt *rt);
 void cp_causes_deinit(struct cp_rt *rt);
 int64_t cp_time_add(int64_t a, int64_t b); /* saturates at COOP_NEVER */
 bool cp_cancel_info(const struct coop_scope *s, struct coop_cancel_info *info);
+/* The same of the scope's own cancel alone. */
+bool cp_cancel_info_own(const struct coop_scope *s, struct coop_cancel_info *info);
 
 /* ---------------------------------------------------------------- group.c */
 /* How a task ended, for its group. */
@@ -706,16 +710,24 @@ void cp_rt_close(struct cp_rt *rt);
 bool cp_rt_forked(void);
 
 /* ---------------------------------------------------------------- shutdown.c */
-void cp_shutdown_begin(struct cp_rt *rt, enum coop_cancel_source source, int sig, const char *text);
+/* `code`: the signal's number, or what failed. */
+void cp_shutdown_begin(struct cp_rt *rt, enum coop_cancel_source source, int code,
+		       const char *text);
 void cp_shutdown_harden(struct cp_rt *rt);
 void cp_shutdown_force(struct cp_rt *rt);
 void cp_shutdown_refusers(struct cp_rt *rt);
+/* Only services are left in the run's group. */
+void cp_shutdown_services(struct cp_rt *rt);
+/* A task of the run's group has failed; `err` is borrowed. */
+void cp_shutdown_failure(struct cp_rt *rt, struct coop_error *err);
 int cp_root(void *arg);
 /* Starts a task of the runtime's own; its failure is an internal error that stops the run. */
 int cp_spawn_system(struct cp_rt *rt, coop_fn *fn, void *arg, const char *name);
 
 /* ---------------------------------------------------------------- dump.c */
 void cp_dump(struct cp_rt *rt, FILE *out, unsigned flags);
+/* What a parked task waits for: "coop_handle_wait on main/pages/fetch"; "" if it is not parked. */
+char *cp_wait_text(const struct coop_task *t, char *buf, size_t size);
 /* "coop_sleep 1.000s" */
 char *cp_blocked_text(const char *what, int64_t detail_ns, char *buf, size_t size);
 

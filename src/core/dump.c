@@ -9,6 +9,7 @@
 #include "core/core.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <string.h>
 
 #define CP_DUMP_TASKS 3
@@ -37,12 +38,27 @@ static void indent(FILE *out, unsigned depth)
 	fprintf(out, "%*s", (int)(depth > 40 ? 40 : depth) * 2, "");
 }
 
-/* Deadline, shield, cancellation: what is worth saying of a scope. */
-static void dump_scope_words(struct cp_rt *rt, FILE *out, const struct coop_scope *s)
+/* Its own cancellation, and why; or that one from outside is visible in it. */
+static void dump_cancel(struct cp_rt *rt, FILE *out, const struct coop_scope *s, unsigned flags)
 {
 	struct coop_cancel_info info;
 	char why[256];
 
+	if (!cp_cancel_info_own(s, &info)) {
+		if (s->_eff)
+			fprintf(out, ", cancelled from outside");
+		return;
+	}
+	fprintf(out, ", cancelled");
+	if (flags & COOP_DUMP_TIMES)
+		fprintf(out, " %.3fs ago", (double)(rt->now_ns - info.when_ns) / 1e9);
+	fprintf(out, ": %s", coop_cancel_text(&info, why, sizeof why));
+}
+
+/* Deadline, shield, cancellation: what is worth saying of a scope. */
+static void dump_scope_words(struct cp_rt *rt, FILE *out, const struct coop_scope *s,
+			     unsigned flags)
+{
 	if (s->_deadline_ns != COOP_NEVER && !(s->_flags & CP_SCOPE_RELATIVE))
 		fprintf(out, ", deadline in %.3fs", (double)(s->_deadline_ns - rt->now_ns) / 1e9);
 	else if (s->_flags & CP_SCOPE_RELATIVE)
@@ -51,13 +67,13 @@ static void dump_scope_words(struct cp_rt *rt, FILE *out, const struct coop_scop
 		fprintf(out, ", shielded");
 	if (s->_shield & CP_SHIELD_SOFT)
 		fprintf(out, ", soft shield");
-	if (s->_own && cp_cancel_info(s, &info))
-		fprintf(out, ", cancelled: %s", coop_cancel_text(&info, why, sizeof why));
-	else if (s->_eff)
-		fprintf(out, ", cancelled from outside");
+	if (s->_shield & CP_SHIELD_SHUTDOWN)
+		fprintf(out, ", shutdown waits for it");
+	dump_cancel(rt, out, s, flags);
 }
 
-static void dump_scope(struct cp_rt *rt, FILE *out, const struct coop_scope *s, unsigned depth)
+static void dump_scope(struct cp_rt *rt, FILE *out, const struct coop_scope *s, unsigned depth,
+		       unsigned flags)
 {
 	const struct coop_group *g = (const struct coop_group *)s;
 	const char *name = cp_scope_name(s);
@@ -69,12 +85,27 @@ static void dump_scope(struct cp_rt *rt, FILE *out, const struct coop_scope *s, 
 	if (group)
 		fprintf(out, ": %u alive",
 			g->_live + g->_services - (g->_flags & CP_GROUP_JOINING ? 0 : 1));
-	dump_scope_words(rt, out, s);
+	dump_scope_words(rt, out, s, flags);
 	fputc('\n', out);
 }
 
+/* Adds to a text; what does not fit is cut. */
+static __attribute__((format(printf, 4, 5))) void add(char *buf, size_t size, size_t *at,
+						      const char *format, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(buf + *at, size - *at, format, args);
+	va_end(args);
+	if (n > 0)
+		*at = *at + (size_t)n < size ? *at + (size_t)n : size - 1;
+}
+
 /* The first few of the tasks that have not ended; the others are counted. */
-static void dump_tasks(FILE *out, struct coop_handle *const *handles, int64_t count)
+static void add_tasks(char *buf, size_t size, size_t *at, struct coop_handle *const *handles,
+		      int64_t count)
 {
 	char path[160];
 	int open = 0;
@@ -83,31 +114,43 @@ static void dump_tasks(FILE *out, struct coop_handle *const *handles, int64_t co
 		if (!handles[i]->task || ++open > CP_DUMP_TASKS)
 			continue;
 		cp_task_path(handles[i]->task, path, sizeof path);
-		fprintf(out, "%s %s", open == 1 ? " on" : ",", path);
+		add(buf, size, at, "%s %s", open == 1 ? " on" : ",", path);
 	}
 	if (open > CP_DUMP_TASKS)
-		fprintf(out, ", %d more", open - CP_DUMP_TASKS);
+		add(buf, size, at, ", %d more", open - CP_DUMP_TASKS);
+}
+
+char *cp_wait_text(const struct coop_task *t, char *buf, size_t size)
+{
+	const struct cp_wait *w = t->state == CP_PARKED ? t->body->wait : NULL;
+	char text[160];
+	size_t at = 0;
+
+	buf[0] = '\0';
+	if (!w)
+		return buf;
+	add(buf, size, &at, "%s", cp_blocked_text(w->what, w->detail_ns, text, sizeof text));
+	if (w->kind == CP_ON_TASK && ((const struct coop_handle *)w->on)->task) {
+		cp_task_path(((const struct coop_handle *)w->on)->task, text, sizeof text);
+		add(buf, size, &at, " on %s", text);
+	} else if (w->kind == CP_ON_TASKS) {
+		add_tasks(buf, size, &at, w->on, w->detail_ns);
+	} else if (w->kind == CP_ON_OWNER && *w->owner) {
+		cp_task_path(*w->owner, text, sizeof text);
+		add(buf, size, &at, ", owned by %s", text);
+	} else if (w->kind == CP_ON_CHILDREN) {
+		add(buf, size, &at, " on its children");
+	}
+	return buf;
 }
 
 static void dump_wait(struct cp_rt *rt, FILE *out, const struct coop_task *t, unsigned flags)
 {
-	const struct cp_wait *w = t->body->wait;
-	char text[160];
+	char text[160 * (CP_DUMP_TASKS + 2)];
 
-	fprintf(out, " in %s", cp_blocked_text(w->what, w->detail_ns, text, sizeof text));
-	if (w->kind == CP_ON_TASK && ((const struct coop_handle *)w->on)->task) {
-		cp_task_path(((const struct coop_handle *)w->on)->task, text, sizeof text);
-		fprintf(out, " on %s", text);
-	} else if (w->kind == CP_ON_TASKS) {
-		dump_tasks(out, w->on, w->detail_ns);
-	} else if (w->kind == CP_ON_OWNER && *w->owner) {
-		cp_task_path(*w->owner, text, sizeof text);
-		fprintf(out, ", owned by %s", text);
-	} else if (w->kind == CP_ON_CHILDREN) {
-		fprintf(out, " on its children");
-	}
+	fprintf(out, " in %s", cp_wait_text(t, text, sizeof text));
 	if (flags & COOP_DUMP_TIMES)
-		fprintf(out, " for %.3fs", (double)(rt->now_ns - w->since_ns) / 1e9);
+		fprintf(out, " for %.3fs", (double)(rt->now_ns - t->body->wait->since_ns) / 1e9);
 }
 
 static void dump_task(struct cp_rt *rt, FILE *out, const struct coop_task *t, unsigned depth,
@@ -121,7 +164,7 @@ static void dump_task(struct cp_rt *rt, FILE *out, const struct coop_task *t, un
 	if (t->flags & CP_TASK_SERVICE)
 		fprintf(out, ", service");
 	if (t->state != CP_NEW)
-		dump_scope_words(rt, out, &t->body->base);
+		dump_scope_words(rt, out, &t->body->base, flags);
 	fprintf(out, " [spawned at %s]\n", cp_at(cp_task_site(t)));
 }
 
@@ -167,7 +210,7 @@ static void walk_task(struct dump_walk *w, const struct coop_task *t)
 static void walk_scope(struct dump_walk *w, const struct coop_scope *s)
 {
 	if (!hidden(w, s->_task))
-		dump_scope(w->rt, w->out, s, shown_depth(w));
+		dump_scope(w->rt, w->out, s, shown_depth(w), w->flags);
 }
 
 /* Back up from a task whose scopes are done: the scope or the task to go on with. */

@@ -142,7 +142,10 @@ static CP_COLD void child_failed(struct cp_rt *rt, struct coop_group *g, struct 
 		g->_flags |= CP_GROUP_PASSED;
 	if (v == COOP_VERDICT_LOG) {
 		g->_logged++;
-		cp_group_log_error(g, err);
+		if (g->_flags & CP_GROUP_RUN)
+			cp_shutdown_failure(rt, err);
+		else
+			cp_group_log_error(g, err);
 		coop_error_unref(err);
 		return;
 	}

@@ -59,6 +59,8 @@ CP_COLD void cp_group_drain_services(struct cp_rt *rt, struct coop_group *g, con
 	struct coop_task *t = g->_first;
 
 	g->_flags |= CP_GROUP_DRAINING;
+	if (g->_flags & CP_GROUP_RUN)
+		cp_shutdown_services(rt);
 	do {
 		if (t->state != CP_NEW) { /* others find the group draining when they begin */
 			t->body->base._shield &= (uint8_t)~CP_SHIELD_SERVICE;

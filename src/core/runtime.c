@@ -328,7 +328,9 @@ static bool is_deadlock(const struct cp_rt *rt)
 {
 	if (rt->external || rt->engine->in_flight || rt->opts.ignore_deadlock)
 		return false;
-	return rt->clock_virtual || rt->opts.detect_deadlock;
+	if (rt->opts.detect_deadlock) /* a signal could stop it, but nothing else can happen */
+		return !(rt->ladder && rt->root_wait);
+	return rt->clock_virtual && !rt->ladder;
 }
 
 static void engine_wait(struct cp_rt *rt, int64_t timeout_ns)
@@ -416,7 +418,7 @@ static void idle_virtual(struct cp_rt *rt, int64_t next)
 		engine_wait(rt, rt->autojump_ns);
 		if (rt->ready_head || rt->pending || cp_os_now_ns() - start < rt->autojump_ns)
 			return;
-	} else if (rt->external) {
+	} else if (rt->external || rt->ladder) {
 		engine_wait(rt, 0);
 		if (rt->pending)
 			return;
@@ -511,7 +513,8 @@ static void reset(struct cp_rt *rt, coop_fn *fn, void *arg)
 	rt->main_fn = fn;
 	rt->main_arg = arg;
 	rt->main_rc = 0;
-	rt->main_err = rt->shutdown_err = NULL;
+	rt->main_err = NULL;
+	rt->beside_count = 0;
 	rt->main_ended = rt->deadlocked = rt->internal_failed = false;
 	rt->shutdown = COOP_SHUTDOWN_NONE;
 	rt->stop_signal = 0;

@@ -10,8 +10,12 @@
  *   hard   the grace is over, or cut by a second signal; hard shields still hold
  *   force  no shield holds
  * Then services, whose users are gone; then the report. Each phase is a line in the log.
+ *
+ * The result is the main task's. What failed beside it (callbacks, with stop_on_error the tasks of
+ * the run's group, an interrupt that came when main had failed already) stands beside it in
+ * one error; nothing is told to the log alone that a program could want to handle.
  */
-#include "core/core.h"
+#include "core/group.h"
 
 #include <errno.h>
 #include <string.h>
@@ -23,29 +27,48 @@ static uint64_t user_tasks(const struct cp_rt *rt)
 	return rt->tasks - rt->tasks_internal;
 }
 
-static void tell_phase(struct cp_rt *rt, const char *what)
+static void tell_phase(struct cp_rt *rt, enum coop_log_level level, const char *what)
 {
-	coop_log(COOP_LOG_INFO, "shutdown: %s (%llu tasks alive)", what,
+	coop_log(level, "shutdown: %s (%llu tasks alive)", what,
 		 (unsigned long long)user_tasks(rt));
+}
+
+/* The blocks that a refuser is in, from the outside in: its stack, as far as coop knows it. */
+static void tell_scopes(const struct coop_task *t)
+{
+	const struct coop_scope *s = t->state == CP_NEW ? NULL : t->body->base._inner;
+
+	for (; s; s = s->_inner)
+		coop_log(COOP_LOG_WARN, "shutdown:   in the %s%s%s opened at %s%s",
+			 s->_flags & CP_SCOPE_GROUP ? "group" : "scope",
+			 cp_scope_name(s)[0] ? " " : "", cp_scope_name(s), cp_at(s->_site),
+			 s->_shield ? ", shielded" : "");
 }
 
 /* Those who are still there when they should not be: who, in what, since when. */
 void cp_shutdown_refusers(struct cp_rt *rt)
 {
-	struct coop_task_info info;
-	char path[160];
+	char path[160], wait[200];
 
 	for (struct coop_task *t = rt->root; t; t = cp_task_next(rt, t)) {
 		if (t->flags & (CP_TASK_INTERNAL | CP_TASK_SERVICE))
 			continue;
-		cp_info_fill(rt, t, &info);
 		cp_task_path(t, path, sizeof path);
+		cp_wait_text(t, wait, sizeof wait);
 		coop_log(COOP_LOG_WARN,
 			 "shutdown: %s is still alive %.1fs after it was told to stop%s%s (spawned "
 			 "at %s)",
 			 path, (double)(rt->now_ns - rt->shutdown_ns) / 1e9,
-			 info.blocked_in[0] ? ", blocked in " : "", info.blocked_in, info.site);
+			 wait[0] ? ", blocked in " : ", not blocked", wait,
+			 cp_at(cp_task_site(t)));
+		tell_scopes(t);
 	}
+}
+
+void cp_shutdown_services(struct cp_rt *rt)
+{
+	if (rt->shutdown != COOP_SHUTDOWN_NONE)
+		tell_phase(rt, COOP_LOG_INFO, "ending services");
 }
 
 /* ------------------------------------------------------------------- system tasks */
@@ -93,26 +116,58 @@ int cp_spawn_system(struct cp_rt *rt, coop_fn *fn, void *arg, const char *name)
 
 /* --------------------------------------------------------------------- a shutdown */
 
-/* Runs one callback; its error is kept for the run's result. */
+/* Keeps an error for the run's result; false if there is no more room. `err` is taken then. */
+static bool keep_beside(struct cp_rt *rt, struct coop_error *err, unsigned max)
+{
+	if (rt->beside_count >= max)
+		return false;
+	rt->beside[rt->beside_count++] = err;
+	return true;
+}
+
+/* Runs one callback; there is room for the errors of all. */
 static int shutdown_callback(void *arg)
 {
 	struct cp_rt *rt = cp_rt;
 	unsigned i = (unsigned)(uintptr_t)arg;
 	int r = rt->on_shutdown[i].fn(rt->on_shutdown[i].arg);
 
-	if (r < 0 && r != COOP_ECANCELED) {
-		struct coop_error *e = coop_error_take(r);
-
-		if (!rt->shutdown_err) {
-			rt->shutdown_err = e;
-		} else {
-			coop_log(COOP_LOG_WARN, "shutdown: a callback failed too: %s",
-				 coop_code_text(r));
-			coop_error_unref(e);
-		}
-	}
+	if (r < 0 && r != COOP_ECANCELED)
+		keep_beside(rt, coop_error_take(r), CP_BESIDE_MAX);
 	return 0;
 }
+
+static int log_leaf(const struct coop_error *leaf, void *rt)
+{
+	cp_group_log_error(&((struct cp_rt *)rt)->group, leaf);
+	return 0;
+}
+
+/* Each failure of it by a line of its own. */
+static void log_leaves(struct cp_rt *rt, const struct coop_error *err)
+{
+	int r = coop_error_leaves(err, log_leaf, rt);
+
+	CP_ASSERT(r == 0);
+}
+
+void cp_shutdown_failure(struct cp_rt *rt, struct coop_error *err)
+{
+	struct coop_error_info i;
+	char text[COOP_NAME_MAX + 1];
+
+	if (!rt->opts.stop_on_error ||
+	    !keep_beside(rt, coop_error_ref(err), CP_BESIDE_MAX - CP_SHUTDOWN_HOOKS_MAX)) {
+		log_leaves(rt, err);
+		return;
+	}
+	cp_err_describe(err, &i);
+	snprintf(text, sizeof text, "%.50s failed", i.task);
+	cp_shutdown_begin(rt, COOP_CANCEL_FAILURE, i.code, text);
+}
+
+/* Turns that those have whom the end of the grace has woken, before they count as refusers. */
+#define CP_REFUSE_TURNS 64
 
 /* When the grace is over: whoever is left is named. */
 static int shutdown_watch(void *arg)
@@ -124,17 +179,33 @@ static int shutdown_watch(void *arg)
 		return r;
 	if (rt->shutdown == COOP_SHUTDOWN_SOFT)
 		rt->shutdown = COOP_SHUTDOWN_HARD;
-	tell_phase(rt, "the grace is over");
+	tell_phase(rt, COOP_LOG_INFO, "the grace is over");
+	for (int i = 0; i < CP_REFUSE_TURNS && rt->ready_head; i++)
+		coop_yield();
 	cp_shutdown_refusers(rt);
 	return 0;
 }
 
-void cp_shutdown_begin(struct cp_rt *rt, enum coop_cancel_source source, int sig, const char *text)
+/* Before anybody is cancelled: callbacks may want to stop what brings new work. */
+static void start_callbacks(struct cp_rt *rt)
+{
+	int r = cp_group_usable(&rt->group);
+
+	for (unsigned i = 0; i < rt->on_shutdown_count && r >= 0; i++)
+		r = spawn_into_run(rt, shutdown_callback, (void *)(uintptr_t)i,
+				   "on_shutdown\0coop\0000", "on shutdown", CP_TASK_SHUTDOWN_WAIT,
+				   NULL);
+	if (r < 0 && rt->on_shutdown_count)
+		coop_log(COOP_LOG_ERROR, "shutdown: cannot run every callback: %s",
+			 coop_code_text(r));
+}
+
+void cp_shutdown_begin(struct cp_rt *rt, enum coop_cancel_source source, int code, const char *text)
 {
 	struct cp_why why = { .source = source,
-			      .code = sig,
+			      .code = code,
 			      .text = text,
-			      .who = rt->cur,
+			      .who = source == COOP_CANCEL_SHUTDOWN ? rt->cur : NULL,
 			      .grace_ns = rt->grace_ns,
 			      .kind = CP_SHUTDOWN };
 
@@ -142,29 +213,26 @@ void cp_shutdown_begin(struct cp_rt *rt, enum coop_cancel_source source, int sig
 		return;
 	rt->shutdown = COOP_SHUTDOWN_SOFT;
 	rt->shutdown_ns = cp_clock(rt);
-	if (!rt->stop_signal)
-		rt->stop_signal = sig;
-	tell_phase(rt, text ? text : "stopping");
-	for (unsigned i = 0; i < rt->on_shutdown_count && cp_group_usable(&rt->group) == 0; i++)
-		if (spawn_into_run(rt, shutdown_callback, (void *)(uintptr_t)i,
-				   "on_shutdown\0coop\0000", "on shutdown", CP_TASK_SHUTDOWN_WAIT,
-				   NULL) < 0)
-			coop_log(COOP_LOG_ERROR, "shutdown: no memory to run a callback");
-	if (rt->grace_ns < CP_TIME_MAX &&
+	if (source == COOP_CANCEL_SIGNAL)
+		rt->stop_signal = code;
+	cp_copy_name(rt->stop_text, text);
+	tell_phase(rt, COOP_LOG_WARN, text);
+	start_callbacks(rt);
+	cp_scope_cancel_why(rt, &rt->group._scope, &why);
+	/* Last, so that whoever stops at once is gone before it looks for refusers. */
+	if (rt->grace_ns < CP_TIME_MAX && cp_group_usable(&rt->group) == 0 &&
 	    cp_spawn_system(rt, shutdown_watch, rt, "shutdown watch") < 0)
 		coop_log(COOP_LOG_WARN, "shutdown: no memory to watch the grace");
-	cp_scope_cancel_why(rt, &rt->group._scope, &why);
-	if (rt->root_wait)
-		cp_wake(rt, rt->root, 0);
 }
 
 void cp_shutdown_harden(struct cp_rt *rt)
 {
 	if (rt->group._scope._state != CP_OPEN)
 		return;
-	rt->shutdown = COOP_SHUTDOWN_HARD;
+	if (rt->shutdown < COOP_SHUTDOWN_HARD)
+		rt->shutdown = COOP_SHUTDOWN_HARD;
 	cp_clock(rt);
-	tell_phase(rt, "the grace is cut to 0");
+	tell_phase(rt, COOP_LOG_INFO, "the grace is cut to 0");
 	cp_scope_cut_grace(rt, &rt->group._scope, rt->now_ns);
 }
 
@@ -174,7 +242,7 @@ void cp_shutdown_force(struct cp_rt *rt)
 		return;
 	rt->shutdown = COOP_SHUTDOWN_FORCE;
 	cp_clock(rt);
-	tell_phase(rt, "shields are ignored");
+	tell_phase(rt, COOP_LOG_INFO, "shields are ignored");
 	cp_shutdown_refusers(rt);
 	cp_scope_force(rt, &rt->group._scope);
 }
@@ -226,16 +294,22 @@ static void wait_for_main(struct cp_rt *rt)
 	CP_ASSERT(rt->main_ended);
 }
 
+/* A cancel of the run's group ends the wait: the loop below looks at why. */
+static bool stop_abort(struct cp_wait *wait)
+{
+	(void)wait;
+	return true;
+}
+
 /* COOP_RUN forever: until somebody stops it. */
 static void wait_for_stop(struct cp_rt *rt)
 {
-	struct cp_wait wait = { .what = "coop_run", .kind = CP_ON_NOTHING };
+	struct cp_wait wait = { .what = "coop_run", .kind = CP_ON_NOTHING, .abort = stop_abort };
 
-	while (rt->shutdown == COOP_SHUTDOWN_NONE && !rt->group._scope._own) {
-		rt->root_wait = &wait;
+	rt->root_wait = &wait;
+	while (rt->shutdown == COOP_SHUTDOWN_NONE && !rt->group._scope._own)
 		cp_park(rt, &wait);
-		rt->root_wait = NULL;
-	}
+	rt->root_wait = NULL;
 }
 
 /* Tasks that nobody waits for any more are named, then cancelled. */
@@ -264,73 +338,141 @@ static void end_leftovers(struct cp_rt *rt)
 	cp_scope_cancel_why(rt, &rt->group._scope, &why);
 }
 
-/* A cancelled main task: what cancelled it is the run's result. */
-static int cancelled_result(struct cp_rt *rt, int group_rc)
-{
-	struct coop_cancel_info info = { .source = COOP_CANCEL_NONE };
+/* ---------------------------------------------------------------------- the result */
 
-	if (rt->deadlocked)
-		return -EDEADLK;
-	if (group_rc < 0 && group_rc != COOP_ECANCELED) {
-		rt->main_err =
-			coop_error_take(group_rc); /* one that nobody waited for failed fatally */
-		return group_rc;
-	}
-	cp_cancel_info(&rt->group._scope, &info);
-	if (info.source != COOP_CANCEL_SIGNAL)
-		return info.source == COOP_CANCEL_SHUTDOWN ? 0 : COOP_ECANCELED;
-	rt->main_err = cp_err_new_leaf(COOP_EINTERRUPT, "", 0, "", cp_task_name(rt->root),
-				       rt->shutdown_ns - rt->start_ns, false,
-				       info.text[0] ? info.text : "stopped by a signal");
-	return COOP_EINTERRUPT;
+/* What a run came to: a code, and the errors that belong to it, in order. */
+struct cp_result {
+	int code;
+	uint32_t count;
+	struct coop_error *list[CP_BESIDE_MAX + 4];
+};
+
+static void result_add(struct cp_result *res, struct coop_error *err)
+{
+	if (err)
+		res->list[res->count++] = err;
 }
 
-/* The error of a shutdown callback stands beside the main task's, or alone. */
-static void add_shutdown_error(struct cp_rt *rt)
+/* An error that the runtime makes, at the time of the run that is given. */
+static struct coop_error *result_leaf(struct cp_rt *rt, int code, int64_t now_ns, const char *text)
 {
-	struct coop_error *members[2] = { rt->main_err, rt->shutdown_err };
+	return cp_err_new_leaf(code, "", 0, "", cp_task_name(rt->root), now_ns - rt->start_ns,
+			       false, text);
+}
+
+/* Did this error come before the shutdown? Where both are of one time, its own word counts. */
+static bool was_before(struct cp_rt *rt, const struct coop_error *err)
+{
+	struct coop_error_info i;
+	int64_t shutdown_ns = rt->shutdown_ns - rt->start_ns;
+
+	cp_err_describe(coop_error_primary(err), &i);
+	return i.when_ns == shutdown_ns ? !i.during_cancel : i.when_ns < shutdown_ns;
+}
+
+/* A cancelled main task: what cancelled it is the run's result. */
+static void main_was_cancelled(struct cp_rt *rt, int *group_rc, struct cp_result *res)
+{
+	enum coop_cancel_source source = rt->group._scope._cause_source;
+
+	if (*group_rc < 0 && *group_rc != COOP_ECANCELED) {
+		res->code = *group_rc; /* one that nobody waited for failed fatally */
+		result_add(res, coop_error_take(*group_rc));
+		*group_rc = 0;
+		return;
+	}
+	res->code = source == COOP_CANCEL_SHUTDOWN ? 0 : COOP_ECANCELED;
+	if (source != COOP_CANCEL_SIGNAL)
+		return;
+	res->code = COOP_EINTERRUPT;
+	result_add(res, result_leaf(rt, COOP_EINTERRUPT, rt->shutdown_ns, rt->stop_text));
+}
+
+/*
+ * A failed main task: an interrupt wins only if it came first; else it stands beside. An exit that
+ * is asked for is the program's own answer to whatever came.
+ */
+static void main_has_failed(struct cp_rt *rt, struct coop_error *err, struct cp_result *res)
+{
+	struct coop_error *interrupt;
+
+	if (!rt->stop_signal || -res->code >> 8 == -COOP_EEXIT(0) >> 8) {
+		result_add(res, err);
+		return;
+	}
+	interrupt = result_leaf(rt, COOP_EINTERRUPT, rt->shutdown_ns, rt->stop_text);
+	if (was_before(rt, err)) {
+		result_add(res, err);
+		result_add(res, interrupt);
+	} else {
+		res->code = COOP_EINTERRUPT;
+		result_add(res, interrupt);
+		result_add(res, err);
+	}
+}
+
+/* A failure of the fatal class, or of the runtime's own tasks, that main did not end by. */
+static void group_has_failed(struct cp_rt *rt, int group_rc, struct cp_result *res)
+{
+	struct coop_error *err;
+
+	if (group_rc >= 0 || group_rc == COOP_ECANCELED)
+		return;
+	err = coop_error_take(group_rc);
+	if (rt->internal_failed) {
+		memmove(res->list + 1, res->list, res->count * sizeof *res->list);
+		res->count++;
+		res->list[0] = err;
+		res->code = COOP_EINTERNAL;
+	} else if (rt->opts.stop_on_error) {
+		result_add(res, err);
+	} else {
+		log_leaves(rt, err);
+		coop_error_unref(err);
+	}
+}
+
+/* One error of all; the code is the first one's where the result has a code, else the primary's. */
+static void result_finish(struct cp_rt *rt, struct cp_result *res)
+{
 	struct cp_err_group from = { .name = "run",
 				     .path = "",
 				     .file = "",
-				     .members = members,
-				     .count = 2,
-				     .total = 2,
+				     .members = res->list,
+				     .count = res->count,
 				     .when_ns = cp_clock(rt) - rt->start_ns };
+	bool bare = res->code >= 0 || res->code == COOP_ECANCELED;
 
-	if (!rt->shutdown_err)
-		return;
-	if (rt->main_rc >= 0 || !rt->main_err) {
-		rt->main_rc = coop_error_code(rt->shutdown_err);
-		coop_error_unref(rt->main_err);
-		rt->main_err = rt->shutdown_err;
-	} else {
+	from.first = !bare; /* also where one of the fatal class came later */
+	rt->main_rc = res->code;
+	if (res->count == 1)
+		rt->main_err = res->list[0];
+	else if (res->count)
 		rt->main_err = cp_err_new_group(&from);
+	if (res->count && bare)
 		rt->main_rc = coop_error_code(rt->main_err);
-	}
-	rt->shutdown_err = NULL;
 }
 
 static void take_result(struct cp_rt *rt, int group_rc)
 {
 	struct coop_handle *h = rt->main_handle;
+	struct cp_result res = { .code = h->rc };
 
-	rt->main_rc = h->rc;
-	rt->main_err = coop_error_ref(h->err);
-	if (h->state == COOP_TASK_CANCELLED)
-		rt->main_rc = cancelled_result(rt, group_rc);
-	if (rt->internal_failed && rt->main_rc != COOP_EINTERNAL && group_rc == COOP_EINTERNAL) {
-		coop_error_unref(rt->main_err);
-		rt->main_err = coop_error_take(group_rc);
-		rt->main_rc = COOP_EINTERNAL;
-	}
 	if (rt->deadlocked) {
-		coop_error_unref(rt->main_err);
-		rt->main_rc = -EDEADLK;
-		rt->main_err =
-			cp_err_new_leaf(-EDEADLK, "", 0, "", "", rt->now_ns - rt->start_ns, false,
-					"every task was blocked and nothing could wake one");
+		res.code = -EDEADLK;
+		result_add(&res, result_leaf(rt, -EDEADLK, rt->now_ns,
+					     "every task was blocked and nothing could wake one"));
+		result_add(&res, coop_error_ref(h->err));
+	} else if (h->state == COOP_TASK_CANCELLED) {
+		main_was_cancelled(rt, &group_rc, &res);
+	} else if (h->state == COOP_TASK_FAILED) {
+		main_has_failed(rt, coop_error_ref(h->err), &res);
 	}
-	add_shutdown_error(rt);
+	group_has_failed(rt, group_rc, &res);
+	for (unsigned i = 0; i < rt->beside_count; i++)
+		result_add(&res, rt->beside[i]);
+	rt->beside_count = 0;
+	result_finish(rt, &res);
 	rt->main_handle = coop_handle_release(h);
 }
 
@@ -338,7 +480,6 @@ int cp_root(void *arg)
 {
 	struct cp_rt *rt = arg;
 	struct coop_group_opts opts = { .policy = COOP_LOG };
-	struct coop_cancel_info kept;
 	int r;
 
 	r = cp_group_open(rt, &rt->group, &opts, "coop_run\0000");
@@ -355,12 +496,11 @@ int cp_root(void *arg)
 	if (rt->opts.forever && !rt->deadlocked && rt->main_handle->state == COOP_TASK_FINISHED)
 		wait_for_stop(rt);
 	end_leftovers(rt);
-	kept = (struct coop_cancel_info){ .source = COOP_CANCEL_NONE };
-	if (cp_cancel_info(&rt->group._scope, &kept) && rt->shutdown != COOP_SHUTDOWN_NONE)
-		tell_phase(rt, "waiting for what is left");
+	if (rt->shutdown != COOP_SHUTDOWN_NONE)
+		tell_phase(rt, COOP_LOG_INFO, "waiting for what is left");
 	r = coop_group_join(&rt->group, 0);
 	if (rt->shutdown != COOP_SHUTDOWN_NONE)
-		tell_phase(rt, "complete");
+		tell_phase(rt, COOP_LOG_INFO, "complete");
 	take_result(rt, r);
 	cp_err_slot_drop(&rt->body->err);
 	return 0;

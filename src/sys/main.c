@@ -7,10 +7,7 @@
 
 #include <coop/signal.h>
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 /* What an overflow's report says of the task whose stack it is. */
@@ -23,15 +20,21 @@ static void describe_overflow(const void *top, char *buf, size_t size)
 	snprintf(buf, size, "\"%s\" (spawned at %s)", name, cp_at(cp_task_site(b->task)));
 }
 
+int cp_status_of_signal(int sig, pid_t pid)
+{
+	return pid == 1 ? 128 + sig : 0;
+}
+
 /* Ends as a shell expects of a program that a signal has ended. */
 static int die_by(int sig)
 {
 	struct sigaction act = { .sa_handler = SIG_DFL };
+	int status = cp_status_of_signal(sig, getpid());
 	sigset_t set;
 
 	fflush(NULL);
-	if (getpid() == 1)
-		return 128 + sig; /* the first process of a container cannot die by a signal */
+	if (status)
+		return status;
 	cp_os_sigaction(sig, &act, NULL);
 	sigemptyset(&set);
 	sigaddset(&set, sig);
@@ -40,71 +43,114 @@ static int die_by(int sig)
 	return 128 + sig;
 }
 
-/* The exit status of a result; an error that is none by itself is printed. */
-static int status_of(int r, bool stopped)
+static bool is_exit(int r)
 {
-	struct coop_error *e;
-
-	if (r >= 0)
-		return 0;
-	if (-r >> 8 == -COOP_EEXIT(0) >> 8)
-		return -r & 0xff;
-	if (r == COOP_EINTERRUPT && stopped)
-		return 1; /* the signal says it all */
-	e = coop_error_take(r);
-	if (e && coop_error_print(stderr, e, 0) < 0)
-		fprintf(stderr, "error: %s\n", coop_code_text(r));
-	if (!e)
-		fprintf(stderr, "error: %s\n", coop_code_text(r));
-	coop_error_unref(e);
-	return 1;
+	return r < 0 && -r >> 8 == -COOP_EEXIT(0) >> 8;
 }
 
-static int setup(struct cp_rt *rt, const struct coop_run_opts *opts)
+static int count_leaf(const struct coop_error *leaf, void *count)
 {
-	int r;
+	(void)leaf;
+	++*(int *)count;
+	return 0;
+}
 
+/* One error and no more: an interrupt or an exit that stands alone says all by itself. */
+static bool is_alone(const struct coop_error *e)
+{
+	int count = 0;
+
+	return coop_error_leaves(e, count_leaf, &count) == 0 && count <= 1;
+}
+
+/* Prints an error; the codes that are none by themselves only where others stand beside them. */
+static void report(int r, const struct coop_error *e, int sig)
+{
+	if (r >= 0 || (is_alone(e) && (is_exit(r) || (r == COOP_EINTERRUPT && sig))))
+		return;
+	if (!e || coop_error_print(stderr, e, 0) < 0)
+		fprintf(stderr, "error: %s\n", coop_code_text(r));
+}
+
+/* The exit status of a result, or how else it ends after a signal. */
+static int finish(int r, const struct coop_error *e, const struct coop_run_opts *opts, int sig,
+		  enum coop_shutdown phase)
+{
+	if (is_exit(r))
+		return -r & 0xff;
+	if (!sig)
+		return r < 0 ? 1 : 0;
+	if (!opts || opts->signal_exit == COOP_EXIT_RERAISE)
+		return die_by(sig);
+	if (phase > COOP_SHUTDOWN_HARD)
+		return 1;
+	return r >= 0 || (r == COOP_EINTERRUPT && is_alone(e)) ? 0 : 1;
+}
+
+/* Everything a program's run stands on; on failure nothing of it is there. */
+static int setup(const struct coop_run_opts *opts, struct cp_rt **ret_rt, bool *ret_overflow)
+{
+	struct cp_rt *rt;
+	int r = cp_rt_open(opts, &rt);
+
+	if (r < 0)
+		return r;
+	if (!(opts && opts->keep_signals)) {
+		r = cp_ladder_install(rt);
+		if (r < 0) {
+			cp_rt_close(rt);
+			return r;
+		}
+	}
 	cp_overflow_describe = describe_overflow;
 	r = cp_overflow_install();
-	if (r < 0)
-		coop_log(COOP_LOG_WARN, "stack overflows will not be reported: %s", strerror(-r));
-	if (opts && opts->keep_signals)
-		return 0;
-	return cp_ladder_install(rt);
+	*ret_overflow = r >= 0;
+	if (r < 0) /* it can do without */
+		coop_log(COOP_LOG_WARN, "stack overflows will not be reported: %s",
+			 cp_os_error_text(-r));
+	*ret_rt = rt;
+	return 0;
+}
+
+static const char *refusal(coop_fn *fn)
+{
+	if (cp_rt)
+		return "called inside a run";
+	if (cp_rt_forked())
+		return coop_code_text(COOP_EFORK);
+	return fn ? NULL : "no function";
 }
 
 int coop_main_with(coop_fn *fn, void *arg, const struct coop_run_opts *opts)
 {
-	bool ladder = !(opts && opts->keep_signals);
-	bool zero = opts && opts->signal_exit == COOP_EXIT_ZERO;
-	struct cp_rt *rt;
+	const char *wrong = refusal(fn);
 	enum coop_shutdown phase;
+	struct coop_error *e;
+	struct cp_rt *rt;
 	int r, sig, status;
+	bool overflow;
 
-	if (cp_rt || !fn) {
-		fprintf(stderr, "error: coop_main: %s\n",
-			fn ? "called inside a run" : "no function");
+	if (wrong) {
+		fprintf(stderr, "error: coop_main: %s\n", wrong);
 		return 1;
 	}
-	r = cp_rt_open(opts, &rt);
-	if (r >= 0 && (r = setup(rt, opts)) < 0)
-		cp_rt_close(rt);
+	r = setup(opts, &rt, &overflow);
 	if (r < 0) {
 		fprintf(stderr, "error: coop_main cannot start: %s\n", coop_code_text(r));
 		return 1;
 	}
 	r = cp_rt_run(rt, fn, arg);
+	e = coop_error_take(r);
 	sig = rt->stop_signal;
 	phase = rt->shutdown;
-	if (ladder)
+	report(r, e, sig); /* before anything can end the process */
+	if (overflow)
+		cp_overflow_remove();
+	if (rt->ladder)
 		cp_ladder_remove(rt);
-	cp_overflow_remove();
 	cp_rt_close(rt);
-	if (sig && zero && phase <= COOP_SHUTDOWN_HARD && (r >= 0 || r == COOP_EINTERRUPT))
-		return 0;
-	status = status_of(r, sig != 0);
-	if (sig && !zero && -r >> 8 != -COOP_EEXIT(0) >> 8)
-		return die_by(sig);
+	status = finish(r, e, opts, sig, phase);
+	coop_error_unref(e);
 	return status;
 }
 

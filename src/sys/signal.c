@@ -8,21 +8,29 @@
  * over and gives it back when it closes: to the ladder, or to the disposition that
  * was there before. What came and was not received is raised again for that.
  *
+ * The one thing that the handler does by itself: it ends the process at the ladder's last step
+ * where the loop has not even heard the step before, for then some task does not let it run.
+ *
  * Invariants
  *   1. slots[s].handled: our handler is installed for s, and slots[s].before is what was there.
  *   2. It is installed exactly while a receiver or the ladder owns s.
  *   3. One runtime of the process owns signals: `owner`; set while anything is installed.
+ *   4. A handler may run in any thread: what it looks at is given up only when none runs.
+ *   5. A forked child has no runtime, so it has the dispositions from before, too.
  */
+#include "core/park.h"
 #include "sys/signals.h"
 
 #include <coop/signal.h>
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
 #define CP_SIGNALS_MAX 65
+#define CP_LADDER_STEPS 4
 
 struct cp_signal_slot {
 	uint32_t count; /* atomic: came and was not taken in yet */
@@ -33,53 +41,123 @@ struct cp_signal_slot {
 };
 
 struct coop_signals {
-	struct cp_rt *rt;
+	struct cp_rt *rt; /* NULL: its run has ended, and took the signals away */
+	struct cp_debt debt;
 	uint32_t pending[CP_SIGNALS_MAX]; /* taken in, not received */
 	bool wanted[CP_SIGNALS_MAX];
 	int last; /* received last: others have their turn */
-	bool closed;
 	struct cp_wait *waiter;
 };
 
+static const int ladder_signals[] = { SIGINT, SIGTERM };
+
 static struct cp_signal_slot slots[CP_SIGNALS_MAX];
-static struct cp_rt *owner;
-static struct cp_engine *owner_engine; /* read by the handler */
-static uint32_t *owner_pending;
+static struct cp_rt *owner; /* atomic: the handler reads it */
+static pthread_t owner_thread;
 static unsigned owner_uses;
 static pthread_mutex_t owner_lock = PTHREAD_MUTEX_INITIALIZER;
-static unsigned ladder_step;
+static uint32_t handlers_running; /* atomic */
+static unsigned ladder_step;      /* steps that the loop has climbed */
+
+/* --------------------------------------------------------------------- the handler */
+
+static bool on_ladder(int sig)
+{
+	return slots[sig].ladder && !slots[sig].receiver;
+}
+
+/* Signals of the ladder that the loop has not taken in yet. */
+static uint32_t unheard(void)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < CP_ARRAY_LEN(ladder_signals); i++)
+		if (on_ladder(ladder_signals[i]))
+			n += __atomic_load_n(&slots[ladder_signals[i]].count, __ATOMIC_RELAXED);
+	return n;
+}
+
+/* The last step without the loop: no dump, for the tree may be in the middle of a change. */
+static _Noreturn void end_deaf(struct cp_rt *rt, int sig)
+{
+	bool here = pthread_equal(pthread_self(), owner_thread);
+	struct coop_task *t = here ? rt->cur : NULL;
+	char text[320];
+	int n;
+
+	n = snprintf(text, sizeof text,
+		     "coop: %s again, and the loop does not hear it%s%.63s%s%s%s\n",
+		     coop_signal_name(sig), t ? ": task \"" : "", t ? cp_task_name(t) : "",
+		     t ? "\" (spawned at " : "", t ? cp_at(cp_task_site(t)) : "",
+		     t ? ") does not let it run" : "");
+	cp_os_complain(text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
+	_exit(128 + sig);
+}
 
 static void on_signal(int sig)
 {
 	int err_no = errno;
-	struct cp_engine *engine = __atomic_load_n(&owner_engine, __ATOMIC_ACQUIRE);
+	struct cp_rt *rt;
 
+	/* Pairs with quiesce(): either the handler is seen there, or it sees no owner here. */
+	__atomic_fetch_add(&handlers_running, 1, __ATOMIC_SEQ_CST);
+	rt = __atomic_load_n(&owner, __ATOMIC_SEQ_CST);
 	__atomic_fetch_add(&slots[sig].count, 1, __ATOMIC_RELEASE);
-	if (engine) {
-		__atomic_store_n(owner_pending, 1, __ATOMIC_RELEASE);
-		engine->ops->wake(engine);
+	if (rt && on_ladder(sig) && unheard() > 1 && ladder_step + unheard() >= CP_LADDER_STEPS)
+		end_deaf(rt, sig);
+	if (rt) {
+		__atomic_store_n(&rt->pending, 1, __ATOMIC_RELEASE);
+		rt->engine->ops->wake(rt->engine);
 	}
+	__atomic_fetch_sub(&handlers_running, 1, __ATOMIC_SEQ_CST);
 	errno = err_no;
+}
+
+/* Waits for handlers that run in other threads; they are a few instructions long. */
+static void quiesce(void)
+{
+	while (__atomic_load_n(&handlers_running, __ATOMIC_SEQ_CST))
+		sched_yield();
 }
 
 /* ------------------------------------------------------------------ owning signals */
 
 static void take_in(struct cp_rt *rt);
 
+static void after_fork(void)
+{
+	static const struct cp_signal_slot none;
+	static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
+
+	owner = NULL;
+	owner_uses = 0;
+	handlers_running = 0;
+	owner_lock = unlocked;
+	for (int sig = 1; sig < CP_SIGNALS_MAX; sig++) {
+		if (slots[sig].handled)
+			cp_os_sigaction(sig, &slots[sig].before, NULL);
+		slots[sig] = none;
+	}
+}
+
 /* This runtime wants signals: 0, or COOP_EWRONGTHREAD if another one has them. */
 static int own(struct cp_rt *rt)
 {
+	static bool registered;
 	int r = 0;
 
 	pthread_mutex_lock(&owner_lock);
+	if (!registered) {
+		r = cp_os_atfork_child(after_fork);
+		registered = r >= 0;
+	}
 	if (owner && owner != rt) {
 		r = COOP_EWRONGTHREAD;
-	} else {
-		owner = rt;
+	} else if (r >= 0) {
 		owner_uses++;
+		owner_thread = pthread_self();
 		rt->on_pending = take_in;
-		owner_pending = &rt->pending;
-		__atomic_store_n(&owner_engine, rt->engine, __ATOMIC_RELEASE);
+		__atomic_store_n(&owner, rt, __ATOMIC_SEQ_CST);
 	}
 	pthread_mutex_unlock(&owner_lock);
 	return r;
@@ -89,8 +167,8 @@ static void disown(struct cp_rt *rt)
 {
 	pthread_mutex_lock(&owner_lock);
 	if (--owner_uses == 0) {
-		__atomic_store_n(&owner_engine, NULL, __ATOMIC_RELEASE);
-		owner = NULL;
+		__atomic_store_n(&owner, NULL, __ATOMIC_SEQ_CST);
+		quiesce();
 		rt->on_pending = NULL;
 	}
 	pthread_mutex_unlock(&owner_lock);
@@ -123,7 +201,21 @@ static uint32_t unhandle(int sig)
 		return 0;
 	cp_os_sigaction(sig, &slot->before, NULL);
 	slot->handled = false;
+	quiesce();
 	return __atomic_exchange_n(&slot->count, 0, __ATOMIC_ACQUIRE);
+}
+
+/* Real-time signals count one by one, all others once however often they came. */
+static bool is_counted(int sig)
+{
+	return sig >= SIGRTMIN;
+}
+
+/* For what is there now. */
+static void raise_again(int sig, uint32_t count)
+{
+	for (uint32_t n = is_counted(sig) || !count ? count : 1; n; n--)
+		raise(sig);
 }
 
 /* ----------------------------------------------------------------------- the ladder */
@@ -139,7 +231,6 @@ static void climb(struct cp_rt *rt, int sig)
 {
 	char text[COOP_NAME_MAX + 1];
 
-	rt->stop_signal = rt->stop_signal ? rt->stop_signal : sig;
 	switch (++ladder_step) {
 	case 1:
 		snprintf(text, sizeof text, "stopped by %s", coop_signal_name(sig));
@@ -153,40 +244,43 @@ static void climb(struct cp_rt *rt, int sig)
 
 int cp_ladder_install(struct cp_rt *rt)
 {
-	static const int sigs[] = { SIGINT, SIGTERM };
 	struct sigaction now;
 	int r = own(rt);
 
 	if (r < 0)
 		return r;
 	ladder_step = 0;
-	for (size_t i = 0; i < CP_ARRAY_LEN(sigs); i++) {
-		r = cp_os_sigaction(sigs[i], NULL, &now);
+	rt->ladder = true;
+	for (size_t i = 0; i < CP_ARRAY_LEN(ladder_signals); i++) {
+		int sig = ladder_signals[i];
+
+		r = cp_os_sigaction(sig, NULL, &now);
 		if (r >= 0 && now.sa_handler == SIG_IGN)
 			continue; /* a background job of a shell: it stays so */
 		if (r >= 0)
-			r = handle(sigs[i]);
+			r = handle(sig);
 		if (r < 0) {
 			cp_ladder_remove(rt);
 			return r;
 		}
-		slots[sigs[i]].ladder = true;
+		slots[sig].ladder = true;
 	}
-	rt->external++;
 	return 0;
 }
 
+/* One that came too late for the loop is for what was there before, unless one was heard. */
 void cp_ladder_remove(struct cp_rt *rt)
 {
-	static const int sigs[] = { SIGINT, SIGTERM };
+	uint32_t late[CP_ARRAY_LEN(ladder_signals)];
 
-	for (size_t i = 0; i < CP_ARRAY_LEN(sigs); i++) {
-		slots[sigs[i]].ladder = false;
-		unhandle(sigs[i]);
+	for (size_t i = 0; i < CP_ARRAY_LEN(ladder_signals); i++) {
+		slots[ladder_signals[i]].ladder = false;
+		late[i] = unhandle(ladder_signals[i]);
 	}
-	if (rt->external)
-		rt->external--;
+	rt->ladder = false;
 	disown(rt);
+	for (size_t i = 0; i < CP_ARRAY_LEN(ladder_signals) && !rt->stop_signal; i++)
+		raise_again(ladder_signals[i], late[i]);
 }
 
 /* ------------------------------------------------------------------------ receivers */
@@ -208,9 +302,34 @@ static int receive_one(struct coop_signals *s)
 
 	if (!sig)
 		return -EAGAIN;
-	s->pending[sig] = 0;
+	s->pending[sig] = is_counted(sig) ? s->pending[sig] - 1 : 0;
 	s->last = sig;
 	return sig;
+}
+
+static void wake_receiver(struct cp_rt *rt, struct coop_signals *s)
+{
+	struct cp_wait *w = s->waiter;
+
+	if (!w)
+		return;
+	s->waiter = NULL;
+	cp_wake(rt, w->task, receive_one(s));
+}
+
+/* Those of the ladder wait until the run has a group that they can cancel. */
+static void take_in_ladder(struct cp_rt *rt, int sig)
+{
+	uint32_t n;
+
+	if (rt->group._scope._state != CP_OPEN) {
+		if (cp_unopened(rt->group._scope._state))
+			__atomic_store_n(&rt->pending, 1, __ATOMIC_RELAXED);
+		return; /* after the run: see cp_ladder_remove */
+	}
+	n = __atomic_exchange_n(&slots[sig].count, 0, __ATOMIC_ACQUIRE);
+	while (n--)
+		climb(rt, sig);
 }
 
 /* In the loop: what the handler has counted goes to whom it belongs. */
@@ -220,33 +339,38 @@ static void take_in(struct cp_rt *rt)
 		struct coop_signals *s = slots[sig].receiver;
 		uint32_t n;
 
-		if (!slots[sig].handled)
+		if (!slots[sig].handled || !__atomic_load_n(&slots[sig].count, __ATOMIC_ACQUIRE))
 			continue;
-		n = __atomic_exchange_n(&slots[sig].count, 0, __ATOMIC_ACQUIRE);
-		if (n && s) {
-			s->pending[sig] += n;
-			if (s->waiter) {
-				struct cp_wait *w = s->waiter;
-
-				s->waiter = NULL;
-				cp_wake(rt, w->task, receive_one(s));
-			}
-		} else {
-			while (n-- && slots[sig].ladder)
-				climb(rt, sig);
+		if (!s) {
+			take_in_ladder(rt, sig);
+			continue;
 		}
+		n = __atomic_exchange_n(&slots[sig].count, 0, __ATOMIC_ACQUIRE);
+		s->pending[sig] += n;
+		wake_receiver(rt, s);
 	}
 }
 
+/*
+ * Signals that can be received. Not those that cannot be caught, those of the C library, and
+ * those by which the processor reports a fault: the handler's return would run into it again.
+ */
 static bool valid(int sig)
 {
-	return sig > 0 && sig < CP_SIGNALS_MAX && sig != SIGKILL && sig != SIGSTOP && sig != 32 &&
-	       sig != 33;
+	switch (sig) {
+	case SIGKILL:
+	case SIGSTOP:
+	case SIGSEGV:
+	case SIGBUS:
+	case SIGILL:
+	case SIGFPE: return false;
+	default: return sig > 0 && sig < CP_SIGNALS_MAX && (sig < 32 || sig >= SIGRTMIN);
+	}
 }
 
 static int check_set(const int *signals, size_t count)
 {
-	if (!count)
+	if (!count || !signals)
 		return -EINVAL;
 	for (size_t i = 0; i < count; i++) {
 		if (!valid(signals[i]))
@@ -257,24 +381,44 @@ static int check_set(const int *signals, size_t count)
 	return 0;
 }
 
-/* Gives up every signal of `s`; what was not received goes to the ladder or is raised again. */
+/*
+ * Gives up every signal of `s`. What was not received goes to the ladder, or is raised again
+ * when all are given back, so that a handler finds the order of before.
+ */
 static void give_back(struct coop_signals *s)
 {
+	uint32_t late[CP_SIGNALS_MAX] = { 0 };
 	struct cp_rt *rt = s->rt;
 
 	for (int sig = 1; sig < CP_SIGNALS_MAX; sig++) {
-		uint32_t late;
-
 		if (!s->wanted[sig])
 			continue;
 		s->wanted[sig] = false;
 		slots[sig].receiver = NULL;
-		late = unhandle(sig) + s->pending[sig];
-		if (late && slots[sig].ladder)
-			climb(rt, sig);
-		else if (late)
-			raise(sig);
+		late[sig] = unhandle(sig) + s->pending[sig];
+		s->pending[sig] = 0;
+		if (late[sig] && slots[sig].ladder) {
+			late[sig] = 0;
+			__atomic_fetch_add(&slots[sig].count, 1, __ATOMIC_RELEASE);
+			__atomic_store_n(&rt->pending, 1, __ATOMIC_RELEASE);
+		}
 	}
+	disown(rt);
+	for (int sig = 1; sig < CP_SIGNALS_MAX; sig++)
+		raise_again(sig, late[sig]);
+}
+
+/* The run has ended with the receiver open: the signals are not its own any longer. */
+static void left_open(struct cp_debt *debt)
+{
+	struct coop_signals *s = CP_CONTAINER_OF(debt, struct coop_signals, debt);
+	struct cp_rt *rt = s->rt;
+
+	coop_log(COOP_LOG_WARN, "a receiver of signals was left open when the run ended");
+	take_in(rt);
+	rt->external--;
+	give_back(s);
+	s->rt = NULL;
 }
 
 int coop_signals_open(const int *signals, size_t count, struct coop_signals **ret_signals)
@@ -305,9 +449,10 @@ int coop_signals_open(const int *signals, size_t count, struct coop_signals **re
 	if (r < 0) {
 		give_back(s);
 		cp_free(s);
-		disown(rt);
 		return r;
 	}
+	s->debt.left = left_open;
+	cp_debt_add(rt, &s->debt);
 	rt->external++;
 	*ret_signals = s;
 	return 0;
@@ -332,7 +477,7 @@ int coop_signals_receive(struct coop_signals *signals)
 		return cp_no_task();
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_signals_receive");
 	if (signals->rt != rt)
-		return COOP_EWRONGTHREAD;
+		return signals->rt ? COOP_EWRONGTHREAD : COOP_ECLOSED;
 	if (signals->waiter)
 		return -EBUSY;
 	r = cp_cancel_point(rt);
@@ -353,8 +498,10 @@ int coop_signals_receive(struct coop_signals *signals)
 
 int coop_signals_try_receive(struct coop_signals *signals)
 {
+	if (!signals->rt)
+		return COOP_ECLOSED;
 	if (signals->rt != cp_rt)
-		return COOP_EWRONGTHREAD;
+		return cp_rt_forked() ? COOP_EFORK : COOP_EWRONGTHREAD;
 	if (signals->waiter)
 		return -EBUSY;
 	take_in(cp_rt);
@@ -363,21 +510,19 @@ int coop_signals_try_receive(struct coop_signals *signals)
 
 struct coop_signals *coop_signals_close(struct coop_signals *signals)
 {
-	struct cp_rt *rt;
+	struct cp_rt *rt = signals ? signals->rt : NULL;
 
-	if (!signals)
-		return NULL;
-	rt = signals->rt;
-	if (signals->waiter) {
-		struct cp_wait *w = signals->waiter;
-
+	if (rt && rt != cp_rt && !cp_rt_forked())
+		cp_die("coop_signals_close: the receiver belongs to another thread's run");
+	if (rt && rt == cp_rt) {
+		if (signals->waiter)
+			cp_wake(rt, signals->waiter->task, COOP_ECLOSED);
 		signals->waiter = NULL;
-		cp_wake(rt, w->task, COOP_ECLOSED);
+		take_in(rt);
+		cp_debt_drop(rt, &signals->debt);
+		rt->external--;
+		give_back(signals);
 	}
-	take_in(rt);
-	give_back(signals);
-	rt->external--;
-	disown(rt);
 	cp_free(signals);
 	return NULL;
 }

@@ -12,4 +12,10 @@
 int cp_ladder_install(struct cp_rt *rt);
 void cp_ladder_remove(struct cp_rt *rt);
 
+/*
+ * How a process of this id ends after `sig`: 0, it dies by it, or the exit status that says so,
+ * for the first process of a container cannot die by a signal.
+ */
+int cp_status_of_signal(int sig, pid_t pid);
+
 #endif
