@@ -62,7 +62,7 @@ int coop_spawn_at(struct coop_group *group, coop_fn *fn, void *arg, const char *
 	int r;
 
 	if (CP_UNLIKELY(!rt))
-		return cp_no_task();
+		return cp_group_no_task(group);
 	r = cp_group_usable(group);
 	if (CP_UNLIKELY(r < 0))
 		return r;
@@ -81,7 +81,7 @@ int coop_spawn_unless_cancelled_at(struct coop_group *group, coop_fn *fn, void *
 	int r;
 
 	if (!rt)
-		return cp_no_task();
+		return cp_group_no_task(group);
 	r = cp_group_usable(group);
 	if (r < 0)
 		return r;
@@ -97,7 +97,7 @@ int coop_spawn_wait_at(struct coop_group *group, coop_fn *fn, void *arg, const c
 	int r;
 
 	if (!rt)
-		return cp_no_task();
+		return cp_group_no_task(group);
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_spawn_wait");
 	r = cp_group_usable(group);
 	if (r < 0)
@@ -234,7 +234,7 @@ int coop_spawn_with_at(struct coop_group *group, coop_fn *fn, void *arg,
 	int r;
 
 	if (!rt)
-		return cp_no_task();
+		return cp_group_no_task(group);
 	r = cp_group_usable(group);
 	if (r < 0)
 		return r;
