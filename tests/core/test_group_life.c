@@ -154,7 +154,7 @@ TASK_TEST(only_its_opener_leaves_it)
 	return 0;
 }
 
-/* Leaving waits for all of them, and gives all the errors, or the cancellation if there are none. */
+/* Leaving waits for all of them, and gives all errors, or the cancellation if there are none. */
 TASK_TEST(leaving)
 {
 	struct coop_group g = COOP_GROUP_INIT, h = COOP_GROUP_INIT;
@@ -229,7 +229,7 @@ static uint64_t delivered(void)
 	return stats.cancels_delivered;
 }
 
-/* Cancelled again and again while its children clean up, a join waits on; each task was told once. */
+/* Cancelled again and again while its children clean up, a join waits; each task is told once. */
 TASK_TEST(cancelled_again_and_again)
 {
 	struct coop_group canceller = COOP_GROUP_INIT, g = COOP_GROUP_INIT;
@@ -252,7 +252,7 @@ TASK_TEST(cancelled_again_and_again)
 	return 0;
 }
 
-/* Cancelled before it is opened: its body is cancelled at its first checkpoint, its children too. */
+/* Cancelled before it is opened: body and children are cancelled at their first checkpoint. */
 TASK_TEST(cancelled_before_it_is_opened)
 {
 	struct coop_group g = COOP_GROUP_INIT;

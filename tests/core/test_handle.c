@@ -474,7 +474,7 @@ static const char *after(const char *from, const char *part)
 	return at;
 }
 
-/* The tree, printed: each task below the group it is in, each group below the task that opened it. */
+/* The tree, printed: a task stands below its group, a group below the task that opened it. */
 TASK_TEST(tree_of_tasks)
 {
 	struct coop_group g = COOP_GROUP_INIT;

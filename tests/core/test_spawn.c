@@ -341,7 +341,7 @@ static void *on_another_runtime(void *arg)
 	return NULL;
 }
 
-/* Another thread, with a run of its own or without, is refused by each call; nothing has changed. */
+/* Another thread, with a run of its own or without, is refused by each call; nothing changes. */
 TASK_TEST(from_another_thread)
 {
 	void *(*threads[])(void *) = { on_a_plain_thread, on_another_runtime };
