@@ -36,7 +36,8 @@ struct coop_defer {
  * Returns 0.
  *
  * Checkpoint: never.
- * Errors: COOP_ECLOSED (fn was run), COOP_ENOTOPEN, -EINVAL (nothing happened).
+ * Errors: COOP_ECLOSED (fn was run); COOP_ENOTOPEN, -EINVAL (no fn, or registered already),
+ *   COOP_EWRONGTHREAD, COOP_ENOTASK, COOP_EFORK (nothing happened).
  * Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
@@ -55,7 +56,7 @@ int coop_scope_defer_at(struct coop_scope *scope, struct coop_defer *defer, coop
  * Returns 0.
  *
  * Checkpoint: never.
- * Errors: -ENOENT (not registered there, or run already).
+ * Errors: -ENOENT (not registered there, or run already), COOP_EWRONGTHREAD, COOP_EFORK.
  * Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE

@@ -579,6 +579,8 @@ void cp_scope_limit_text(const struct coop_scope *s, int64_t now_ns, char *buf, 
 /* Leaving: was its own cancellation caught? */
 bool cp_scope_catches(const struct coop_scope *s);
 void cp_cancel_over(struct cp_rt *rt, const struct coop_scope *s);
+/* 0, or COOP_EWRONGTHREAD for an open scope of another run, or COOP_EFORK. */
+int cp_scope_on_thread(const struct coop_scope *s);
 int64_t cp_clock(struct cp_rt *rt); /* reads the clock now */
 #define CP_SECONDS_10 COOP_SECONDS(10)
 

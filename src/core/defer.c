@@ -15,16 +15,19 @@ int coop_scope_defer_at(struct coop_scope *scope, struct coop_defer *defer, coop
 			const char *site)
 {
 	struct cp_rt *rt = cp_in_task();
+	int r;
 
 	if (!rt)
 		return cp_no_task();
 	if (!fn || !defer || defer->_fn)
 		return -EINVAL;
+	r = cp_scope_on_thread(scope);
+	if (r < 0)
+		return r;
 	if (cp_unopened(scope->_state))
 		return COOP_ENOTOPEN;
 	if (scope->_state != CP_OPEN) {
-		int r = fn(arg);
-
+		r = fn(arg);
 		if (r < 0 && r != COOP_ECANCELED)
 			coop_log(COOP_LOG_WARN, "clean-up registered late at %s failed: %s",
 				 cp_at(site), coop_code_text(r));
@@ -41,6 +44,10 @@ int coop_scope_defer_at(struct coop_scope *scope, struct coop_defer *defer, coop
 
 int coop_scope_undefer(struct coop_scope *scope, struct coop_defer *defer)
 {
+	int r = cp_scope_on_thread(scope);
+
+	if (r < 0)
+		return r;
 	for (struct coop_defer **at = &scope->_defers; *at; at = &(*at)->_next) {
 		if (*at != defer)
 			continue;

@@ -369,7 +369,7 @@ int coop_scope_close(struct coop_scope *scope, int rc)
 
 /* --------------------------------------------------------------------- asking */
 
-static int on_thread(const struct coop_scope *s)
+int cp_scope_on_thread(const struct coop_scope *s)
 {
 	if (!cp_rt)
 		return cp_rt_forked() ? COOP_EFORK : s->_state == CP_OPEN ? COOP_EWRONGTHREAD : 0;
@@ -393,7 +393,7 @@ int coop_scope_cancel_at(struct coop_scope *scope, const char *reason, int64_t g
 			      .site = site,
 			      .grace_ns = grace_ns,
 			      .kind = CP_CANCEL };
-	int r = on_thread(scope);
+	int r = cp_scope_on_thread(scope);
 
 	if (r < 0)
 		return r;
@@ -428,7 +428,7 @@ int coop_scope_set_deadline(struct coop_scope *scope, int64_t deadline_ns)
 {
 	struct cp_rt *rt = cp_rt;
 	int64_t now;
-	int r = on_thread(scope);
+	int r = cp_scope_on_thread(scope);
 
 	if (r < 0)
 		return r;
@@ -454,7 +454,7 @@ int coop_scope_set_deadline(struct coop_scope *scope, int64_t deadline_ns)
 
 int coop_scope_set_shield(struct coop_scope *scope, bool shield)
 {
-	int r = on_thread(scope);
+	int r = cp_scope_on_thread(scope);
 
 	if (r < 0)
 		return r;
