@@ -12,9 +12,9 @@
  */
 #include "interp.h"
 
-#include "names.h"
+#include "meet.h"
 #include "need.h"
-#include "outcome.h"
+#include "running.h"
 
 #include <coop/time.h>
 
@@ -22,25 +22,9 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* A task. Owned by itself, and by the one that starts it until the start has ended. */
-struct running {
-	struct run *run;
-	char *name;
-	struct binding *names; /* innermost; grows and shrinks with what it opens */
-	struct binding *home;  /* the group that it was given to; NULL: main */
-	const struct body *body;
-	struct coop_start *start;
-	unsigned spawned;
-	unsigned owners;
-	bool begun, ended;
-};
-
-static struct outcome run_body(struct running *t, const struct body *body);
-
 /* ----------------------------------------------------------------------- watching */
 
-static void wrong(struct run *run, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void wrong(struct run *run, const char *fmt, ...)
+void wrong(struct run *run, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -50,8 +34,7 @@ static void wrong(struct run *run, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* Something that the headers promise, and that can be seen to hold here. */
-static void promise(struct running *t, bool holds, const char *what)
+void promise(struct running *t, bool holds, const char *what)
 {
 	if (!holds)
 		wrong(t->run, "%s: not so: %s", t->name, what);
@@ -89,8 +72,7 @@ static bool is_deadlock(struct run *run)
 
 /* -------------------------------------------------------------------------- trace */
 
-static void say(struct running *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct running *t, const char *fmt, ...)
+void say(struct running *t, const char *fmt, ...)
 {
 	struct run *run = t->run;
 	va_list ap;
@@ -262,11 +244,13 @@ static int64_t from_now(struct running *t, int64_t ms)
 
 static struct outcome op_group(struct running *t, const struct op *op)
 {
-	struct coop_group_opts opts = { .name = op->word, .errors_max = COOP_UNLIMITED };
+	char label[LABEL_BYTES];
+	struct coop_group_opts opts = { .name = label, .errors_max = COOP_UNLIMITED };
 	struct coop_group g = COOP_GROUP_INIT;
 	struct binding b = { op->word, coop_group_scope(&g), &g, 0, t->names };
 	struct outcome o;
 
+	group_label(op->word, label);
 	coop_group_open(&g, &opts);
 	t->names = &b;
 	o = run_body(t, &op->body);
@@ -414,7 +398,7 @@ static struct outcome op_checkpoint(struct running *t, const struct op *op)
 	return outcome_of(coop_checkpoint());
 }
 
-static struct outcome run_body(struct running *t, const struct body *body)
+struct outcome run_body(struct running *t, const struct body *body)
 {
 	static struct outcome (*const operations[])(struct running *, const struct op *) = {
 		[OP_NOTE] = op_note,         [OP_TIME] = op_time,
@@ -426,6 +410,11 @@ static struct outcome run_body(struct running *t, const struct body *body)
 		[OP_DEADLINE] = op_deadline, [OP_SHIELD] = op_shield,
 		[OP_TRY] = op_try,           [OP_FINALLY] = op_finally,
 		[OP_SWALLOW] = op_swallow,   [OP_REPEAT] = op_repeat,
+		[OP_SEND] = op_send,         [OP_RECV] = op_recv,
+		[OP_CLOSE] = op_close,       [OP_SET] = op_set,
+		[OP_WAIT] = op_wait,         [OP_LOCK] = op_lock,
+		[OP_ACQUIRE] = op_acquire,   [OP_RELEASE] = op_release,
+		[OP_LIMIT] = op_limit,
 	};
 	struct outcome o = WELL;
 
@@ -468,15 +457,19 @@ struct coop_run_opts interp_opts(const struct program *program)
 int interp_main(void *arg)
 {
 	struct run *run = arg;
-	struct running *t = need(calloc(1, sizeof *t));
+	struct running *t;
 	int r;
 
 	run->start_ns = coop_now();
 	run->end_ms = 0;
 	run->deadlocked = false;
-	run->accepted = 1;
-	run->begun = run->ended = 0;
+	run->accepted = run->begun = run->ended = 0;
 	run->wrong[0] = '\0';
+	r = meet_open(run);
+	if (r < 0)
+		return r;
+	run->accepted = 1;
+	t = need(calloc(1, sizeof *t));
 	t->run = run;
 	t->name = need(strdup("main"));
 	t->body = &run->program->main;
@@ -484,6 +477,7 @@ int interp_main(void *arg)
 	r = run_task(t);
 	if (!run->deadlocked)
 		run->end_ms = now_ms(run);
+	meet_close(run);
 	return r;
 }
 

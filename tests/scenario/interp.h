@@ -12,9 +12,10 @@
 /* One run of a program. */
 struct run {
 	const struct program *program;
-	FILE *out;     /* NULL: no trace */
-	bool is_sweep; /* errors of leaves are looked at */
-	bool may_lack; /* and one of them may be that there is no memory */
+	struct place *places; /* what tasks meet at, by index; meet.c */
+	FILE *out;            /* NULL: no trace */
+	bool is_sweep;        /* errors of leaves are looked at */
+	bool may_lack;        /* and one of them may be that there is no memory */
 
 	int64_t start_ns;
 	int64_t end_ms;                  /* when main ended, or all was blocked */

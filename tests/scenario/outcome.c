@@ -139,10 +139,23 @@ static int by_bytes(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+void group_label(const char *word, char label[LABEL_BYTES])
+{
+	snprintf(label, LABEL_BYTES, "%p", (const void *)word);
+}
+
+/* The group's word, or ~ for a group that coop made for itself. */
+static const char *word_of(const char *label)
+{
+	void *word;
+
+	return label[0] && sscanf(label, "%p", &word) == 1 ? word : "~";
+}
+
 /* G[...], of the parts, which are freed. */
 static char *group_text(struct level *l)
 {
-	const char *name = l->info.name[0] ? l->info.name : "~";
+	const char *name = word_of(l->info.name);
 	size_t bytes = strlen(name) + 3;
 	char *text, *end;
 

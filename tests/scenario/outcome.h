@@ -45,9 +45,16 @@ void outcome_forget_cancel(struct outcome *o);
 /* Both, in a group with no name. */
 struct outcome outcome_join(struct outcome a, struct outcome b);
 
+/*
+ * What coop gets as the name of a group: the place of its word. Words may be longer than coop's
+ * names, and are printed as they stand in the text.
+ */
+#define LABEL_BYTES 24
+void group_label(const char *word, char label[LABEL_BYTES]);
+
 /* The number of a user error, or 0. */
 int user_error_of(int code);
-/* Canonical text of an error; to be freed. */
+/* Canonical text of an error, whose groups have labels; to be freed. */
 char *error_text(const struct coop_error *err);
 
 #endif

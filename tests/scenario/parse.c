@@ -79,15 +79,53 @@ static bool check_task(struct checker *c, const struct form *f, const struct tas
 	return FAIL(c, f, "unknown task '%.80s'", name);
 }
 
+/* ------------------------------------------------------------ what tasks meet at */
+
+/* How a thing is declared, and the letter by which an operation takes one. */
+static const struct declaration {
+	const char *word;
+	char letter;
+	bool is_counted;
+} declarations[] = {
+	[THING_CHANNEL] = { "channel", 'C', true }, [THING_EVENT] = { "event", 'E', false },
+	[THING_LOCK] = { "lock", 'L', false },      [THING_SEM] = { "sem", 'S', true },
+	[THING_LIMITER] = { "limiter", 'M', true },
+};
+#define DECLARATIONS (sizeof declarations / sizeof *declarations)
+
+static struct thing *find_thing(const struct checker *c, enum thing_kind kind, const char *name)
+{
+	struct thing *t = c->program->things;
+
+	while (t && (t->kind != kind || strcmp(t->name, name) != 0))
+		t = t->next;
+	return t;
+}
+
+static bool check_thing(struct checker *c, const struct form *f, char letter,
+			const struct thing **ret)
+{
+	enum thing_kind kind = 0;
+	const char *name;
+
+	if (!check_name(c, f, &name))
+		return false;
+	while (declarations[kind].letter != letter)
+		kind++;
+	*ret = find_thing(c, kind, name);
+	return *ret || FAIL(c, f, "unknown %s '%.80s'", declarations[kind].word, name);
+}
+
 /* ------------------------------------------------------------------- operations */
 
 /* What an operation takes, a letter each. */
 static const struct signature {
 	const char *word;
 	enum op_kind kind;
-	const char *takes; /* a an atom, n a name, t a task, m milliseconds, c a count, e a
-			      user error, s on or off, o options, b the rest as a body,
-			      1 and 2 a list as the first and second body, h a handler */
+	const char *takes; /* a an atom, n a name, t a task, m milliseconds, c a count, v a
+			      value, e a user error, s on or off, o options, b the rest as a
+			      body, 1 and 2 a list as the first and second body, h a handler,
+			      a capital a thing that is declared so */
 } signatures[] = {
 	{ "note", OP_NOTE, "a" },
 	{ "time", OP_TIME, "" },
@@ -107,26 +145,16 @@ static const struct signature {
 	{ "finally", OP_FINALLY, "12" },
 	{ "swallow", OP_SWALLOW, "b" },
 	{ "repeat", OP_REPEAT, "cb" },
+	{ "send", OP_SEND, "Cv" },
+	{ "recv", OP_RECV, "C" },
+	{ "close", OP_CLOSE, "C" },
+	{ "set", OP_SET, "E" },
+	{ "wait", OP_WAIT, "E" },
+	{ "lock", OP_LOCK, "Lb" },
+	{ "acquire", OP_ACQUIRE, "S" },
+	{ "release", OP_RELEASE, "S" },
+	{ "limit", OP_LIMIT, "Mb" },
 };
-
-/* Words of the language that wait for a part of coop. */
-static const struct later {
-	const char *word, *what;
-} later[] = {
-	{ "channel", "channels" },   { "send", "channels" },      { "recv", "channels" },
-	{ "close", "channels" },     { "event", "events" },       { "set", "events" },
-	{ "wait", "events" },        { "lock", "locks" },         { "sem", "semaphores" },
-	{ "acquire", "semaphores" }, { "release", "semaphores" }, { "limiter", "limiters" },
-	{ "limit", "limiters" },
-};
-
-static bool fail_unknown(struct checker *c, const struct form *word, const char *what)
-{
-	for (size_t i = 0; i < sizeof later / sizeof *later; i++)
-		if (strcmp(later[i].word, word->atom) == 0)
-			return FAIL(c, word, "%s are not supported yet", later[i].what);
-	return FAIL(c, word, "unknown %s '%.80s'", what, word->atom);
-}
 
 static const struct signature *find_signature(const char *word)
 {
@@ -209,11 +237,13 @@ static bool check_argument(struct checker *c, char takes, const struct form *f, 
 	case 't': return check_task(c, f, &op->task);
 	case 'm': return check_number(c, f, 0, TIME_MAX, &op->number);
 	case 'c': return check_number(c, f, 0, COUNT_MAX, &op->number);
+	case 'v': return check_number(c, f, -COUNT_MAX, COUNT_MAX, &op->number);
 	case 'e': return check_number(c, f, 1, USER_ERROR_MAX, &op->number);
 	case 's': return check_switch(c, f, &op->flag);
 	case 'h': return check_handler(c, f, op);
 	case '1': return check_list(c, f, &op->body);
-	default: return check_list(c, f, &op->second);
+	case '2': return check_list(c, f, &op->second);
+	default: return check_thing(c, f, takes, &op->thing);
 	}
 }
 
@@ -226,7 +256,7 @@ static bool check_op(struct checker *c, const struct form *f, struct op *op)
 		return FAIL(c, f, "expected an operation");
 	s = find_signature(f->first->atom);
 	if (!s)
-		return fail_unknown(c, f->first, "operation");
+		return FAIL(c, f->first, "unknown operation '%.80s'", f->first->atom);
 	op->kind = s->kind;
 	at = f->first->next;
 	for (const char *takes = s->takes; *takes; takes++) {
@@ -264,7 +294,39 @@ static bool declare_task(struct checker *c, const struct form *f, struct task_te
 	return true;
 }
 
-/* Enters all names first: a body may name a task that stands further down. */
+static bool declare_thing(struct checker *c, const struct form *f, enum thing_kind kind)
+{
+	const struct declaration *d = &declarations[kind];
+	struct form *word = f->first->next, *number = word ? word->next : NULL;
+	struct thing *t = arena_get(&c->program->arena, sizeof *t);
+
+	if (!word || !number != !d->is_counted || (number && number->next))
+		return FAIL(c, f, "%s takes a name%s", d->word,
+			    d->is_counted ? " and a number" : "");
+	if (!check_name(c, word, &t->name))
+		return false;
+	if (find_thing(c, kind, t->name))
+		return FAIL(c, word, "'%.80s' is declared already", t->name);
+	if (number && !check_number(c, number, 0, COUNT_MAX, &t->count))
+		return false;
+	t->kind = kind;
+	t->index = c->program->thing_count++;
+	t->next = c->program->things;
+	c->program->things = t;
+	return true;
+}
+
+static bool declare_other(struct checker *c, const struct form *f)
+{
+	const char *word = f->first->atom;
+
+	for (enum thing_kind kind = 0; kind < DECLARATIONS; kind++)
+		if (strcmp(word, declarations[kind].word) == 0)
+			return declare_thing(c, f, kind);
+	return FAIL(c, f->first, "unknown declaration '%.80s'", word);
+}
+
+/* Enters all names first: a body may name what stands further down. */
 static bool declare_all(struct checker *c, const struct form *first, const struct form **ret_main)
 {
 	struct task_template **tail = &c->program->tasks;
@@ -277,7 +339,8 @@ static bool declare_all(struct checker *c, const struct form *first, const struc
 				return FAIL(c, f, "main is there already");
 			*ret_main = f;
 		} else if (strcmp(f->first->atom, "task") != 0) {
-			return fail_unknown(c, f->first, "declaration");
+			if (!declare_other(c, f))
+				return false;
 		} else {
 			if (!declare_task(c, f, tail))
 				return false;
@@ -312,11 +375,11 @@ static bool check_program(struct checker *c)
 		if (f == main_form) {
 			if (!check_body(c, f->first->next, &c->program->main))
 				return false;
-			continue;
+		} else if (strcmp(f->first->atom, "task") == 0) {
+			if (!check_body(c, f->first->next->next, &t->body))
+				return false;
+			t = t->next;
 		}
-		if (!check_body(c, f->first->next->next, &t->body))
-			return false;
-		t = t->next;
 	}
 	return true;
 }

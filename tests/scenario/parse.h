@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The largest count. */
+/* The largest count, and the largest value that is sent. */
 #define COUNT_MAX INT64_C(1000000000000000)
 /* The largest time in milliseconds: 126 years. Coop's clock, in nanoseconds, ends after 146. */
 #define TIME_MAX INT64_C(4000000000000)
@@ -37,6 +37,33 @@ enum op_kind {
 	OP_FINALLY,
 	OP_SWALLOW,
 	OP_REPEAT,
+	OP_SEND,
+	OP_RECV,
+	OP_CLOSE,
+	OP_SET,
+	OP_WAIT,
+	OP_LOCK,
+	OP_ACQUIRE,
+	OP_RELEASE,
+	OP_LIMIT,
+};
+
+/* What tasks meet at. */
+enum thing_kind {
+	THING_CHANNEL,
+	THING_EVENT,
+	THING_LOCK,
+	THING_SEM,
+	THING_LIMITER,
+};
+
+/* One of them, as declared. */
+struct thing {
+	enum thing_kind kind;
+	const char *name;
+	int64_t count; /* of a channel: its places; of a semaphore or limiter: at the start */
+	size_t index;  /* from 0, in the order of the text, over all kinds */
+	struct thing *next;
 };
 
 struct op;
@@ -51,7 +78,8 @@ struct op {
 	enum op_kind kind;
 	const char *word; /* a name, or what is noted */
 	const struct task_template *task;
-	int64_t number; /* ms (NONE: no deadline), a count, a user error (ANY) */
+	const struct thing *thing;
+	int64_t number; /* ms (NONE: no deadline), a count, a value, a user error (ANY) */
 	bool flag;      /* of a scope: shielded; of `shield`: on */
 	struct body body;
 	struct body second; /* the handler of `try`, the last list of `finally` */
@@ -65,6 +93,8 @@ struct task_template {
 
 struct program {
 	struct task_template *tasks;
+	struct thing *things;
+	size_t thing_count;
 	struct body main;
 	size_t depth; /* of the lists of the text: bounds the depth of the tree */
 	struct arena arena;

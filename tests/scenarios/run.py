@@ -5,9 +5,9 @@
     run.py --scenario build/tests/scenario [--seeds N] [FILE or FOLDER...]
     run.py --scenario build/tests/scenario --sweep cancel|alloc [--generated N] [FILE...]
 
-Without files: those in this folder, and bad/, whose texts are no scenarios and are to end with
-status 2 and a message that says where.  sync/ holds what needs channels, events, locks,
-semaphores or limiters.  A sweep has the interpreter run each program once for every place where a
+Without files: those in this folder, and in sync/, where tasks meet at channels, events, locks,
+semaphores and limiters; and bad/, whose texts are no scenarios and are to end with status 2 and a
+message that says where.  A sweep has the interpreter run each program once for every place where a
 cancel, or a failed allocation, can be put in, over files or over random programs.
 """
 
@@ -30,10 +30,10 @@ RUN_SECONDS = 60
 class Case:
     """A program: a file, or one that was generated."""
 
-    def __init__(self, path=None, seed=None):
+    def __init__(self, path=None, seed=None, profile=None):
         self.path = path
         self.name = f"generated {seed}" if seed else os.path.relpath(path, HERE)[:-4]
-        self.text = write(generate(seed, "core")) if seed else None
+        self.text = write(generate(seed, profile)) if seed else None
         self.is_bad = bool(path) and os.path.basename(os.path.dirname(path)) == "bad"
 
     def run(self, command):
@@ -101,8 +101,11 @@ def note_proofs(case):
 
 def cases(args):
     if args.generated:
-        return [Case(seed=f"sweep:{n}") for n in range(args.generated)]
-    folders = [HERE] if args.sweep else [HERE, os.path.join(HERE, "bad")]
+        return [Case(seed=f"sweep:{n}", profile=("core", "sync")[n % 2])
+                for n in range(args.generated)]
+    folders = [HERE, os.path.join(HERE, "sync")]
+    if not args.sweep:
+        folders.append(os.path.join(HERE, "bad"))
     paths = []
     for given in args.files or folders:
         inside = sorted(glob.glob(os.path.join(given, "*.scn")))
