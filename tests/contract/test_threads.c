@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Objects of one run, used on a thread where they do not belong: a thread without a run, and one with
- * a run of its own. Each call answers with a code that its comment has, and nothing has changed.
+ * Objects of one run, used on a thread where they do not belong: a thread without a run, and one
+ * with a run of its own. Each call answers with a code that its comment has, and nothing changes.
  */
 #include "../core/core_help.h"
 
@@ -160,9 +160,9 @@ static const struct foreign {
 	{ "coop_group_cancel", group_cancel, COOP_EWRONGTHREAD, COOP_EWRONGTHREAD },
 	{ "coop_group_join", group_join, COOP_ENOTASK, COOP_EWRONGTASK },
 	{ "coop_group_wait", group_wait, COOP_EWRONGTHREAD, COOP_EWRONGTHREAD },
-	{ "coop_spawn", spawn, COOP_ENOTASK, COOP_EWRONGTHREAD },
-	{ "coop_spawn_wait", spawn_wait, COOP_ENOTASK, COOP_EWRONGTHREAD },
-	{ "coop_spawn_with", spawn_with, COOP_ENOTASK, COOP_EWRONGTHREAD },
+	{ "coop_spawn", spawn, COOP_EWRONGTHREAD, COOP_EWRONGTHREAD },
+	{ "coop_spawn_wait", spawn_wait, COOP_EWRONGTHREAD, COOP_EWRONGTHREAD },
+	{ "coop_spawn_with", spawn_with, COOP_EWRONGTHREAD, COOP_EWRONGTHREAD },
 	{ "coop_start", start, COOP_EWRONGTHREAD, COOP_EWRONGTHREAD },
 	{ "coop_handle_cancel", handle_cancel, COOP_EWRONGTHREAD, COOP_EWRONGTHREAD },
 	{ "coop_handle_wait", handle_wait, COOP_ENOTASK, COOP_EWRONGTHREAD },
