@@ -285,6 +285,107 @@ struct coop_chan_stats {
 COOP_API
 void coop_chan_stats(const struct coop_chan *chan, struct coop_chan_stats *ret_stats);
 
+/* -------------------------------------------------------------------------- select */
+
+/**
+ * One thing to wait for in a coop_select: made by a coop_case_ call, kept by the caller.
+ *
+ * It can be used again and again, by one select at a time.
+ */
+struct coop_case {
+	void *_entry[5];
+	void *_item;
+	void *_on;
+	const void *_ops;
+	void *_select;
+	int64_t _time_ns;
+	int rc; /* of the case that was chosen: how that went, 0 or an error */
+	uint32_t _zero;
+	uint64_t _reserved[5];
+};
+COOP_STATIC_ASSERT(sizeof(struct coop_case) == 128, "struct coop_case is ABI");
+
+/**
+ * Makes a case that sends `item`, which is read when the case is chosen.
+ *
+ * Returns the case; `chan` and `item` are kept by it. With NULL for a channel: one that is
+ * never chosen, so that an array can stay as it is while a case is out of use.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: any.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+struct coop_case coop_case_send(struct coop_chan *chan, const void *item);
+
+/**
+ * Makes a case that receives into `ret_item`, which is written when the case is chosen.
+ *
+ * Its result may be COOP_EOF, and stays that, so it is chosen again and again; see
+ * coop_case_send for NULL.
+ *
+ * Returns the case; `chan` and `ret_item` are kept by it.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: any.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+struct coop_case coop_case_recv(struct coop_chan *chan, void *ret_item);
+
+/**
+ * Makes a case that is ready from `deadline_ns` on. COOP_NEVER: never.
+ *
+ * Returns the case.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: any.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+struct coop_case coop_case_deadline(int64_t deadline_ns);
+
+/**
+ * Makes a case that is ready `timeout_ns` after the begin of each select it is in.
+ *
+ * Returns the case.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: any.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+struct coop_case coop_case_timeout(int64_t timeout_ns);
+
+/** Options of a select; all zero: the first case in order that is ready, no time limit. */
+struct coop_select_opts {
+	int64_t timeout_ns; /* from the call; 0: none */
+	bool fair;          /* of those that are ready each is chosen as often */
+	uint64_t _reserved[8];
+};
+
+/**
+ * Waits until one of `count` cases can be completed, and completes that one.
+ *
+ * Of all others nothing has happened: nothing was sent, taken, or acquired. Where
+ * several are ready at the call, the first in order is chosen, or, with `fair`, any; later the
+ * first to become ready. A case that completes with an error (the end of a channel)
+ * is a case that completes. `cases` is kept until the call returns, `opts` is borrowed.
+ *
+ * Returns the index of the case, whose rc says how it went.
+ *
+ * Checkpoint: always, also when one is ready.
+ * Cancel: COOP_ECANCELED; no case had any effect.
+ * Errors: COOP_ECANCELED, COOP_ETIMEDOUT (of the options), -EINVAL (no cases, options), -EBUSY (a
+ *   case is in another select), COOP_ENOTASK.   Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_select(struct coop_case *cases, size_t count, const struct coop_select_opts *opts);
+
+/**
+ * Completes one of `count` cases if one can be completed without waiting.
+ *
+ * Returns the index of the case, whose rc says how it went.
+ *
+ * Checkpoint: never.
+ * Errors: -EAGAIN (none is ready), -EINVAL (no cases, options; a time limit is one), COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_select_try(struct coop_case *cases, size_t count, const struct coop_select_opts *opts);
+
 COOP_END_DECLS
 
 #endif

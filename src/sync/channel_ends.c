@@ -279,9 +279,11 @@ struct coop_chan *coop_chan_free(struct coop_chan *chan)
 	if (!ours(c))
 		cp_die("coop_chan_free: channel \"%s\" (%s) belongs to another thread", c->name,
 		       cp_at(chan->site));
+	wake(c, &c->senders, chan, COOP_ECLOSED); /* before they are told of the other end */
+	wake(c, &c->receivers, chan, COOP_ECLOSED);
+	wake(c, &c->joiners, chan, COOP_ECLOSED);
 	close_send(chan);
 	close_recv(chan);
-	wake(c, &c->joiners, chan, COOP_ECLOSED);
 	if (c->rt)
 		cp_debt_drop(c->rt, &chan->debt);
 	cp_free(chan);
