@@ -55,7 +55,7 @@ struct coop_group {
 	uint8_t _policy;
 	uint8_t _flags;
 	uint8_t _unkept;
-	uint8_t _reserved;
+	uint8_t _waiting;
 };
 #define COOP_GROUP_INIT \
 	{ COOP_SCOPE_INIT_AS(1), 0, 0, 0, 0, 0, 0, 0, 1, COOP_UNLIMITED, 16, 0, 0, 0, 0, 0, 0, \

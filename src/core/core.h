@@ -303,6 +303,7 @@ struct cp_body {
 	struct cp_held *held; /* what it owns and others may wait for: park.h */
 	struct cp_stacks *pool;
 	void *stack_top;
+	void *stack_low;
 	uint64_t id;
 	uint32_t ignored; /* cancellations returned since the last one was caught */
 	uint32_t visit;   /* of a search for cycles */
@@ -450,14 +451,27 @@ extern __thread struct cp_rt *cp_rt;
 
 /* The running task gives way; it must have been queued, parked, or be ending. */
 void cp_sched_switch(struct cp_rt *rt);
-void cp_ready(struct cp_rt *rt, struct coop_task *t);
+CP_INLINE void cp_ready(struct cp_rt *rt, struct coop_task *t)
+{
+	t->qnext = NULL;
+	*rt->ready_tail = t;
+	rt->ready_tail = &t->qnext;
+	rt->ready_count++;
+}
 void cp_ready_front(struct cp_rt *rt, struct coop_task *t);
 void cp_yield(struct cp_rt *rt);
 /* Waits until somebody calls cp_wake; returns its `result`. `wait` is filled but for task. */
 int cp_park(struct cp_rt *rt, struct cp_wait *wait);
 /* Sleeps until `when_ns`, or `duration_ns` from now where that is >= 0. */
 int cp_park_sleep(struct cp_rt *rt, int64_t when_ns, int64_t duration_ns);
-void cp_wake(struct cp_rt *rt, struct coop_task *t, int result);
+CP_INLINE void cp_wake(struct cp_rt *rt, struct coop_task *t, int result)
+{
+	CP_ASSERT(t->state == CP_PARKED);
+	t->body->result = result;
+	t->body->wait = NULL;
+	t->state = CP_READY;
+	cp_ready(rt, t);
+}
 /* Aborts the wait of a parked task that has become cancelled. */
 void cp_deliver(struct cp_rt *rt, struct coop_task *t);
 /* The cancel half found a bit set: 0, or COOP_ECANCELED and the schedule half done too. */
@@ -467,9 +481,6 @@ void cp_ignored(struct cp_rt *rt);
 void cp_hook_look(struct cp_rt *rt);
 /* Runs tasks from the loop's own context until it has to look at the world. */
 void cp_sched_enter(struct cp_rt *rt);
-/* For a task that ends: the next one, taken from the queue, or NULL; and where to go for it. */
-struct coop_task *cp_sched_next(struct cp_rt *rt);
-struct cp_ctx *cp_sched_target(struct cp_rt *rt, struct coop_task *t);
 uint64_t cp_choose(struct cp_rt *rt, uint64_t n);
 /* 0 to n - 1, each as often, without a seed too; the same in every run. */
 uint32_t cp_choose_fair(struct cp_rt *rt, uint32_t n);
@@ -506,6 +517,20 @@ void cp_node_free(struct cp_rt *rt, struct coop_task *t);
 void cp_nodes_deinit(struct cp_rt *rt);
 /* Gives a NEW task a stack and a body; NULL if there is none right now. */
 struct cp_ctx *cp_task_begin(struct cp_rt *rt, struct coop_task *t);
+/* Makes a node that is nobody's, and has its stack reserved, a task without options. */
+CP_INLINE void cp_task_fill(struct cp_rt *rt, struct coop_task *t, coop_fn *fn, void *arg,
+			    const char *site)
+{
+	t->fn = fn;
+	t->arg = arg;
+	t->site = site;
+	t->state = CP_NEW;
+	t->flags = 0;
+	t->cancelled = 0;
+	t->gone = 0;
+	t->id_low = (uint32_t)++rt->spawned;
+	rt->tasks++;
+}
 /* Makes a task; it is in no group and no queue yet. 0 or -ENOMEM. */
 int cp_task_new(struct cp_rt *rt, coop_fn *fn, void *arg, const char *site, struct cp_extra *extra,
 		struct coop_task **ret_task);
@@ -663,9 +688,47 @@ void cp_group_set_team(struct coop_group *g, const struct cp_team_ops *ops);
 /* `err` is taken. `t` is still linked and has its body. True: the node was kept (gone list). */
 bool cp_group_child_ended(struct cp_rt *rt, struct coop_group *g, struct coop_task *t,
 			  enum cp_outcome outcome, int rc, struct coop_error *err);
-void cp_group_link(struct coop_group *g, struct coop_task *t);
-void cp_group_unlink(struct coop_group *g, struct coop_task *t);
-void cp_group_left(struct cp_rt *rt, struct coop_group *g);
+CP_INLINE void cp_group_link(struct coop_group *g, struct coop_task *t)
+{
+	struct coop_task *first = g->_first;
+
+	t->group = g;
+	if (!first) {
+		g->_first = t->sib_next = t->sib_prev = t;
+		return;
+	}
+	t->sib_next = first;
+	t->sib_prev = first->sib_prev;
+	first->sib_prev->sib_next = t;
+	first->sib_prev = t;
+}
+
+CP_INLINE void cp_group_unlink(struct coop_group *g, struct coop_task *t)
+{
+	if (t->sib_next == t) {
+		g->_first = NULL;
+		return;
+	}
+	t->sib_prev->sib_next = t->sib_next;
+	t->sib_next->sib_prev = t->sib_prev;
+	if (g->_first == t)
+		g->_first = t->sib_next;
+}
+
+void cp_group_wake_waiters(struct cp_rt *rt, struct coop_group *g);
+
+/* One of those that the join waits for is gone. */
+CP_INLINE void cp_group_left(struct cp_rt *rt, struct coop_group *g)
+{
+	g->_live--;
+	if (CP_UNLIKELY(g->_waiters != NULL))
+		cp_group_wake_waiters(rt, g);
+	if (g->_live == 0 && g->_waiting) {
+		g->_waiting = false;
+		cp_wake(rt, g->_scope._task, 0);
+	}
+}
+
 int cp_group_admit(struct cp_rt *rt, struct coop_group *g);
 int cp_group_open(struct cp_rt *rt, struct coop_group *g, const struct coop_group_opts *opts,
 		  const char *site);

@@ -20,35 +20,6 @@
 
 #include <errno.h>
 
-/* ---------------------------------------------------------------------- links */
-
-void cp_group_link(struct coop_group *g, struct coop_task *t)
-{
-	struct coop_task *first = g->_first;
-
-	t->group = g;
-	if (!first) {
-		g->_first = t->sib_next = t->sib_prev = t;
-		return;
-	}
-	t->sib_next = first;
-	t->sib_prev = first->sib_prev;
-	first->sib_prev->sib_next = t;
-	first->sib_prev = t;
-}
-
-void cp_group_unlink(struct coop_group *g, struct coop_task *t)
-{
-	if (t->sib_next == t) {
-		g->_first = NULL;
-		return;
-	}
-	t->sib_prev->sib_next = t->sib_next;
-	t->sib_next->sib_prev = t->sib_prev;
-	if (g->_first == t)
-		g->_first = t->sib_next;
-}
-
 /* -------------------------------------------------------------------- opening */
 
 bool cp_zero_words(const uint64_t *words, size_t count)

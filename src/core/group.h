@@ -37,7 +37,6 @@ bool cp_err_passes(const struct coop_scope *s, const struct cp_body *b,
 		   const struct coop_error *err);
 void cp_group_log_error(const struct coop_group *g, const struct coop_error *err);
 void cp_group_free_gone(struct cp_rt *rt, struct coop_group *g);
-void cp_group_wake_waiters(struct cp_rt *rt, struct coop_group *g);
 
 /* group_join.c: cancels the services, which are the last ones left, and waits for them. */
 void cp_group_drain_services(struct cp_rt *rt, struct coop_group *g, const char *what);

@@ -275,20 +275,6 @@ CP_COLD void cp_group_wake_waiters(struct cp_rt *rt, struct coop_group *g)
 	}
 }
 
-/* One of those that the join waits for is gone. */
-void cp_group_left(struct cp_rt *rt, struct coop_group *g)
-{
-	struct coop_task *host = cp_group_host(g);
-
-	g->_live--;
-	if (CP_UNLIKELY(g->_waiters != NULL))
-		cp_group_wake_waiters(rt, g);
-	if (g->_live == 0 && g->_flags & CP_GROUP_JOINING && host->state == CP_PARKED &&
-	    host->body->wait->on == g && host->body->wait->kind == CP_ON_CHILDREN &&
-	    !host->body->wait->abort)
-		cp_wake(rt, host, 0);
-}
-
 static CP_COLD void service_left(struct cp_rt *rt, struct coop_group *g)
 {
 	struct coop_task *host = cp_group_host(g);

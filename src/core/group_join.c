@@ -10,11 +10,14 @@
 
 /* ----------------------------------------------------------------------- join */
 
-static struct cp_wait join_wait(struct coop_group *g, const char *what)
+/* What is not set here is not looked at in a wait that cannot be aborted. */
+CP_INLINE void join_wait(struct cp_wait *w, struct coop_group *g, const char *what)
 {
-	struct cp_wait w = { .what = what, .on = g, .kind = CP_ON_CHILDREN };
-
-	return w;
+	w->abort = NULL;
+	w->what = what;
+	w->on = g;
+	w->kind = CP_ON_CHILDREN;
+	w->detail_ns = 0;
 }
 
 /* How the body went is a child's end like the others. */
@@ -55,9 +58,10 @@ CP_COLD void cp_group_drain_services(struct cp_rt *rt, struct coop_group *g, con
 			      .site = g->_scope._site,
 			      .grace_ns = COOP_NEVER,
 			      .kind = CP_CANCEL };
-	struct cp_wait w = join_wait(g, what);
 	struct coop_task *t = g->_first;
+	struct cp_wait w;
 
+	join_wait(&w, g, what);
 	g->_flags |= CP_GROUP_DRAINING;
 	if (g->_flags & CP_GROUP_RUN)
 		cp_shutdown_services(rt);
@@ -288,10 +292,12 @@ int coop_group_join(struct coop_group *group, int rc)
 	if (CP_UNLIKELY(group->_waiters != NULL))
 		cp_group_wake_waiters(rt, group);
 	if (group->_live) {
-		struct cp_wait w = join_wait(group, "coop_group_join");
+		struct cp_wait w;
 
 		if (CP_UNLIKELY(rt->hook_bit))
 			cp_hook_look(rt);
+		join_wait(&w, group, "coop_group_join");
+		group->_waiting = true;
 		cp_park(rt, &w);
 		CP_ASSERT(group->_live == 0);
 	} else {
@@ -301,10 +307,17 @@ int coop_group_join(struct coop_group *group, int rc)
 	}
 	if (CP_UNLIKELY(group->_services))
 		cp_group_drain_services(rt, group, "coop_group_join");
+	CP_ASSERT(!group->_first && !group->_live && !group->_services);
+	if (CP_LIKELY((cp_scope_word(s) & ~CP_WORD(0, CP_MORE_IN_FLIGHT, 0)) ==
+			      CP_WORD(CP_OPEN, 0, CP_SCOPE_GROUP) &&
+		      rc >= 0 && !(group->_flags & CP_GROUP_PASSED) && !group->_errs &&
+		      !group->_gone && !rt->body->err)) {
+		cp_scope_pop(rt->body, s);
+		return rc;
+	}
 	group->_flags |= CP_GROUP_DRAINING;
 	if (CP_UNLIKELY(group->_scope._defers != NULL))
 		rc = run_defers(rt, group, rc);
-	CP_ASSERT(!group->_first && !group->_live && !group->_services);
 	return finish(rt, group, rc);
 }
 

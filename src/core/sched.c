@@ -11,14 +11,13 @@
  *
  * Who makes a task ready does no more than queue it: nothing ever runs inside a wake-up.
  */
-#include "core/core.h"
+#include "core/switch.h"
 
 #include <errno.h>
 
 __thread struct cp_rt *cp_rt;
 
 #define CP_TICKS 61
-#define CP_WARM 8 /* tasks that run by turns in the first cache */
 
 /* ------------------------------------------------------------------ choice */
 
@@ -53,14 +52,6 @@ uint32_t cp_choose_fair(struct cp_rt *rt, uint32_t n)
 
 /* ------------------------------------------------------------- ready queue */
 
-void cp_ready(struct cp_rt *rt, struct coop_task *t)
-{
-	t->qnext = NULL;
-	*rt->ready_tail = t;
-	rt->ready_tail = &t->qnext;
-	rt->ready_count++;
-}
-
 void cp_ready_front(struct cp_rt *rt, struct coop_task *t)
 {
 	t->qnext = rt->ready_head;
@@ -71,7 +62,7 @@ void cp_ready_front(struct cp_rt *rt, struct coop_task *t)
 }
 
 /* With a seed: any of the first 64, of which the caller has counted one off. */
-static CP_NOINLINE struct coop_task *pick_shuffled(struct cp_rt *rt)
+CP_NOINLINE struct coop_task *cp_pick_shuffled(struct cp_rt *rt)
 {
 	uint64_t n = cp_choose(rt, rt->ready_count < 64 ? rt->ready_count + 1 : 64);
 	struct coop_task **at = &rt->ready_head, *t;
@@ -83,72 +74,6 @@ static CP_NOINLINE struct coop_task *pick_shuffled(struct cp_rt *rt)
 	if (!t->qnext)
 		rt->ready_tail = at;
 	return t;
-}
-
-/* The next task to run, or NULL: nothing to run, or time for the loop to look around. */
-CP_INLINE struct coop_task *pick(struct cp_rt *rt)
-{
-	struct coop_task *t = rt->ready_head;
-
-	if (CP_UNLIKELY(!t || --rt->ticks < 0))
-		return NULL;
-	rt->ready_count--;
-	if (CP_UNLIKELY(rt->shuffle))
-		return pick_shuffled(rt);
-	rt->ready_head = t->qnext;
-	if (!t->qnext)
-		rt->ready_tail = &rt->ready_head;
-	return t;
-}
-
-/*
- * Warms the stack of the task after the one that is about to run, and the node after that.
- * Where only a few take turns all of it is warm.
- */
-CP_INLINE void prefetch_next(struct cp_rt *rt)
-{
-	struct coop_task *t = rt->ready_head;
-
-	if (rt->ready_count < CP_WARM)
-		return;
-	__builtin_prefetch(t->qnext);
-	if (t->state == CP_READY) {
-		__builtin_prefetch(t->body);
-		__builtin_prefetch((char *)t->body - t->sp_off);
-		__builtin_prefetch((char *)t->body - t->sp_off + 64);
-	}
-}
-
-/*
- * Makes `t`, just picked, the running task; returns where to switch to. A task that cannot get
- * a guarded stack yet goes to the end of the queue, and NULL is returned.
- */
-CP_INLINE struct cp_ctx *make_running(struct cp_rt *rt, struct coop_task *t)
-{
-	if (t->state == CP_NEW) {
-		struct cp_ctx *ctx = cp_task_begin(rt, t);
-
-		if (CP_UNLIKELY(!ctx)) {
-			rt->starved++;
-			cp_ready(rt, t);
-			return NULL;
-		}
-	}
-	prefetch_next(rt);
-	t->state = CP_RUNNING;
-	rt->cur = t;
-	rt->body = t->body;
-	rt->budget = rt->budget_max;
-	*rt->errno_p = t->body->err_no;
-	return &t->body->ctx;
-}
-
-/* The loop's context is next. */
-CP_INLINE struct cp_ctx *to_loop(struct cp_rt *rt)
-{
-	rt->cur = NULL;
-	rt->body = NULL;
-	return &rt->loop_ctx;
 }
 
 /* ------------------------------------------------------------------ switch */
@@ -173,9 +98,9 @@ CP_INLINE void switch_to(struct cp_rt *rt, struct coop_task *t, void *sp)
 		me->deepest = sp;
 	self->sp_off = (uint32_t)((char *)me - (char *)sp) + 64;
 	me->err_no = *rt->errno_p;
-	to = t ? make_running(rt, t) : NULL;
+	to = t ? cp_make_running(rt, t) : NULL;
 	if (CP_UNLIKELY(!to))
-		to = to_loop(rt);
+		to = cp_to_loop(rt);
 	if (CP_UNLIKELY(self->flags & CP_TASK_FPENV))
 		switch_fpenv(rt, me, to);
 	else
@@ -184,7 +109,7 @@ CP_INLINE void switch_to(struct cp_rt *rt, struct coop_task *t, void *sp)
 
 CP_NOINLINE void cp_sched_switch(struct cp_rt *rt)
 {
-	struct coop_task *t = pick(rt);
+	struct coop_task *t = cp_pick(rt);
 
 	if (CP_UNLIKELY(t && t == rt->cur)) {
 		t->state = CP_RUNNING;
@@ -208,18 +133,6 @@ CP_NOINLINE static void rotate(struct cp_rt *rt)
 	switch_to(rt, t, __builtin_frame_address(0));
 }
 
-struct coop_task *cp_sched_next(struct cp_rt *rt)
-{
-	return pick(rt);
-}
-
-struct cp_ctx *cp_sched_target(struct cp_rt *rt, struct coop_task *t)
-{
-	struct cp_ctx *to = t ? make_running(rt, t) : NULL;
-
-	return to ? to : to_loop(rt);
-}
-
 void cp_sched_enter(struct cp_rt *rt)
 {
 	struct coop_task *t;
@@ -229,10 +142,10 @@ void cp_sched_enter(struct cp_rt *rt)
 	rt->ticks = CP_TICKS;
 	rt->starved = 0;
 	while (!to && rt->starved <= rt->ready_count) { /* each has its try */
-		t = pick(rt);
+		t = cp_pick(rt);
 		if (!t)
 			break;
-		to = make_running(rt, t);
+		to = cp_make_running(rt, t);
 	}
 	if (to) {
 		cp_ctx_switch(&rt->loop_ctx, to);
@@ -277,15 +190,6 @@ int cp_park(struct cp_rt *rt, struct cp_wait *wait)
 	t->state = CP_PARKED;
 	cp_sched_switch(rt);
 	return b->result;
-}
-
-void cp_wake(struct cp_rt *rt, struct coop_task *t, int result)
-{
-	CP_ASSERT(t->state == CP_PARKED);
-	t->body->result = result;
-	t->body->wait = NULL;
-	t->state = CP_READY;
-	cp_ready(rt, t);
 }
 
 static bool sleep_abort(struct cp_wait *wait)

@@ -56,7 +56,9 @@ static int spawn(struct cp_rt *rt, struct coop_group *g, coop_fn *fn, void *arg,
 	return 0;
 }
 
-int coop_spawn_at(struct coop_group *group, coop_fn *fn, void *arg, const char *site)
+/* Refused, limited, with locals to inherit, or short of nodes or stacks. */
+static CP_NOINLINE int spawn_slow(struct coop_group *group, coop_fn *fn, void *arg,
+				  const char *site)
 {
 	struct cp_rt *rt = cp_in_task();
 	int r;
@@ -72,6 +74,28 @@ int coop_spawn_at(struct coop_group *group, coop_fn *fn, void *arg, const char *
 	    (group->_waiters || cp_group_admit(rt, group) < 0))
 		return -EAGAIN;
 	return spawn(rt, group, fn, arg, site, false);
+}
+
+int coop_spawn_at(struct coop_group *group, coop_fn *fn, void *arg, const char *site)
+{
+	struct cp_rt *rt = cp_rt;
+	struct cp_body *b = rt ? rt->body : NULL;
+	struct coop_task *t;
+
+	/* An open group of this thread without a limit has a live member, or is not let in. */
+	if (CP_UNLIKELY(!b || group->_scope._state != CP_OPEN || group->_rt != rt || !fn ||
+			!group->_live || group->_running_max != COOP_UNLIMITED || b->locals ||
+			!rt->free_nodes || rt->stacks.reserved == rt->stacks.total))
+		return spawn_slow(group, fn, arg, site);
+	t = rt->free_nodes;
+	rt->free_nodes = t->qnext;
+	rt->stacks.reserved++;
+	cp_task_fill(rt, t, fn, arg, site);
+	cp_group_link(group, t);
+	group->_live++;
+	cp_group_count_peak(group);
+	cp_ready(rt, t);
+	return 0;
 }
 
 int coop_spawn_unless_cancelled_at(struct coop_group *group, coop_fn *fn, void *arg,

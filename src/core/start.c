@@ -73,6 +73,7 @@ static int run_start(struct cp_rt *rt, struct cp_starter *st, struct coop_task *
 	struct cp_wait w = { .what = "coop_start", .on = &st->hidden, .kind = CP_ON_CHILDREN };
 
 	st->hidden._flags |= CP_GROUP_HIDDEN | CP_GROUP_JOINING;
+	st->hidden._waiting = true;
 	cp_group_link(&st->hidden, t); /* in the place of the body, which waits: _live stays 1 */
 	st->target->_live++;
 	cp_ready(rt, t);

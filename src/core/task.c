@@ -11,7 +11,7 @@
  * and the group are told, the locals, the error slot and the stack are given up. All of that
  * happens before its group can return.
  */
-#include "core/core.h"
+#include "core/switch.h"
 
 #include <errno.h>
 #include <string.h>
@@ -104,20 +104,12 @@ int cp_task_new(struct cp_rt *rt, coop_fn *fn, void *arg, const char *site, stru
 		cp_node_free(rt, t);
 		return -ENOMEM;
 	}
-	t->state = CP_NEW;
-	t->flags = 0;
-	t->cancelled = 0;
-	t->gone = 0;
-	t->fn = fn;
-	t->arg = arg;
-	t->site = site;
+	cp_task_fill(rt, t, fn, arg, site);
 	if (CP_UNLIKELY(extra != NULL)) {
 		extra->site = site;
 		t->flags = CP_TASK_EXTRA;
 		t->extra = extra;
 	}
-	t->id_low = (uint32_t)++rt->spawned;
-	rt->tasks++;
 	*ret_task = t;
 	return 0;
 }
@@ -137,56 +129,72 @@ static void task_main(void *arg);
 /* How much of the top of a stack the body takes. */
 #define CP_BODY_BYTES ((sizeof(struct cp_body) + 63) & ~(size_t)63)
 
-static void body_init(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
-{
-	struct cp_extra *extra = t->flags & CP_TASK_EXTRA ? t->extra : NULL;
+/* The base of a task that has not been cancelled, is not shielded and has no timer. */
+#define BASE_WORD CP_WORD(CP_OPEN, 0, CP_SCOPE_BASE)
 
-	b->task = t;
+static void base_reset(struct cp_body *b)
+{
+	b->base = (struct coop_scope)COOP_SCOPE_INIT;
+	cp_scope_set_word(&b->base, BASE_WORD);
 	b->inner = &b->base;
+	b->inner_site = b->base._site;
+}
+
+/*
+ * A body on a stack that has had none yet. From then on whoever changes one of these
+ * members puts it back before the task ends (give_up at the latest), so that the next task on
+ * this stack finds them so.
+ */
+static CP_NOINLINE void body_make(struct cp_body *b, struct cp_stacks *pool, void *top)
+{
+	b->pool = pool;
+	b->stack_top = top;
+	b->stack_low = cp_stacks_low(pool, top);
 	b->wait = NULL;
+	b->err = NULL;
+	b->extra = NULL;
+	b->locals = NULL;
+	b->held = NULL;
+	b->visit = 0;
+	b->cause.used = false;
+	base_reset(b);
+}
+
+static void body_begin(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
+{
+	b->task = t;
 	b->deepest = b;
 	b->cancel_half = b->schedule_half = 0;
-	b->err = NULL;
 	b->err_no = 0;
 	b->fn = t->fn;
 	b->arg = t->arg;
-	b->extra = extra;
-	b->site = extra ? extra->site : t->site;
-	b->locals = extra ? extra->locals : NULL;
-	b->held = NULL;
+	b->site = t->site;
 	b->id = (rt->spawned & ~UINT64_C(0xffffffff)) | t->id_low;
-	if (b->id > rt->spawned)
+	if (CP_UNLIKELY(b->id > rt->spawned))
 		b->id -= UINT64_C(1) << 32;
 	b->ignored = 0;
-	b->visit = 0;
 	b->names_used = 0;
 	b->delivered = b->aborting = b->renamed = b->in_judge = false;
 	b->blocked_what = NULL;
-	b->cause.used = false;
+	b->base._task = t;
 }
 
-/* The implicit scope of a task: inside its group's, cancelled through its handle. */
-static void base_init(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
+/* What only tasks with options have. */
+static CP_COLD void begin_special(struct cp_body *b, struct coop_task *t)
 {
 	struct coop_scope *s = &b->base;
 
-	*s = (struct coop_scope)COOP_SCOPE_INIT;
-	s->_outer = t->group ? &t->group->_scope : NULL;
-	s->_task = t;
-	s->_state = CP_OPEN;
-	s->_flags = CP_SCOPE_BASE;
-	b->inner_site = s->_site;
-	if (CP_UNLIKELY(t->flags & (CP_TASK_SERVICE | CP_TASK_SHUTDOWN_WAIT))) {
-		if (t->flags & CP_TASK_SERVICE && !(t->group->_flags & CP_GROUP_DRAINING))
-			s->_shield |= CP_SHIELD_SERVICE;
-		if (t->flags & CP_TASK_SHUTDOWN_WAIT) {
-			s->_shield |= CP_SHIELD_SHUTDOWN;
-			s->_soft_ns = COOP_NEVER;
-		}
+	if (t->flags & CP_TASK_EXTRA) {
+		b->extra = t->extra;
+		b->site = b->extra->site;
+		b->locals = b->extra->locals;
 	}
-	t->cancelled = rt->hook_bit;
-	if (s->_outer && s->_outer->_eff)
-		cp_scope_look(rt, s);
+	if (t->flags & CP_TASK_SERVICE && !(t->group->_flags & CP_GROUP_DRAINING))
+		s->_shield |= CP_SHIELD_SERVICE;
+	if (t->flags & CP_TASK_SHUTDOWN_WAIT) {
+		s->_shield |= CP_SHIELD_SHUTDOWN;
+		s->_soft_ns = COOP_NEVER;
+	}
 }
 
 /* A service that begins when its users are gone already. */
@@ -217,17 +225,25 @@ static CP_COLD void cancel_early(struct cp_rt *rt, struct cp_body *b)
 }
 
 /* Turns a NEW node into one with a body at `top`. */
-static void begin_at(struct cp_rt *rt, struct coop_task *t, struct cp_body *b, void *top,
+CP_INLINE void begin_at(struct cp_rt *rt, struct coop_task *t, struct cp_body *b, void *top,
 		     struct cp_stacks *pool)
 {
-	body_init(rt, b, t);
-	b->pool = pool;
-	b->stack_top = top;
+	if (CP_UNLIKELY(b->stack_top != top || b->pool != pool))
+		body_make(b, pool, top);
+	body_begin(rt, b, t);
+	if (CP_UNLIKELY(t->flags))
+		begin_special(b, t);
 	rt->begun++;
-	base_init(rt, b, t);
 	t->body = b;
 	t->sp_off = 64;
 	t->state = CP_RUNNING;
+	t->cancelled = rt->hook_bit;
+	b->base._outer = NULL;
+	if (CP_LIKELY(t->group != NULL)) {
+		b->base._outer = &t->group->_scope;
+		if (CP_UNLIKELY(b->base._outer->_eff))
+			cp_scope_look(rt, &b->base);
+	}
 	if (CP_UNLIKELY(t->flags & CP_TASK_CANCEL_REQUESTED))
 		cancel_early(rt, b);
 	if (CP_UNLIKELY(t->flags & CP_TASK_SERVICE && t->group->_flags & CP_GROUP_DRAINING))
@@ -244,7 +260,7 @@ struct cp_ctx *cp_task_begin(struct cp_rt *rt, struct coop_task *t)
 		return NULL;
 	b = (struct cp_body *)((char *)top - CP_BODY_BYTES);
 	begin_at(rt, t, b, top, pool);
-	cp_ctx_make(&b->ctx, cp_stacks_low(pool, top), b, task_main, b);
+	cp_ctx_make(&b->ctx, b->stack_low, b, task_main, b);
 	return &b->ctx;
 }
 
@@ -308,51 +324,65 @@ static CP_COLD void tell_handle(struct cp_rt *rt, struct cp_body *b, enum cp_out
 	cp_handle_ended(rt, b->extra->handle, states[outcome], rc, err);
 }
 
-/* Gives up what the task has besides node and stack. */
-static void give_up(struct cp_rt *rt, struct cp_body *b)
+/* Gives up what the task has besides node and stack; its body is as new. */
+static CP_NOINLINE void give_up(struct cp_rt *rt, struct cp_body *b)
 {
 	struct coop_scope *base = &b->base;
 
-	if (CP_UNLIKELY(cp_timer_armed((struct cp_timer *)&base->_timer_next)))
+	if (cp_timer_armed((struct cp_timer *)&base->_timer_next))
 		cp_wheel_disarm(&rt->wheel, (struct cp_timer *)&base->_timer_next);
-	if (CP_UNLIKELY(base->_cause != NULL))
-		cp_cause_drop(rt, base);
-	if (CP_UNLIKELY(b->err != NULL))
-		cp_err_slot_drop(&b->err);
-	if (CP_UNLIKELY(b->extra != NULL)) {
+	cp_cause_drop(rt, base);
+	cp_err_slot_drop(&b->err);
+	if (b->extra) {
 		b->extra->locals = b->locals;
 		cp_extra_free(rt, b->extra);
-	} else if (CP_UNLIKELY(b->locals != NULL)) {
+	} else {
 		cp_local_unref(b->locals);
 	}
+	b->extra = NULL;
+	b->locals = NULL;
+	base_reset(b);
 }
 
-static void task_end(struct cp_rt *rt, struct cp_body *b, int rc)
+/* A failure, a task with options, or one that still owns something. */
+static CP_NOINLINE bool end_special(struct cp_rt *rt, struct cp_body *b, int rc)
+{
+	struct coop_task *t = b->task;
+	struct coop_error *err = NULL;
+	enum cp_outcome outcome = CP_ENDED_WELL;
+
+	if (b->inner != &b->base)
+		cp_die_abandoned(b, "the end of the task");
+	if (b->held)
+		cp_held_end(rt, b);
+	if (rc < 0)
+		outcome = end_badly(rt, b, &rc, &err);
+	if (b->extra && b->extra->handle)
+		tell_handle(rt, b, outcome, rc, err);
+	if (t->flags & CP_TASK_INTERNAL)
+		rt->tasks_internal--;
+	if (t->flags & CP_TASK_FPENV)
+		cp_fpenv_load(&rt->fpenv);
+	return t->group && cp_group_child_ended(rt, t->group, t, outcome, rc, err);
+}
+
+CP_INLINE void task_end(struct cp_rt *rt, struct cp_body *b, int rc)
 {
 	struct coop_task *t = b->task;
 	struct coop_group *g = t->group;
-	struct coop_error *err = NULL;
-	enum cp_outcome outcome = CP_ENDED_WELL;
 	bool kept = false;
 
-	if (CP_UNLIKELY(b->inner != &b->base))
-		cp_die_abandoned(b, "the end of the task");
-	if (CP_UNLIKELY(b->held != NULL))
-		cp_held_end(rt, b);
-	if (CP_UNLIKELY(rc < 0))
-		outcome = end_badly(rt, b, &rc, &err);
-	if (CP_UNLIKELY(b->extra && b->extra->handle))
-		tell_handle(rt, b, outcome, rc, err);
+	if (CP_LIKELY(rc >= 0 && !t->flags && !b->held && b->inner == &b->base)) {
+		cp_group_unlink(g, t); /* the one task that has no group has flags */
+		g->_finished++;
+		cp_group_left(rt, g);
+	} else {
+		kept = end_special(rt, b, rc);
+	}
 	rt->tasks--;
 	rt->begun--;
-	if (CP_UNLIKELY(t->flags & (CP_TASK_INTERNAL | CP_TASK_FPENV))) {
-		rt->tasks_internal -= t->flags & CP_TASK_INTERNAL ? 1 : 0;
-		if (t->flags & CP_TASK_FPENV)
-			cp_fpenv_load(&rt->fpenv);
-	}
-	if (CP_LIKELY(g))
-		kept = cp_group_child_ended(rt, g, t, outcome, rc, err);
-	give_up(rt, b);
+	if (CP_UNLIKELY(b->err || b->extra || b->locals || cp_scope_word(&b->base) != BASE_WORD))
+		give_up(rt, b);
 	if (!kept)
 		cp_node_free(rt, t);
 	cp_stacks_unreserve(b->pool);
@@ -374,14 +404,16 @@ static void task_main(void *arg)
 		task_end(rt, b, b->fn(b->arg));
 		if (b->deepest < deepest)
 			deepest = b->deepest;
-		t = cp_sched_next(rt);
+		t = cp_pick(rt);
 		if (!t || t->state != CP_NEW || pool_of(rt, cp_task_extra(t)) != pool)
 			break;
 		begin_at(rt, t, b, top, pool);
 		rt->cur = t;
 		rt->budget = rt->budget_max;
 	}
-	to = cp_sched_target(rt, t);
+	to = t ? cp_make_running(rt, t) : NULL;
+	if (!to)
+		to = cp_to_loop(rt);
 	cp_stacks_put(pool, top, deepest);
 	cp_ctx_leave(&b->ctx, to);
 }

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* What sched.c and task.c do to leave a task: the next one from the queue, made the running one. */
+#ifndef CP_SWITCH_H
+#define CP_SWITCH_H
+
+#include "core/core.h"
+
+#define CP_WARM 8 /* tasks that run by turns in the first cache */
+
+struct coop_task *cp_pick_shuffled(struct cp_rt *rt);
+
+/* The next task to run, or NULL: nothing to run, or time for the loop to look around. */
+CP_INLINE struct coop_task *cp_pick(struct cp_rt *rt)
+{
+	struct coop_task *t = rt->ready_head;
+
+	if (CP_UNLIKELY(!t || --rt->ticks < 0))
+		return NULL;
+	rt->ready_count--;
+	if (CP_UNLIKELY(rt->shuffle))
+		return cp_pick_shuffled(rt);
+	rt->ready_head = t->qnext;
+	if (!t->qnext)
+		rt->ready_tail = &rt->ready_head;
+	return t;
+}
+
+/*
+ * Warms the stack of the task after the one that is about to run, and the node after that.
+ * Where only a few take turns all of it is warm.
+ */
+CP_INLINE void cp_prefetch_next(struct cp_rt *rt)
+{
+	struct coop_task *t = rt->ready_head;
+
+	if (rt->ready_count < CP_WARM)
+		return;
+	__builtin_prefetch(t->qnext);
+	if (t->state == CP_READY) {
+		__builtin_prefetch(t->body);
+		__builtin_prefetch((char *)t->body - t->sp_off);
+		__builtin_prefetch((char *)t->body - t->sp_off + 64);
+	}
+}
+
+/*
+ * Makes `t`, just picked, the running task; returns where to switch to. A task that cannot get
+ * a guarded stack yet goes to the end of the queue, and NULL is returned.
+ */
+CP_INLINE struct cp_ctx *cp_make_running(struct cp_rt *rt, struct coop_task *t)
+{
+	if (t->state == CP_NEW) {
+		struct cp_ctx *ctx = cp_task_begin(rt, t);
+
+		if (CP_UNLIKELY(!ctx)) {
+			rt->starved++;
+			cp_ready(rt, t);
+			return NULL;
+		}
+	}
+	cp_prefetch_next(rt);
+	t->state = CP_RUNNING;
+	rt->cur = t;
+	rt->body = t->body;
+	rt->budget = rt->budget_max;
+	*rt->errno_p = t->body->err_no;
+	return &t->body->ctx;
+}
+
+/* The loop's context is next. */
+CP_INLINE struct cp_ctx *cp_to_loop(struct cp_rt *rt)
+{
+	rt->cur = NULL;
+	rt->body = NULL;
+	return &rt->loop_ctx;
+}
+
+#endif
