@@ -43,6 +43,7 @@
 #include <coop/log.h>
 #include <coop/run.h>
 #include <coop/scope.h>
+#include <coop/sync.h>
 #include <coop/task.h>
 #include <coop/time.h>
 #include <coop/trace.h>
@@ -282,6 +283,20 @@ struct cp_wait {
 	void *ctx;
 };
 
+/* Something owned by a task, on the list body->held; see park.h. */
+struct cp_held {
+	struct cp_held *next;
+	struct cp_queue *waiters; /* those who cannot go on before it is given up, or NULL */
+	/* The owner has ended without giving it up; already off the list. */
+	void (*owner_ended)(struct cp_rt *rt, struct cp_held *held);
+};
+
+/* A share of what several tasks may have at once: of an rwlock, of a limiter. In the body. */
+struct cp_hold {
+	struct cp_held held;
+	void *of; /* NULL: free */
+};
+
 /* The body: at the top of the stack. The first line is what a switch touches. */
 struct cp_body {
 	struct cp_ctx ctx;
@@ -312,6 +327,7 @@ struct cp_body {
 	bool aborting;  /* the wait's abort has been called */
 	bool renamed;
 	bool in_judge;
+	uint8_t holds_used;
 	struct cp_body *visit_next; /* of a search for cycles */
 	struct cp_body *visit_from;
 	bool visit_stuck;
@@ -320,6 +336,7 @@ struct cp_body {
 	int64_t blocked_ns;
 	struct coop_scope base;
 	struct cp_cause cause; /* for the first scope of this task that is cancelled */
+	struct cp_hold holds[COOP_HOLDS_MAX]; /* the first holds_used have been used before */
 	struct cp_fpenv fpenv; /* while it is switched away, CP_TASK_FPENV */
 	char name[COOP_NAME_MAX + 1];
 	char names[160]; /* of open groups and scopes, a stack of strings */

@@ -35,6 +35,40 @@ void cp_held_pop(struct cp_body *b, struct cp_held *held)
 	*at = held->next;
 }
 
+struct cp_hold *cp_hold_find(struct cp_body *b, const void *of)
+{
+	for (unsigned i = 0; i < b->holds_used; i++)
+		if (b->holds[i].of == of)
+			return &b->holds[i];
+	return NULL;
+}
+
+bool cp_hold_room(const struct cp_body *b)
+{
+	return b->holds_used < COOP_HOLDS_MAX || cp_hold_find((struct cp_body *)(uintptr_t)b, NULL);
+}
+
+void cp_hold_take(struct cp_body *b, void *of, struct cp_queue *waiters,
+		  void (*owner_ended)(struct cp_rt *rt, struct cp_held *held))
+{
+	struct cp_hold *hold = cp_hold_find(b, NULL);
+
+	if (!hold) {
+		CP_ASSERT(b->holds_used < COOP_HOLDS_MAX);
+		hold = &b->holds[b->holds_used++];
+	}
+	hold->of = of;
+	hold->held.waiters = waiters;
+	hold->held.owner_ended = owner_ended;
+	cp_held_push(b, &hold->held);
+}
+
+void cp_hold_drop(struct cp_body *b, struct cp_hold *hold)
+{
+	cp_held_pop(b, &hold->held);
+	hold->of = NULL;
+}
+
 void cp_held_end(struct cp_rt *rt, struct cp_body *b)
 {
 	while (b->held) {

@@ -49,14 +49,6 @@ struct cp_queue_wait {
 	struct cp_waiter entry;
 };
 
-/* Something owned by a task, on the list body->held. */
-struct cp_held {
-	struct cp_held *next;
-	struct cp_queue *waiters; /* those who wait for the owner to give it up */
-	/* The owner has ended without giving it up; already off the list. */
-	void (*owner_ended)(struct cp_rt *rt, struct cp_held *held);
-};
-
 /* Something made in a run that has to be given back before it ends, on the list rt->debts. */
 struct cp_debt {
 	struct cp_debt *next;
@@ -138,6 +130,15 @@ CP_INLINE void cp_held_push(struct cp_body *b, struct cp_held *held)
 
 /* The task of `b` owns it no more. Fast where it is the one taken last. */
 void cp_held_pop(struct cp_body *b, struct cp_held *held);
+
+/* The share of `of` that the task of `b` has, or NULL. */
+struct cp_hold *cp_hold_find(struct cp_body *b, const void *of);
+/* Has it room for one more? A task that waits for a share has asked before. */
+bool cp_hold_room(const struct cp_body *b);
+/* It has a share of `of` now; no more. */
+void cp_hold_take(struct cp_body *b, void *of, struct cp_queue *waiters,
+		  void (*owner_ended)(struct cp_rt *rt, struct cp_held *held));
+void cp_hold_drop(struct cp_body *b, struct cp_hold *hold);
 
 void cp_debt_add(struct cp_rt *rt, struct cp_debt *debt);
 void cp_debt_drop(struct cp_rt *rt, struct cp_debt *debt);

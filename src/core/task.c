@@ -175,6 +175,7 @@ static void body_begin(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
 	b->ignored = 0;
 	b->names_used = 0;
 	b->delivered = b->aborting = b->renamed = b->in_judge = false;
+	b->holds_used = 0;
 	b->blocked_what = NULL;
 	b->base._task = t;
 }
