@@ -37,6 +37,9 @@ COOP_BEGIN_DECLS
 
 struct coop_task;
 
+/** So many rwlocks for reading and tokens of limiters a task may have at once, together. */
+#define COOP_HOLDS_MAX 8
+
 /* ------------------------------------------------------------------- events */
 
 /** Something that happens once; whoever waits for it then, or later, goes on. */
@@ -400,6 +403,709 @@ int coop_mutex_stats(const struct coop_mutex *mutex, struct coop_lock_stats *ret
  */
 COOP_API
 void coop_mutex_deinit(struct coop_mutex *mutex);
+
+/* ------------------------------------------------------------------ rwlocks */
+
+/**
+ * A lock that several tasks may have for reading, or one for writing.
+ *
+ * First come, first served: a reader does not overtake a writer that waits.
+ */
+struct coop_rwlock {
+	void *_home;
+	struct coop_task *_owner;
+	void *_queue[2];
+	void *_held[3];
+	const char *_ended_site;
+	uint64_t _ended_id;
+	uint32_t _readers;
+	uint32_t _reserved;
+};
+#define COOP_RWLOCK_INIT { 0, 0, { 0, 0 }, { 0, 0, 0 }, 0, 0, 0, 0 }
+COOP_STATIC_ASSERT(sizeof(struct coop_rwlock) == 80, "struct coop_rwlock is ABI");
+
+/**
+ * Takes a lock for reading, and waits until nobody writes or has waited for longer.
+ *
+ * A task that ends with it is put right, with a line in the log.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: always.
+ * Cancel: COOP_ECANCELED; the lock was not taken.
+ * Errors: COOP_ECANCELED; -EDEADLK (the caller has it already, or whoever has it
+ *   waits for the caller); -ENOSPC (the caller has COOP_HOLDS_MAX things already);
+ *   COOP_EOWNERDEAD (a writer ended with it; see coop_mutex_lock);
+ *   COOP_EWRONGTHREAD, COOP_ECLOSED, COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_rwlock_read(struct coop_rwlock *lock);
+
+/**
+ * Takes a lock for writing, and waits until nobody has it or has waited for longer.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: always.
+ * Cancel: COOP_ECANCELED; the lock was not taken.
+ * Errors: as coop_rwlock_read save -ENOSPC.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_rwlock_write(struct coop_rwlock *lock);
+
+/**
+ * Takes a lock for reading if nobody writes or waits.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EAGAIN, and those of coop_rwlock_read save COOP_ECANCELED.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_rwlock_try_read(struct coop_rwlock *lock);
+
+/**
+ * Takes a lock for writing if nobody has it.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EAGAIN, and those of coop_rwlock_write save COOP_ECANCELED.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_rwlock_try_write(struct coop_rwlock *lock);
+
+/**
+ * Gives a lock up, whichever way the running task has it.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EPERM (it has not; nothing changed), COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API
+int coop_rwlock_unlock(struct coop_rwlock *lock);
+
+/**
+ * Takes over, for writing, a lock whose writer has ended.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EINVAL (none has), COOP_EWRONGTHREAD, COOP_ECLOSED, COOP_ENOTASK.
+ *   Nothing changed.   Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_rwlock_recover(struct coop_rwlock *lock);
+
+/**
+ * Tells the numbers of an rwlock.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: COOP_EWRONGTHREAD, COOP_ECLOSED.   Thread: the runtime's.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_rwlock_stats(const struct coop_rwlock *lock, struct coop_lock_stats *ret_stats);
+
+/**
+ * Gives an rwlock up.   Returns nothing; NULL is fine.
+ *
+ * Checkpoint: never.
+ * Errors: none; aborts the program, naming both tasks, if one still waits for it or
+ *   has it.
+ * Thread: the runtime's; any after the run.   Since: 0.1
+ */
+COOP_API
+void coop_rwlock_deinit(struct coop_rwlock *lock);
+
+/* --------------------------------------------------------------- conditions */
+
+/** What is waited for while a mutex is given up: "something has changed". */
+struct coop_cond {
+	void *_home;
+	void *_queue[2];
+	struct coop_mutex *_mutex;
+	uint64_t _reserved;
+};
+/** `mutex` protects what the condition is about; kept. */
+#define COOP_COND_INIT(mutex) { 0, { 0, 0 }, (mutex), 0 }
+COOP_STATIC_ASSERT(sizeof(struct coop_cond) == 40, "struct coop_cond is ABI");
+
+/**
+ * Gives the mutex up and waits to be notified; has the mutex again when it returns.
+ *
+ * Also after a cancel or a timeout: getting the mutex back cannot be interrupted.
+ * Nobody is woken but by a notify, and who is notified wakes: yet another task may
+ * have had the mutex before, so look again at what was waited for.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: custom: cancelled beforehand, it does nothing and keeps the mutex;
+ *   cancelled while it waits, it ends when it has the mutex again. A cancel after the
+ *   notify comes too late: 0.
+ * Cancel: COOP_ECANCELED; no notification was used up; the mutex is the caller's.
+ * Errors: COOP_ECANCELED; -EPERM (the caller does not own the mutex); -EINVAL (there
+ *   is none); COOP_EOWNERDEAD (the one time that the mutex is not the caller's: a
+ *   task ended with it); COOP_EWRONGTHREAD, COOP_ECLOSED, COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_cond_wait(struct coop_cond *cond);
+
+/**
+ * Notifies the first `count` who wait; they wake, in order, as they get the mutex.
+ *
+ * Returns how many there were.
+ *
+ * Checkpoint: never.
+ * Errors: -EPERM (the caller does not own the mutex; nothing changed), -EINVAL,
+ *   COOP_EWRONGTHREAD, COOP_ECLOSED, COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API
+int coop_cond_notify(struct coop_cond *cond, uint32_t count);
+
+/**
+ * Notifies all who wait.
+ *
+ * Returns how many there were.
+ *
+ * Checkpoint: never.
+ * Errors: as coop_cond_notify.   Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API
+int coop_cond_notify_all(struct coop_cond *cond);
+
+/** Numbers of a condition. */
+struct coop_cond_stats {
+	uint32_t waiting; /* those that have been notified wait for the mutex */
+	uint32_t _reserved1;
+	uint64_t _reserved[2];
+};
+
+/**
+ * Tells the numbers of a condition.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: COOP_EWRONGTHREAD, COOP_ECLOSED.   Thread: the runtime's.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_cond_stats(const struct coop_cond *cond, struct coop_cond_stats *ret_stats);
+
+/**
+ * Gives a condition up.   Returns nothing; NULL is fine.
+ *
+ * Checkpoint: never.
+ * Errors: none; aborts the program, naming both tasks, if one still waits.
+ * Thread: the runtime's; any after the run.   Since: 0.1
+ */
+COOP_API
+void coop_cond_deinit(struct coop_cond *cond);
+
+/* ----------------------------------------------------------------- barriers */
+
+/** A place where so many tasks wait until all of them are there, again and again. */
+struct coop_barrier {
+	void *_home;
+	void *_queue[2];
+	uint32_t _parties;
+	uint32_t _arrived;
+	uint32_t _broken;
+	uint32_t _reserved;
+};
+#define COOP_BARRIER_INIT(parties) { 0, { 0, 0 }, (parties), 0, 0, 0 }
+COOP_STATIC_ASSERT(sizeof(struct coop_barrier) == 40, "struct coop_barrier is ABI");
+
+/**
+ * Waits until as many are there as the barrier has parties.
+ *
+ * Who comes before the last round has left it belongs to the next. Who is
+ * cancelled is not counted; the barrier goes on without it.
+ *
+ * Returns a number of 0 to parties - 1, in the order of coming.
+ *
+ * Checkpoint: always.
+ * Cancel: COOP_ECANCELED; as if it had not come.
+ * Errors: COOP_ECANCELED, COOP_EBROKEN (reset while it waited, or broken), -EINVAL (no
+ *   parties, or more than INT32_MAX), COOP_EWRONGTHREAD, COOP_ECLOSED, COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_barrier_wait(struct coop_barrier *barrier);
+
+/**
+ * Sends those who wait away with COOP_EBROKEN; the barrier is as new.
+ *
+ * Returns how many there were.
+ *
+ * Checkpoint: never.
+ * Errors: -EINVAL, COOP_EWRONGTHREAD, COOP_ECLOSED, COOP_ENOTASK (nothing changed).
+ * Thread: the runtime's.   Since: 0.1
+ */
+COOP_API
+int coop_barrier_reset(struct coop_barrier *barrier);
+
+/**
+ * Sends those who wait, and those who come until a reset, away with COOP_EBROKEN.
+ *
+ * Returns how many there were.
+ *
+ * Checkpoint: never.
+ * Errors: as coop_barrier_reset.   Thread: the runtime's.   Since: 0.1
+ */
+COOP_API
+int coop_barrier_break(struct coop_barrier *barrier);
+
+/** Numbers of a barrier. */
+struct coop_barrier_stats {
+	uint32_t parties;
+	uint32_t waiting;
+	bool broken;
+	uint64_t _reserved[2];
+};
+
+/**
+ * Tells the numbers of a barrier.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: COOP_EWRONGTHREAD, COOP_ECLOSED.   Thread: the runtime's.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_barrier_stats(const struct coop_barrier *barrier, struct coop_barrier_stats *ret_stats);
+
+/**
+ * Gives a barrier up.   Returns nothing; NULL is fine.
+ *
+ * Checkpoint: never.
+ * Errors: none; aborts the program, naming both tasks, if one still waits.
+ * Thread: the runtime's; any after the run.   Since: 0.1
+ */
+COOP_API
+void coop_barrier_deinit(struct coop_barrier *barrier);
+
+/* ----------------------------------------------------------------- limiters */
+
+/** A number of tokens, each lent to a borrower, who cannot have two. */
+struct coop_limiter {
+	void *_home;
+	void *_queue[2];
+	uint32_t _total;
+	uint32_t _borrowed;
+	uint32_t _reserved[2];
+};
+/** `total` tokens: 0 lets nobody in, COOP_UNLIMITED everybody. */
+#define COOP_LIMITER_INIT(total) { 0, { 0, 0 }, (total), 0, { 0, 0 } }
+COOP_STATIC_ASSERT(sizeof(struct coop_limiter) == 40, "struct coop_limiter is ABI");
+
+/** Somebody on whose behalf a token is borrowed, of one limiter at a time. */
+struct coop_borrower {
+	struct coop_limiter *_limiter;
+	uint32_t _state;
+	uint32_t _reserved;
+};
+#define COOP_BORROWER_INIT { 0, 0, 0 }
+COOP_STATIC_ASSERT(sizeof(struct coop_borrower) == 16, "struct coop_borrower is ABI");
+
+/**
+ * Borrows a token for the running task, and waits until there is one.
+ *
+ * A task that ends with it gives it back, with a line in the log.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: always.
+ * Cancel: COOP_ECANCELED; nothing was borrowed.
+ * Errors: COOP_ECANCELED, -EALREADY (it has one), -ENOSPC (it has COOP_HOLDS_MAX things
+ *   already), COOP_EWRONGTHREAD, COOP_ECLOSED, COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_limiter_acquire(struct coop_limiter *limiter);
+
+/**
+ * The same for `borrower`, which is kept until its token is given back, by any task.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: always.
+ * Cancel: COOP_ECANCELED; nothing was borrowed.
+ * Errors: COOP_ECANCELED, -EALREADY (it has one, or another task waits for it), -EINVAL
+ *   (NULL), COOP_EWRONGTHREAD, COOP_ECLOSED, COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_limiter_acquire_for(struct coop_limiter *limiter, struct coop_borrower *borrower);
+
+/**
+ * Borrows a token for the running task if there is one that belongs to nobody who waits.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EAGAIN, and those of coop_limiter_acquire save COOP_ECANCELED.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_limiter_try_acquire(struct coop_limiter *limiter);
+
+/**
+ * The same for `borrower`, which is kept until its token is given back.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EAGAIN, and those of coop_limiter_acquire_for save COOP_ECANCELED.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_limiter_try_acquire_for(struct coop_limiter *limiter, struct coop_borrower *borrower);
+
+/**
+ * Gives the token of the running task back; it is the first waiter's from this moment on.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EPERM (it has none; nothing changed), COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API
+int coop_limiter_release(struct coop_limiter *limiter);
+
+/**
+ * Gives the token of `borrower` back, which may then be gone.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EPERM (it has none of this limiter), -EINVAL (NULL), COOP_EWRONGTHREAD,
+ *   COOP_ECLOSED, COOP_ENOTASK. Nothing changed.
+ * Thread: the runtime's.   Since: 0.1
+ */
+COOP_API
+int coop_limiter_release_for(struct coop_limiter *limiter, struct coop_borrower *borrower);
+
+/**
+ * Changes how many tokens there are.
+ *
+ * More let in who waits, at once. Fewer than are borrowed end nobody: no one gets in
+ * until enough have been given back.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: COOP_EWRONGTHREAD, COOP_ECLOSED, COOP_ENOTASK (nothing changed).
+ * Thread: the runtime's.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_limiter_set_total(struct coop_limiter *limiter, uint32_t total);
+
+/** Numbers of a limiter. */
+struct coop_limiter_stats {
+	uint32_t total;
+	uint32_t borrowed;
+	uint32_t waiting;
+	uint32_t _reserved1;
+	uint64_t _reserved[2];
+};
+
+/**
+ * Tells the numbers of a limiter.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: COOP_EWRONGTHREAD, COOP_ECLOSED.   Thread: the runtime's.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_limiter_stats(const struct coop_limiter *limiter, struct coop_limiter_stats *ret_stats);
+
+/**
+ * Gives a limiter up.   Returns nothing; NULL is fine.
+ *
+ * Checkpoint: never.
+ * Errors: none; aborts the program, naming the task, if one still waits or a token is
+ *   borrowed.
+ * Thread: the runtime's; any after the run.   Since: 0.1
+ */
+COOP_API
+void coop_limiter_deinit(struct coop_limiter *limiter);
+
+/* ------------------------------------------------------------------ futures */
+
+/** A value that will be set once; whoever waits for it gets it. */
+struct coop_future {
+	void *_home;
+	struct coop_task *_owner;
+	void *_queue[2];
+	void *_held[3];
+	void *_value;
+	const char *_ended_site;
+	uint64_t _ended_id;
+	int32_t _code;
+	uint32_t _state;
+	uint64_t _reserved;
+};
+#define COOP_FUTURE_INIT { 0, 0, { 0, 0 }, { 0, 0, 0 }, 0, 0, 0, 0, 0, 0 }
+COOP_STATIC_ASSERT(sizeof(struct coop_future) == 96, "struct coop_future is ABI");
+
+/**
+ * Makes the running task the one that has to set a future.
+ *
+ * If it ends and has not, the future is broken: whoever waits gets COOP_EBROKEN. A
+ * future without an owner may be set by anybody, and is never broken.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EALREADY (it does own it, or it is set), -EBUSY (another task owns it),
+ *   COOP_EWRONGTHREAD, COOP_ECLOSED, COOP_ENOTASK. Nothing changed.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_future_own(struct coop_future *future);
+
+/**
+ * Sets a future to `value` (borrowed, handed on as it is), and wakes who waits.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EALREADY (set, failed or broken before), -EPERM (another task owns it),
+ *   COOP_EWRONGTHREAD, COOP_ECLOSED, COOP_ENOTASK. Nothing changed.
+ * Thread: the runtime's.   Since: 0.1
+ */
+COOP_API
+int coop_future_set(struct coop_future *future, void *value);
+
+/**
+ * Sets a future to an error: whoever waits gets `code`.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EINVAL (not negative, or COOP_ECANCELED), and those of coop_future_set.
+ * Thread: the runtime's.   Since: 0.1
+ */
+COOP_API
+int coop_future_fail(struct coop_future *future, int code);
+
+/**
+ * Waits until a future is set; `ret_value` may be NULL.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: always.
+ * Cancel: COOP_ECANCELED, of the waiter; the future is as it was.
+ * Errors: COOP_ECANCELED; what it was failed with; COOP_EBROKEN (its owner ended; the
+ *   error names it); -EDEADLK (its owner is the caller, or waits for it);
+ *   COOP_EWRONGTHREAD, COOP_ECLOSED, COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_future_wait(struct coop_future *future, void **ret_value);
+
+/**
+ * Gets what a future was set to, if it was; `ret_value` may be NULL.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EAGAIN (not yet); what it was failed with; COOP_EBROKEN;
+ *   COOP_EWRONGTHREAD, COOP_ECLOSED.
+ * Thread: the runtime's.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_future_get(const struct coop_future *future, void **ret_value);
+
+/** Numbers of a future. */
+struct coop_future_stats {
+	const struct coop_task *owner; /* borrowed until the next switch; NULL: nobody */
+	bool done;
+	int code; /* of one that is done */
+	uint32_t waiting;
+	uint32_t _reserved1;
+	uint64_t _reserved[2];
+};
+
+/**
+ * Tells the numbers of a future.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: COOP_EWRONGTHREAD, COOP_ECLOSED.   Thread: the runtime's.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_future_stats(const struct coop_future *future, struct coop_future_stats *ret_stats);
+
+/**
+ * Gives a future up.   Returns nothing; NULL is fine.
+ *
+ * Checkpoint: never.
+ * Errors: none; aborts the program, naming both tasks, if one still waits, or owns it
+ *   and has not set it.
+ * Thread: the runtime's; any after the run.   Since: 0.1
+ */
+COOP_API
+void coop_future_deinit(struct coop_future *future);
+
+/* --------------------------------------------------------------------- once */
+
+/** Something that is to be done once, by whoever needs it first. */
+struct coop_once {
+	void *_home;
+	void *_queue[2];
+	void *_held[3];
+	struct coop_task *_runner;
+	int32_t _value;
+	uint32_t _state;
+	uint64_t _reserved;
+};
+#define COOP_ONCE_INIT { 0, { 0, 0 }, { 0, 0, 0 }, 0, 0, 0, 0 }
+COOP_STATIC_ASSERT(sizeof(struct coop_once) == 72, "struct coop_once is ABI");
+
+/**
+ * Runs fn(arg), unless that was done; waits if another task is at it.
+ *
+ * If it fails, its caller gets the failure, and the next caller tries in turn.
+ *
+ * Returns what fn returned when it succeeded, this time or before.
+ *
+ * Checkpoint: always, then what fn does.
+ * Cancel: COOP_ECANCELED; not run, or fn's own and it counts as not done.
+ * Errors: COOP_ECANCELED, fn's, -EINVAL (no function), -EDEADLK (called by fn, or the
+ *   task at it waits for the caller), COOP_EWRONGTHREAD, COOP_ECLOSED, COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_once_run(struct coop_once *once, coop_fn *fn, void *arg);
+
+/**
+ * Tells whether it was done.   Returns true or false.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: the runtime's.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+bool coop_once_done(const struct coop_once *once);
+
+/** Numbers of a once. */
+struct coop_once_stats {
+	const struct coop_task *runner; /* who is at it; borrowed until the next switch */
+	bool done;
+	uint32_t waiting;
+	uint64_t _reserved[2];
+};
+
+/**
+ * Tells the numbers of a once.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: COOP_EWRONGTHREAD, COOP_ECLOSED.   Thread: the runtime's.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_once_stats(const struct coop_once *once, struct coop_once_stats *ret_stats);
+
+/**
+ * Gives a once up.   Returns nothing; NULL is fine.
+ *
+ * Checkpoint: never.
+ * Errors: none; aborts the program, naming both tasks, if one still waits or is at it.
+ * Thread: the runtime's; any after the run.   Since: 0.1
+ */
+COOP_API
+void coop_once_deinit(struct coop_once *once);
+
+/* ------------------------------------------------------------------ latches */
+
+/** A count of what is still to be done; tasks wait until there is nothing. */
+struct coop_latch {
+	void *_home;
+	void *_queue[2];
+	uint32_t _count;
+	uint32_t _reserved[3];
+};
+#define COOP_LATCH_INIT(count) { 0, { 0, 0 }, (count), { 0, 0, 0 } }
+COOP_STATIC_ASSERT(sizeof(struct coop_latch) == 40, "struct coop_latch is ABI");
+
+/**
+ * Adds `count` to what is to be done; also to nothing.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EOVERFLOW, COOP_EWRONGTHREAD, COOP_ECLOSED, COOP_ENOTASK (nothing changed).
+ * Thread: the runtime's.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_latch_add(struct coop_latch *latch, uint32_t count);
+
+/**
+ * Takes one off; the last one wakes all who wait.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EOVERFLOW (there is nothing to be done), COOP_EWRONGTHREAD, COOP_ECLOSED,
+ *   COOP_ENOTASK. Nothing changed.
+ * Thread: the runtime's.   Since: 0.1
+ */
+COOP_API
+int coop_latch_done(struct coop_latch *latch);
+
+/**
+ * Waits until nothing is to be done.
+ *
+ * Returns 0, also if there is more to be done again when it runs.
+ *
+ * Checkpoint: always.
+ * Cancel: COOP_ECANCELED; nothing has changed.
+ * Errors: COOP_ECANCELED, COOP_EWRONGTHREAD, COOP_ECLOSED, COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_latch_wait(struct coop_latch *latch);
+
+/** Numbers of a latch. */
+struct coop_latch_stats {
+	uint32_t count;
+	uint32_t waiting;
+	uint64_t _reserved[2];
+};
+
+/**
+ * Tells the numbers of a latch.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: COOP_EWRONGTHREAD, COOP_ECLOSED.   Thread: the runtime's.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_latch_stats(const struct coop_latch *latch, struct coop_latch_stats *ret_stats);
+
+/**
+ * Gives a latch up.   Returns nothing; NULL is fine.
+ *
+ * Checkpoint: never.
+ * Errors: none; aborts the program, naming both tasks, if one still waits.
+ * Thread: the runtime's; any after the run.   Since: 0.1
+ */
+COOP_API
+void coop_latch_deinit(struct coop_latch *latch);
 
 COOP_END_DECLS
 

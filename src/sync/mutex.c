@@ -16,8 +16,6 @@
  */
 #include "sync/mutex.h"
 
-#include <string.h>
-
 enum {
 	PATIENT = 1, /* does not look for cycles */
 };
@@ -51,15 +49,9 @@ static CP_COLD void owner_ended(struct cp_rt *rt, struct cp_held *held)
 		;
 }
 
-/* The name is that of the spawn: the site begins with it, and is a literal that stays. */
-CP_COLD int cp_mutex_dead(const struct coop_mutex *mutex)
+int cp_mutex_dead(const struct coop_mutex *mutex)
 {
-	const char *name = mutex->_ended_site;
-
-	return coop_fail(COOP_EOWNERDEAD,
-			 "task #%llu \"%s\" (spawned at %s) ended while it owned the lock",
-			 (unsigned long long)mutex->_ended_id, name,
-			 cp_at(name + strlen(name) + 1));
+	return cp_sync_owner_dead(mutex->_ended_site, mutex->_ended_id);
 }
 
 /* The home, and with it what the end of an owner needs. */

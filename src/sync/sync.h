@@ -34,8 +34,19 @@ int cp_sync_look(const void *home);
 /* Gives the primitive up; `call` ends the program if somebody waits at `q`. */
 void cp_sync_deinit(void **home, const struct cp_queue *q, const char *call);
 
-/* Ends the program: `call` was used while `t` still has to do with the object in this way. */
+/* Ends the program: `call` was used while `t` (NULL: somebody) has to do with it in this way. */
 _Noreturn void cp_sync_die(const char *call, const struct coop_task *t, const char *text);
+
+/* Some task that has a share of `of` in its body; NULL: none has. */
+const struct coop_task *cp_sync_holder(const void *of);
+
+/* `code`, with an error that names a task that has ended, by its number and its spawn's site. */
+int cp_sync_owner_ended(int code, const char *site, uint64_t id);
+
+CP_INLINE int cp_sync_owner_dead(const char *site, uint64_t id)
+{
+	return cp_sync_owner_ended(COOP_EOWNERDEAD, site, id);
+}
 
 uint32_t cp_sync_waiting(const struct cp_queue *q);
 
