@@ -235,7 +235,7 @@ int main(void)
 
 		put(leaf_of(random_text(message, sizeof message), random_text(path, sizeof path)));
 	}
-	for (int i = 0; i < 500; i++)
+	for (int i = 0; i < 250; i++)
 		put(random_tree(4));
 	without_memory();
 	put(nest(e, 20000));
