@@ -283,7 +283,7 @@ ROW(coop_start_at, CUSTOM, 0, COOP_ENOTASK)
 	int r = coop_start_at(&s->roomy, starts, s, NULL, COOP_SPAWN_SITE(starts), &value, NULL);
 
 	after = coop_test_checkpoints();
-	if (coop_self()) { /* waits, but cannot be interrupted: the child ends well, and so does it */
+	if (coop_self()) { /* not interrupted: the child ends well, and so does the start */
 		CHECK_INT(r, ==, 0);
 		CHECK_INT(s->ran, ==, 1);
 		CHECK_INT(value, ==, 0);
