@@ -41,7 +41,7 @@ static int child(void *arg, struct coop_start *start)
 /* The start waits for the child to be ready, and for no longer; the join for its end. */
 TASK_TEST(waits_until_ready)
 {
-	struct child c = { .before_ms = 10, .after_ms = 30 };
+	struct child c = { .before_ms = 10, .after_ms = 30 }, brief = { .after_ms = 1 };
 	struct coop_group g = COOP_GROUP_INIT;
 	int value = 0;
 
@@ -51,7 +51,7 @@ TASK_TEST(waits_until_ready)
 	CHECK_INT(value, ==, 42);
 	CHECK(c.ready && !c.ended);
 	CHECK_INT(stats_of(&g).running, ==, 1);
-	CHECK_INT(coop_start(&g, child, &(struct child){ .after_ms = 1 }, NULL), ==, 0);
+	CHECK_INT(coop_start(&g, child, &brief, NULL), ==, 0);
 	CHECK_INT(coop_group_join(&g, 0), ==, 0);
 	CHECK_INT(now_ms(), ==, 40);
 	CHECK(c.ended);
