@@ -692,5 +692,12 @@ struct coop_group *coop_run_group(void)
 
 enum coop_shutdown coop_shutdown_phase(void)
 {
-	return cp_rt ? cp_rt->shutdown : COOP_SHUTDOWN_NONE;
+	const struct cp_rt *rt = cp_rt;
+
+	if (!rt)
+		return COOP_SHUTDOWN_NONE;
+	if (rt->shutdown == COOP_SHUTDOWN_SOFT &&
+	    rt->now_ns >= cp_time_add(rt->shutdown_ns, rt->grace_ns))
+		return COOP_SHUTDOWN_HARD; /* also for those who see its end before it is told */
+	return rt->shutdown;
 }
