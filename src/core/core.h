@@ -498,6 +498,8 @@ void cp_ignored(struct cp_rt *rt);
 void cp_hook_look(struct cp_rt *rt);
 /* Runs tasks from the loop's own context until it has to look at the world. */
 void cp_sched_enter(struct cp_rt *rt);
+/* How many switches there have been; for a running task. */
+uint64_t cp_sched_switches(const struct cp_rt *rt);
 uint64_t cp_choose(struct cp_rt *rt, uint64_t n);
 /* 0 to n - 1, each as often, without a seed too; the same in every run. */
 uint32_t cp_choose_fair(struct cp_rt *rt, uint32_t n);

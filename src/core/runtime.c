@@ -666,7 +666,7 @@ int coop_run_stats(struct coop_run_stats *ret_stats)
 	s.tasks_ready = rt->ready_count;
 	s.tasks_blocked = rt->tasks - rt->ready_count - 1;
 	s.spawned = rt->spawned;
-	s.switches = rt->switches;
+	s.switches = cp_sched_switches(rt);
 	s.timers = rt->wheel.count;
 	cp_wheel_collect(&rt->wheel, cp_clock(rt)); /* what is due fires at the next turn */
 	s.next_deadline_ns = cp_wheel_next(&rt->wheel, &exact);

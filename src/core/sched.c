@@ -133,6 +133,17 @@ CP_NOINLINE static void rotate(struct cp_rt *rt)
 	switch_to(rt, t, __builtin_frame_address(0));
 }
 
+/* Those of the turn that is going on: each has taken a tick. */
+static uint64_t switches_now(const struct cp_rt *rt)
+{
+	return (uint64_t)(CP_TICKS - (rt->ticks < 0 ? 0 : rt->ticks));
+}
+
+uint64_t cp_sched_switches(const struct cp_rt *rt)
+{
+	return rt->switches + switches_now(rt);
+}
+
 void cp_sched_enter(struct cp_rt *rt)
 {
 	struct coop_task *t;
@@ -149,7 +160,7 @@ void cp_sched_enter(struct cp_rt *rt)
 	}
 	if (to) {
 		cp_ctx_switch(&rt->loop_ctx, to);
-		rt->switches += (uint64_t)(CP_TICKS - (rt->ticks < 0 ? 0 : rt->ticks));
+		rt->switches += switches_now(rt);
 	}
 	*rt->errno_p = err_no;
 }

@@ -200,16 +200,22 @@ static uint8_t flags_of(const struct coop_spawn_opts *opts)
 			 (opts->shutdown_wait ? CP_TASK_SHUTDOWN_WAIT : 0));
 }
 
-/* Runs a new task at once; the spawner goes on right after it has blocked or ended. */
+/*
+ * Runs a new task at once; the spawner goes on right after it has blocked or ended. That order is
+ * promised, so a seed has no say in it.
+ */
 static void run_eager(struct cp_rt *rt, struct coop_task *t)
 {
 	struct coop_task *self = rt->cur;
+	bool shuffle = rt->shuffle;
 
 	t->group->_flags |= CP_GROUP_YIELDED;
 	self->state = CP_READY;
 	cp_ready_front(rt, self);
 	cp_ready_front(rt, t);
+	rt->shuffle = false;
 	cp_sched_switch(rt);
+	rt->shuffle = shuffle;
 }
 
 static int spawn_with(struct cp_rt *rt, struct coop_group *g, coop_fn *fn, void *arg,
