@@ -386,6 +386,256 @@ int coop_select(struct coop_case *cases, size_t count, const struct coop_select_
 COOP_API COOP_MUST_USE
 int coop_select_try(struct coop_case *cases, size_t count, const struct coop_select_opts *opts);
 
+/* ----------------------------------------------------------------------- broadcast */
+
+/*
+ * A broadcast: every receiver sees every value that is sent from where it began. Sending never
+ * waits: the last `cap` values are kept, and a receiver that falls behind
+ * further is told how many it has missed, and goes on with the oldest there is.
+ *
+ *	uint64_t at = coop_broadcast_position(news);      // a receiver: from now on
+ *
+ *	while ((r = coop_broadcast_recv(news, &at, &item)) >= 0)
+ *		if (r > 0)
+ *			coop_log(COOP_LOG_WARN, "%d missed", r);
+ *
+ * Values are copied to each receiver, so they own nothing. Nobody counts the receivers: one
+ * is a position, kept by whoever receives.
+ */
+struct coop_broadcast;
+
+/** Options of a broadcast; all zero: 64 values are kept. */
+struct coop_broadcast_opts {
+	const char *name; /* copied */
+	uint32_t cap;     /* values that are kept for those who are late; 0: 64 */
+	uint64_t _reserved[8];
+};
+
+/**
+ * Makes a broadcast of values of `item_bytes` each.
+ *
+ * Use the macro coop_broadcast_new.
+ *
+ * Returns 0, with it in `ret_broadcast`: the caller's, for coop_broadcast_free.
+ *
+ * Checkpoint: never.
+ * Errors: -EMSGSIZE (value too large), -EINVAL (options), -ENOMEM, COOP_ENOTASK, COOP_EFORK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_broadcast_new_at(size_t item_bytes, const struct coop_broadcast_opts *opts,
+			  struct coop_broadcast **ret_broadcast, const char *site);
+#define coop_broadcast_new(item_bytes, ...) \
+	coop_broadcast_new_at((item_bytes), __VA_ARGS__, COOP_HERE)
+
+/**
+ * Frees a broadcast. NULL is fine. Aborts the program if a task waits on it; none does
+ * after coop_broadcast_close.
+ *
+ * Returns NULL.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: the runtime's; any after the run.   Since: 0.1
+ */
+COOP_API
+struct coop_broadcast *coop_broadcast_free(struct coop_broadcast *broadcast);
+
+/**
+ * Ends a broadcast: receivers get what is still kept, and then COOP_EOF.
+ *
+ * Returns 0, or 1 if it was closed already.
+ *
+ * Checkpoint: never; never allocates.
+ * Errors: COOP_EWRONGTHREAD.   Thread: the runtime's; any after the run.   Since: 0.1
+ */
+COOP_API
+int coop_broadcast_close(struct coop_broadcast *broadcast);
+
+/**
+ * Sends a copy of `item` (borrowed for the call) to everybody; waits for nobody.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never; never allocates.
+ * Errors: COOP_ECLOSED, COOP_EWRONGTHREAD, COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_broadcast_send(struct coop_broadcast *broadcast, const void *item);
+
+/**
+ * Tells where the broadcast is: what a receiver starts with that wants what comes from now on.
+ *
+ * Returns the number of values sent so far. (0 is where one starts that wants
+ * what is kept, too.)
+ *
+ * Checkpoint: never.   Errors: none.   Thread: the runtime's; any after the run.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+uint64_t coop_broadcast_position(const struct coop_broadcast *broadcast);
+
+/**
+ * Receives the value at `position`, waiting for it, and moves the position behind it.
+ *
+ * Both pointers are kept until the call returns.
+ *
+ * Returns how many values were missed before this one (0 in the ordinary case).
+ *
+ * Checkpoint: always, also when there is a value.
+ * Cancel: COOP_ECANCELED; the position is where it was.
+ * Errors: COOP_ECANCELED, COOP_EOF (closed, all received), -EINVAL (a position that is none),
+ *   COOP_EWRONGTHREAD, COOP_ENOTASK.   Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_broadcast_recv(struct coop_broadcast *broadcast, uint64_t *position, void *ret_item);
+
+/**
+ * Receives the value at `position` if it has been sent.
+ *
+ * Returns how many values were missed before this one.
+ *
+ * Checkpoint: never.
+ * Errors: -EAGAIN (not sent yet), and those of coop_broadcast_recv but COOP_ECANCELED.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_broadcast_try_recv(struct coop_broadcast *broadcast, uint64_t *position, void *ret_item);
+
+/** How a broadcast is doing. */
+struct coop_broadcast_stats {
+	const char *name; /* borrowed while it is there; "" if it has none */
+	size_t item_bytes;
+	uint32_t cap;
+	uint32_t receivers; /* tasks that wait */
+	uint64_t sent;
+	uint64_t missed; /* by all receivers together */
+	bool closed;
+	uint64_t _reserved[4];
+};
+
+/**
+ * Tells how a broadcast is doing.
+ *
+ * Returns nothing; `ret_stats` is written.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: the runtime's; any after the run.   Since: 0.1
+ */
+COOP_API
+void coop_broadcast_stats(const struct coop_broadcast *broadcast,
+			  struct coop_broadcast_stats *ret_stats);
+
+/**
+ * Makes a case that receives from a broadcast; its rc is what coop_broadcast_recv returns.
+ *
+ * Returns the case; all three are kept by it. With NULL for the broadcast it is never chosen.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: any.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+struct coop_case coop_case_broadcast(struct coop_broadcast *broadcast, uint64_t *position,
+				     void *ret_item);
+
+/* --------------------------------------------------------------------------- watch */
+
+/*
+ * A watch: one value that is set again and again; who waits for a change gets the latest, and
+ * may skip some. Values are copied, and own nothing.
+ *
+ *	uint64_t seen = 0;
+ *
+ *	while ((r = coop_watch_wait(config, &seen, &c)) == 0)
+ *		use(&c);
+ */
+struct coop_watch;
+
+/**
+ * Makes a watch of values of `item_bytes` each.
+ *
+ * Use the macro coop_watch_new. `initial` (borrowed) is the first value; NULL: there is
+ * none yet. `name` is copied; NULL: none.
+ *
+ * Returns 0, with it in `ret_watch`: the caller's, for coop_watch_free.
+ *
+ * Checkpoint: never.
+ * Errors: -EMSGSIZE (value too large), -ENOMEM, COOP_ENOTASK, COOP_EFORK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_watch_new_at(size_t item_bytes, const void *initial, const char *name,
+		      struct coop_watch **ret_watch, const char *site);
+#define coop_watch_new(item_bytes, initial, name, ret_watch) \
+	coop_watch_new_at((item_bytes), (initial), (name), (ret_watch), COOP_HERE)
+
+/**
+ * Frees a watch. NULL is fine. Aborts the program if a task waits on it; none does after
+ * coop_watch_close.
+ *
+ * Returns NULL.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: the runtime's; any after the run.   Since: 0.1
+ */
+COOP_API
+struct coop_watch *coop_watch_free(struct coop_watch *watch);
+
+/**
+ * Ends a watch: who waits gets COOP_EOF; so does everybody once he has seen the last value.
+ *
+ * Returns 0, or 1 if it was closed already.
+ *
+ * Checkpoint: never; never allocates.
+ * Errors: COOP_EWRONGTHREAD.   Thread: the runtime's; any after the run.   Since: 0.1
+ */
+COOP_API
+int coop_watch_close(struct coop_watch *watch);
+
+/**
+ * Sets the value (`item` is borrowed for the call), and gives it to all who wait.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never; never allocates.
+ * Errors: COOP_ECLOSED, COOP_EWRONGTHREAD, COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_watch_set(struct coop_watch *watch, const void *item);
+
+/**
+ * Reads the latest value.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EAGAIN (there is none yet), COOP_EWRONGTHREAD.   Thread: the runtime's.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_watch_get(const struct coop_watch *watch, void *ret_item);
+
+/**
+ * Waits until there is a value that is newer than `seen` (0: any), and reads it.
+ *
+ * `seen` is moved to that value. Both pointers are kept until the call returns.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: always, also when there is one.
+ * Cancel: COOP_ECANCELED; `seen` is where it was.
+ * Errors: COOP_ECANCELED, COOP_EOF (closed, the last one seen), -EINVAL (`seen` is none),
+ *   COOP_EWRONGTHREAD, COOP_ENOTASK.   Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_watch_wait(struct coop_watch *watch, uint64_t *seen, void *ret_item);
+
+/**
+ * Makes a case that waits for a newer value of a watch; its rc is 0 or more, or an error as of
+ * coop_watch_wait.
+ *
+ * Returns the case; all three are kept by it. With NULL for the watch it is never chosen.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: any.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+struct coop_case coop_case_watch(struct coop_watch *watch, uint64_t *seen, void *ret_item);
+
 COOP_END_DECLS
 
 #endif
