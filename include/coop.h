@@ -3,6 +3,7 @@
 #ifndef COOP_H
 #define COOP_H
 
+#include <coop/bag.h>
 #include <coop/base.h>
 #include <coop/channel.h>
 #include <coop/compose.h>
