@@ -61,7 +61,8 @@ struct coop_run_opts {
 	bool ignore_deadlock;      /* also on the virtual clock: not an error */
 	bool stop_on_error;        /* a failure in the run's own group stops the run in order, and
 				      is part of its result; else it is only a line in the log */
-	size_t stack_cache_bytes;  /* touched memory of free stacks that is kept; 0: 64 MiB */
+	size_t stack_cache_bytes;  /* touched memory of free stacks that is kept, of each size;
+				      0: 64 MiB */
 	int64_t ignore_warn;       /* cancels ignored in one scope before a warning; 0: 1000 */
 	uint64_t _reserved[8];
 };

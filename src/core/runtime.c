@@ -443,6 +443,16 @@ static void idle_real(struct cp_rt *rt, int64_t next)
 		engine_wait(rt, wait);
 }
 
+/* Each size of stacks has its own cache, and its own bound. */
+static void trim_stacks(struct cp_rt *rt)
+{
+	if (cp_stacks_trim_wanted(&rt->stacks))
+		cp_stacks_trim(&rt->stacks);
+	for (struct cp_stacks *p = rt->pools; p; p = p->next_pool)
+		if (cp_stacks_trim_wanted(p))
+			cp_stacks_trim(p);
+}
+
 static void idle(struct cp_rt *rt)
 {
 	bool exact;
@@ -450,8 +460,7 @@ static void idle(struct cp_rt *rt)
 
 	if (rt->idle_waiters && idle_silence(rt, next))
 		return;
-	if (cp_stacks_trim_wanted(&rt->stacks))
-		cp_stacks_trim(&rt->stacks);
+	trim_stacks(rt);
 	if (rt->clock_virtual)
 		idle_virtual(rt, next);
 	else

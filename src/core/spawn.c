@@ -165,6 +165,7 @@ static int pool_for(struct cp_rt *rt, size_t stack_bytes, struct cp_stacks **ret
 			return r;
 		}
 		p->wanted_bytes = stack_bytes;
+		p->cache_bytes = rt->stacks.cache_bytes;
 		p->next_pool = rt->pools;
 		rt->pools = p;
 	}

@@ -8,6 +8,8 @@
 #include <coop.h>
 #include <coop/testing.h>
 
+#include "core/core.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -383,4 +385,54 @@ static int short_tasks(void *arg)
 TEST(memory_of_ended_tasks_is_released)
 {
 	CHECK_INT(run(short_tasks), ==, 0);
+}
+
+/* An idle loop gives back the pages of free stacks past the bound, of every size there is. */
+static int goes_deep(void *arg)
+{
+	volatile char frame[64 << 10];
+
+	(void)arg;
+	for (size_t i = 0; i < sizeof frame; i += 4096)
+		frame[i] = 1;
+	return coop_sleep(MS(1)) + frame[0] - 1;
+}
+
+static int stays_shallow(void *arg)
+{
+	(void)arg;
+	return coop_sleep(MS(1));
+}
+
+static int many_of_another_size(void *arg)
+{
+	struct coop_spawn_opts other = { .stack_bytes = 128 << 10 };
+	coop_fn *fn = arg ? goes_deep : stays_shallow;
+	struct coop_group g = COOP_GROUP_INIT;
+	struct cp_stacks *pool;
+	long before;
+
+	coop_group_open(&g, NULL);
+	for (int i = 0; i < 200; i++)
+		CHECK_INT(coop_spawn_with(&g, fn, NULL, &other, NULL), ==, 0);
+	CHECK_INT(coop_group_wait(&g), ==, 0);
+	pool = cp_rt->pools;
+	CHECK_INT(pool->deep_count + pool->used_count, ==, 200);
+	CHECK(cp_stacks_trim_wanted(pool));
+	before = resident_pages();
+	CHECK_INT(coop_sleep(MS(1)), ==, 0);
+	CHECK(!cp_stacks_trim_wanted(pool));
+	CHECK_INT(pool->deep_count, ==, 0);
+	/* Of 200 stacks 16 pages each, or one of each but 16 stacks. */
+	CHECK_INT(resident_pages(), <, before - (arg ? 200 * 15 : 150));
+	PROVES(B344);
+	return coop_group_join(&g, 0);
+}
+
+TEST(free_stacks_of_every_size_are_trimmed)
+{
+	struct coop_run_opts small = { .clock = COOP_CLOCK_VIRTUAL, .stack_cache_bytes = 64 << 10 };
+
+	CHECK_INT(coop_run(many_of_another_size, (void *)1, &virtual_clock), ==, 0);
+	CHECK_INT(coop_run(many_of_another_size, NULL, &small), ==, 0);
 }
