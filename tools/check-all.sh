@@ -96,7 +96,8 @@ step_models() { command -v spin && tests/models/run; }
 step_mutants() { tools/mutants; }
 step_clang-tidy() {
 	CC=clang CXX=clang++ build clang-debug --buildtype=debug &&
-		find src -name '*.c' -print0 | xargs -0 clang-tidy -p build-clang-debug --quiet
+		find src -name '*.c' -print0 |
+		xargs -0 -n 4 -P "$(nproc)" clang-tidy -p build-clang-debug --quiet
 }
 
 [ $# -eq 0 ] || STEPS=("$@")

@@ -540,7 +540,7 @@ static int run_in_scope(const struct coop_scope_opts *opts, coop_fn *fn, void *a
 	if (r < 0)
 		return r;
 	if (timeout_ns == 0)
-		r = coop_scope_set_deadline(&s, cp_rt->now_ns);
+		(void)!coop_scope_set_deadline(&s, cp_rt->now_ns);
 	r = fn(arg);
 	return coop_scope_close(&s, r);
 }

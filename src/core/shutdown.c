@@ -489,7 +489,7 @@ int cp_root(void *arg)
 			   rt->opts.name ? rt->opts.name : "main", CP_TASK_MAIN, &rt->main_handle);
 	if (r < 0) {
 		rt->main_rc = r;
-		r = coop_group_join(&rt->group, 0);
+		(void)!coop_group_join(&rt->group, 0); /* nobody is in it */
 		return 0;
 	}
 	wait_for_main(rt);

@@ -491,7 +491,7 @@ const char *cp_at(const char *site)
 	static __thread char buffers[4][112];
 	static __thread unsigned next;
 	char *buf = buffers[next++ % CP_ARRAY_LEN(buffers)];
-	size_t n = strlen(site);
+	size_t n;
 
 	while (strncmp(site, "../", 3) == 0)
 		site += 3;
