@@ -643,8 +643,9 @@ CP_INLINE void cp_check_frames(struct cp_body *body, const void *fp, const char 
 {
 	uintptr_t at = (uintptr_t)body->inner;
 
-	if (CP_UNLIKELY((at < (uintptr_t)fp && at >= (uintptr_t)body->deepest - 4096 &&
-			 body->inner != &body->base) ||
+	if (body->inner == &body->base) /* nothing is open, and its line need not be fetched */
+		return;
+	if (CP_UNLIKELY((at < (uintptr_t)fp && at >= (uintptr_t)body->deepest - 4096) ||
 			cp_site_found(body->inner) != body->inner_site))
 		cp_die_abandoned(body, where);
 }

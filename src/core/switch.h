@@ -26,21 +26,27 @@ CP_INLINE struct coop_task *cp_pick(struct cp_rt *rt)
 }
 
 /*
- * Warms the stack of the task after the one that is about to run, and the node after that.
- * Where only a few take turns all of it is warm.
+ * Warms what the task after next will touch, and the node after that: a switch takes less
+ * time than memory does. Where only a few take turns all of it is warm.
  */
 CP_INLINE void cp_prefetch_next(struct cp_rt *rt)
 {
-	struct coop_task *t = rt->ready_head;
+	const struct coop_task *t;
+	const char *sp;
 
 	if (rt->ready_count < CP_WARM)
 		return;
+	t = rt->ready_head->qnext;
 	__builtin_prefetch(t->qnext);
-	if (t->state == CP_READY) {
-		__builtin_prefetch(t->body);
-		__builtin_prefetch((char *)t->body - t->sp_off);
-		__builtin_prefetch((char *)t->body - t->sp_off + 64);
-	}
+	if (t->state != CP_READY)
+		return;
+	sp = (const char *)t->body - t->sp_off;
+	__builtin_prefetch(sp);
+	__builtin_prefetch(sp + 64);
+	__builtin_prefetch(sp + 128);
+	__builtin_prefetch(sp + 192);
+	__builtin_prefetch(t->body);
+	__builtin_prefetch((const char *)t->body + 64);
 }
 
 /*
