@@ -6,7 +6,7 @@
 #   make demo         build, and show programs at work
 #   make check        build, run the quick tests and the checks of the tree
 #   make check-all    everything: both compilers, sanitizers, valgrind, aarch64, models, mutants
-#   make bench        the benchmarks, with a table
+#   make bench        what things cost, and what they cost in the peers that are installed
 #   make docs         docs/behaviours.md from a run of the tests
 #   make fmt, tidy    clang-format; clang-tidy and the rules of form
 #   make deps         install what this machine lacks (DEPS=all: for check-all)
@@ -54,7 +54,8 @@ check-all:
 	@tools/check-all.sh $(STEPS)
 
 bench: all
-	@tools/bench-table $(BUILD)
+	@$(BUILD)/bench/coop-bench
+	@bench/run-peers.sh $(BUILD)
 
 docs: auto-deps all
 	@tools/run-tests $(BUILD) --suite programs,scenarios,examples --no-suite slow \
