@@ -464,12 +464,16 @@ static int spawn_until_refused(struct coop_group *g, int *ran, bool calls)
 TASK_TEST(without_room_for_more_tasks)
 {
 	struct coop_group g = COOP_GROUP_INIT;
+	struct coop_group_stats s;
 	int accepted = 0, ran = 0;
 
 	coop_group_open(&g, NULL);
 	for (int i = 0; i < 6; i++) {
 		accepted += spawn_until_refused(&g, &ran, i % 2);
-		CHECK_INT(stats_of(&g).running, ==, accepted);
+		s = stats_of(&g);
+		CHECK_INT(s.running, ==, accepted);
+		CHECK_INT(s.peak, ==, accepted);
+		CHECK_INT(s.finished + s.failed + s.cancelled + s.errors + s.services, ==, 0);
 		CHECK_INT(tasks_alive(), ==, accepted + 1);
 		CHECK_INT(coop_spawn(&g, runs, &ran), ==, 0); /* with memory it goes on */
 		accepted++;
