@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Races of two steps, in every order: events, pulses, semaphores, mutexes, and the calls that
- * wait for several tasks. See test_explore.c.
+ * Races of two steps, in every order: events, pulses, semaphores, mutexes. See test_explore.c.
  */
 #include "explore.h"
 
@@ -494,100 +493,4 @@ TEST(pulse_to_all_against_pulse_to_one)
 	EXPLORE(new_pulse_for_two, pulses_even, 7, waits_for_pulse, waits_for_pulse,
 		sends_all_and_one);
 	PROVES(B256);
-}
-
-/* ------------------------------------------------------------------ composition */
-
-static struct {
-	int made[2], discarded[2];
-	int won; /* -1: nobody */
-	int rc;
-} prize;
-
-static int makes(void *arg)
-{
-	int number = (int)(intptr_t)arg, r = coop_checkpoint();
-
-	if (r < 0)
-		return r;
-	prize.made[number]++;
-	return number + 10;
-}
-
-static void discard(const struct coop_call *call, int value, void *ctx)
-{
-	(void)call;
-	(void)ctx;
-	prize.discarded[value - 10]++;
-}
-
-static int runs_race(void *arg)
-{
-	static const struct coop_call calls[] = { { makes, (void *)0, NULL },
-						  { makes, (void *)1, NULL } };
-	struct coop_race_opts opts = { .discard = discard };
-	size_t winner = 2;
-	int r = coop_race(calls, 2, &opts, &winner);
-
-	(void)arg;
-	prize.rc = r;
-	if (r >= 0) {
-		HOLDS(winner < 2 && r == (int)winner + 10);
-		prize.won = r - 10;
-	}
-	saw(r >= 0 ? (int)winner : 2);
-	return r < 0 ? r : 0;
-}
-
-static void no_prize(void)
-{
-	memset(&prize, 0, sizeof prize);
-	prize.won = -1;
-}
-
-/* Each value that was made is the winner's, or was discarded once. */
-static void prizes_even(void)
-{
-	for (int i = 0; i < 2; i++)
-		HOLDS(prize.made[i] == prize.discarded[i] + (prize.won == i));
-	HOLDS(prize.rc >= 0 || prize.rc == COOP_ECANCELED);
-}
-
-/* Two branches end in one tick, and the race is cancelled: no value is lost (A10, A24). */
-TEST(race_of_two_against_cancel)
-{
-	EXPLORE(no_prize, prizes_even, 7, runs_race, cancels_first);
-	PROVES(B168, B170, B172);
-}
-
-/* Waits for the third actor, which ends meanwhile. */
-static int awaits(void *arg)
-{
-	int value = 0, r;
-
-	(void)arg;
-	r = coop_wait(&race.cast[2], 1, COOP_WAIT_ALL, COOP_NEVER, NULL);
-	HOLDS(r == COOP_ECANCELED || r == 1);
-	HOLDS(r < 0 || (coop_handle_result(race.cast[2], &value) == 0 && value == 7));
-	saw(r == 1 ? 0 : 1);
-	return r < 0 ? r : 0;
-}
-
-static int lasts(void *arg)
-{
-	(void)arg;
-	HOLDS(coop_checkpoint() == 0);
-	saw(2);
-	return 7;
-}
-
-static void nothing(void)
-{
-}
-
-/* The end of a task against the cancel of who waits for it: the task does not feel it. */
-TEST(end_of_a_task_against_cancel_of_its_waiter)
-{
-	EXPLORE(nothing, nothing, 7, awaits, cancels_first, lasts);
-	PROVES(B161);
 }
