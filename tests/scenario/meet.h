@@ -19,7 +19,8 @@ struct place {
 		struct coop_chan *chan;
 		struct coop_event event;
 		struct coop_mutex mutex;
-		struct coop_sem sem; /* of a limiter, too */
+		struct coop_sem sem;
+		struct coop_limiter limiter;
 	};
 	int64_t given; /* sent, released, left; of an event: set */
 	int64_t taken; /* received, acquired, entered */

@@ -134,20 +134,45 @@ struct outcome op_release(struct running *t, const struct op *op)
 
 int limiter_open(struct place *p)
 {
-	return sem_open(p);
+	p->limiter = (struct coop_limiter)COOP_LIMITER_INIT(enough(p->thing->count));
+	return 0;
 }
 
 void limiter_close(struct run *run, struct place *p)
 {
-	sem_close(run, p);
+	struct coop_limiter_stats s;
+
+	if (coop_limiter_stats(&p->limiter, &s) < 0 || s.borrowed || s.waiting)
+		wrong(run, "%s: %u tokens are out, %u tasks wait", p->thing->name, s.borrowed,
+		      s.waiting);
+	coop_limiter_deinit(&p->limiter);
+}
+
+/*
+ * Takes a token for the task, or, where it holds as many things as coop lets a task hold, for
+ * the block.
+ */
+static int limiter_enter(struct coop_limiter *limiter, struct coop_borrower *block, bool *ret_block)
+{
+	int r = coop_limiter_acquire(limiter);
+
+	*ret_block = r == -ENOSPC;
+	if (r != -ENOSPC)
+		return r;
+	coop_error_clear();
+	return coop_limiter_acquire_for(limiter, block);
 }
 
 struct outcome op_limit(struct running *t, const struct op *op)
 {
 	struct place *p = place_of(t, op);
-	int r = coop_sem_acquire(&p->sem);
+	struct coop_borrower block = COOP_BORROWER_INIT;
+	bool for_block;
+	int r = limiter_enter(&p->limiter, &block, &for_block);
 	struct outcome o;
 
+	if (r == -EALREADY)
+		wrong(t->run, "%s takes two tokens of '%s'", t->name, p->thing->name);
 	if (r < 0)
 		return outcome_of(r);
 	say(t, "limited");
@@ -155,7 +180,8 @@ struct outcome op_limit(struct running *t, const struct op *op)
 	promise(t, p->taken - p->given <= p->thing->count, "no more tokens are out than there are");
 	o = run_body(t, &op->body);
 	p->given++;
-	r = coop_sem_release(&p->sem);
-	promise(t, r >= 0, "a token can be given back");
+	r = for_block ? coop_limiter_release_for(&p->limiter, &block)
+		      : coop_limiter_release(&p->limiter);
+	promise(t, r >= 0, "who holds a token may give it back");
 	return o;
 }
