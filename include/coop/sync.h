@@ -32,6 +32,7 @@
 #define COOP_SYNC_H
 
 #include <coop/base.h>
+#include <coop/channel.h>
 
 COOP_BEGIN_DECLS
 
@@ -1106,6 +1107,55 @@ int coop_latch_stats(const struct coop_latch *latch, struct coop_latch_stats *re
  */
 COOP_API
 void coop_latch_deinit(struct coop_latch *latch);
+
+/* ---------------------------------------------------------- cases of a select */
+
+/**
+ * Makes a case of coop_select that waits for an event.
+ *
+ * Returns the case; `event` is kept by it. NULL: one that is never chosen.
+ *
+ * Checkpoint: never.   Errors: none; the case's rc: 0, COOP_EWRONGTHREAD, COOP_ECLOSED.
+ * Thread: any.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+struct coop_case coop_case_event(struct coop_event *event);
+
+/**
+ * Makes a case of coop_select that waits for a pulse, and takes it if it is chosen.
+ *
+ * Returns the case; `pulse` is kept by it. NULL: one that is never chosen.
+ *
+ * Checkpoint: never.   Errors: none; the case's rc: 0, COOP_EWRONGTHREAD, COOP_ECLOSED.
+ * Thread: any.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+struct coop_case coop_case_pulse(struct coop_pulse *pulse);
+
+/**
+ * Makes a case of coop_select that waits for a permit, and has it if it is chosen.
+ *
+ * Returns the case; `sem` is kept by it. NULL: one that is never chosen.
+ *
+ * Checkpoint: never.
+ * Errors: none; the case's rc: 0, -EINVAL, COOP_EWRONGTHREAD, COOP_ECLOSED.
+ * Thread: any.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+struct coop_case coop_case_sem(struct coop_sem *sem);
+
+/**
+ * Makes a case of coop_select that waits for a future.
+ *
+ * `ret_value` (may be NULL) is written if the case is chosen and its rc is 0.
+ *
+ * Returns the case; `future` and `ret_value` are kept by it. NULL: one that is never chosen.
+ *
+ * Checkpoint: never.   Errors: none; the case's rc: as coop_future_get.
+ * Thread: any.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+struct coop_case coop_case_future(struct coop_future *future, void **ret_value);
 
 COOP_END_DECLS
 

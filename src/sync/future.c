@@ -11,6 +11,7 @@
  *      future before the waiter runs is no concern of it.
  *   3. A pending future that has an owner is on the list of what that task holds.
  */
+#include "sync/select.h"
 #include "sync/sync.h"
 
 enum { PENDING, DONE };
@@ -41,6 +42,21 @@ static int answer(int code, const char *ended_site, uint64_t ended_id)
 
 /* -------------------------------------------------------------------- setting */
 
+static void answer_case(const struct coop_case *c, int code, void *value)
+{
+	void **ret_value = c->_item;
+
+	if (code == 0 && ret_value)
+		*ret_value = value;
+}
+
+static void answer_wait(struct future_wait *w, const struct coop_future *future)
+{
+	w->value = future->_value;
+	w->ended_site = future->_ended_site;
+	w->ended_id = future->_ended_id;
+}
+
 static void settle(struct cp_rt *rt, struct coop_future *future, int code, void *value)
 {
 	struct cp_waiter *e;
@@ -50,13 +66,10 @@ static void settle(struct cp_rt *rt, struct coop_future *future, int code, void 
 	future->_value = value;
 	future->_state = DONE;
 	while ((e = cp_queue_take(queue_of(future)))) {
-		if (!e->chosen) {
-			struct future_wait *w = CP_CONTAINER_OF(e, struct future_wait, w.entry);
-
-			w->value = value;
-			w->ended_site = future->_ended_site;
-			w->ended_id = future->_ended_id;
-		}
+		if (e->chosen)
+			answer_case(cp_case_of(e), code, value);
+		else
+			answer_wait(CP_CONTAINER_OF(e, struct future_wait, w.entry), future);
 		cp_waiter_wake(rt, e, code);
 	}
 }

@@ -540,6 +540,37 @@ ROW(coop_once_deinit, NEVER, COOP_ECLOSED, COOP_ECLOSED)
 	return coop_once_stats(&s->once, &stats);
 }
 
+/* ---- cases */
+
+static int select_one(struct coop_case c, int rc)
+{
+	int r = coop_select_try(&c, 1, NULL);
+
+	if (r == 0)
+		CHECK_INT(c.rc, ==, rc);
+	return r;
+}
+
+ROW(coop_case_event, NEVER, 0, COOP_ENOTASK)
+{
+	return select_one(coop_case_event(&s->set), 0);
+}
+
+ROW(coop_case_pulse, NEVER, 0, COOP_ENOTASK)
+{
+	return select_one(coop_case_pulse(&s->sent), 0);
+}
+
+ROW(coop_case_sem, NEVER, 0, COOP_ENOTASK)
+{
+	return select_one(coop_case_sem(&s->sem), 0);
+}
+
+ROW(coop_case_future, NEVER, 0, COOP_ENOTASK)
+{
+	return select_one(coop_case_future(&s->kept, NULL), 0);
+}
+
 /* ---- latches */
 
 ROW(coop_latch_add, NEVER, 0, COOP_ENOTASK)
