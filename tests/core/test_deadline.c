@@ -748,6 +748,7 @@ TASK_TEST(the_timeout_of_a_group)
 	CHECK_INT(coop_error_code(coop_error_member(e, 0)), ==, COOP_ETIMEDOUT);
 	CHECK_INT(coop_error_code(coop_error_member(e, 1)), ==, -EIO);
 	coop_error_unref(e);
+	PROVES(B70);
 	return 0;
 }
 

@@ -183,6 +183,7 @@ static int refusals(void *arg)
 {
 	struct coop_group never = COOP_GROUP_INIT, g = COOP_GROUP_INIT;
 	int r;
+	struct coop_group quiet = COOP_GROUP_INIT;
 
 	(void)arg;
 	CHECK_INT(coop_spawn(&never, mark, NULL), ==, COOP_ENOTOPEN);
@@ -201,6 +202,10 @@ static int refusals(void *arg)
 	CHECK_INT(coop_spawn(&g, mark, NULL), ==, COOP_ECLOSED);
 	PROVES(B19);
 	CHECK_INT(coop_group_cancel(&g, "late"), ==, 1);
+	coop_group_open(&quiet, NULL); /* one that nobody had cancelled */
+	CHECK_INT(coop_group_join(&quiet, 0), ==, 0);
+	CHECK_INT(coop_group_cancel(&quiet, "late"), ==, 1);
+	CHECK(!coop_scope_cancel_called(coop_group_scope(&quiet)));
 	PROVES(B35);
 	CHECK_INT(coop_group_join(&g, 0), ==, COOP_ECLOSED);
 	return 0;
