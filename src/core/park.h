@@ -112,6 +112,24 @@ CP_INLINE bool cp_queue_wake(struct cp_rt *rt, struct cp_queue *q, int result)
 	return true;
 }
 
+/* As cp_park, for calls that are counted in nanoseconds. */
+CP_INLINE int cp_park_inline(struct cp_rt *rt, struct cp_wait *wait)
+{
+	struct coop_task *t = rt->cur;
+	struct cp_body *b = rt->body;
+
+	if (CP_UNLIKELY(b->in_judge))
+		cp_die_in_judge(t, wait->what);
+	wait->task = t;
+	wait->since_ns = rt->now_ns;
+	b->wait = wait;
+	b->aborting = false;
+	b->schedule_half++;
+	t->state = CP_PARKED;
+	cp_sched_switch(rt);
+	return b->result;
+}
+
 /* An abort for struct cp_queue_wait: the entry leaves the queue. */
 bool cp_queue_abort(struct cp_wait *wait);
 

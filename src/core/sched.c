@@ -11,6 +11,7 @@
  *
  * Who makes a task ready does no more than queue it: nothing ever runs inside a wake-up.
  */
+#include "core/park.h"
 #include "core/switch.h"
 
 #include <errno.h>
@@ -188,19 +189,7 @@ void cp_yield(struct cp_rt *rt)
 
 int cp_park(struct cp_rt *rt, struct cp_wait *wait)
 {
-	struct coop_task *t = rt->cur;
-	struct cp_body *b = rt->body;
-
-	if (CP_UNLIKELY(b->in_judge))
-		cp_die_in_judge(t, wait->what);
-	wait->task = t;
-	wait->since_ns = rt->now_ns;
-	b->wait = wait;
-	b->aborting = false;
-	b->schedule_half++;
-	t->state = CP_PARKED;
-	cp_sched_switch(rt);
-	return b->result;
+	return cp_park_inline(rt, wait);
 }
 
 static bool sleep_abort(struct cp_wait *wait)
