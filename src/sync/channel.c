@@ -58,6 +58,13 @@ static CP_NOINLINE void shrink(struct cp_chan *c)
 
 /* ------------------------------------------------------------------- without waiting */
 
+/* Into the ring, where there must be room. */
+static void put(struct cp_chan *c, const void *item)
+{
+	cp_item_copy(c->ring + c->tail, item, c->bytes);
+	cp_chan_was_put(c);
+}
+
 int cp_chan_send_now(struct cp_rt *rt, struct coop_chan *chan, const void *item)
 {
 	struct cp_chan *c = chan->tx;
@@ -75,7 +82,7 @@ int cp_chan_send_now(struct cp_rt *rt, struct coop_chan *chan, const void *item)
 		return 0;
 	}
 	if (c->used < c->limit) {
-		cp_chan_put(c, item);
+		put(c, item);
 		return 0;
 	}
 	if (c->shut)
@@ -86,7 +93,7 @@ int cp_chan_send_now(struct cp_rt *rt, struct coop_chan *chan, const void *item)
 		return -EAGAIN;
 	if (grow(c) < 0)
 		return -ENOMEM;
-	cp_chan_put(c, item);
+	put(c, item);
 	return 0;
 }
 
@@ -100,10 +107,11 @@ int cp_chan_recv_now(struct cp_rt *rt, struct coop_chan *chan, void *ret_item)
 	if (CP_UNLIKELY(c->rt != rt))
 		return COOP_EWRONGTHREAD;
 	if (c->used) {
-		cp_chan_get(c, ret_item);
+		cp_item_copy(ret_item, c->ring + c->head, c->bytes);
+		cp_chan_was_got(c);
 		e = cp_queue_take(&c->senders); /* whose the free place is */
 		if (e) {
-			cp_chan_put(c, cp_party(e)->item);
+			put(c, cp_party(e)->item);
 			cp_waiter_wake(rt, e, 0);
 		} else if (!c->used) {
 			shrink(c);
@@ -136,13 +144,18 @@ static bool wait_abort(struct cp_wait *wait)
 /*
  * Waits at a queue of the channel until a partner, or a close, has settled the result. The channel
  * may be gone when this returns.
+ *
+ * Not inlined, and reached by a jump: senders and receivers that switch to each other then lie at
+ * one call, which keeps the processor's prediction of returns in step; and this frame
+ * is where that of the public call would be.
  */
-static int wait_at(struct cp_rt *rt, struct cp_queue *q, struct coop_chan *chan, void *item,
-		   const char *what)
+static CP_NOINLINE int wait_at(struct cp_rt *rt, struct cp_queue *q, struct coop_chan *chan,
+			       void *item, const char *what)
 {
 	struct wait w;
 	int r;
 
+	cp_check_frames(rt->body, __builtin_frame_address(0), what);
 	w.wait.abort = wait_abort;
 	w.wait.what = what;
 	w.wait.on = chan;
@@ -153,42 +166,83 @@ static int wait_at(struct cp_rt *rt, struct cp_queue *q, struct coop_chan *chan,
 	w.party.item = item;
 	w.party.chan = chan;
 	cp_queue_append(q, &w.party.entry);
-	r = cp_park(rt, &w.wait);
+	r = cp_park_inline(rt, &w.wait);
 	if (CP_UNLIKELY(r == COOP_ECANCELED))
 		cp_ignored(rt);
 	return r;
 }
 
-static CP_NOINLINE int send_long(struct cp_rt *rt, struct coop_chan *chan, const void *item,
-				 const void *fp)
+CP_INLINE int send_wait(struct cp_rt *rt, struct coop_chan *chan, const void *item)
 {
-	int r = cp_chan_send_now(rt, chan, item);
-
-	if (r != -EAGAIN) {
-		cp_schedule_point(rt);
-		return r;
-	}
-	cp_check_frames(rt->body, fp, "coop_chan_send");
 	return wait_at(rt, &chan->tx->senders, chan, (void *)(uintptr_t)item, "coop_chan_send");
 }
 
+/* What is left: refusals, rings that have to grow, values of other sizes. */
+static CP_NOINLINE int send_long(struct cp_rt *rt, struct coop_chan *chan, const void *item)
+{
+	int r = cp_chan_send_now(rt, chan, item);
+
+	if (r == -EAGAIN)
+		return send_wait(rt, chan, item);
+	cp_schedule_point(rt);
+	return r;
+}
+
+static CP_NOINLINE int send_cancelled(struct cp_rt *rt, struct coop_chan *chan, const void *item)
+{
+	int r = cp_cancel_hit(rt);
+
+	return r < 0 ? r : send_long(rt, chan, item);
+}
+
+/* The schedule half of a call that has succeeded, reached by a jump. */
+static CP_NOINLINE int succeed_yielding(struct cp_rt *rt)
+{
+	cp_yield(rt);
+	return 0;
+}
+
+CP_INLINE int succeed(struct cp_rt *rt)
+{
+	rt->body->schedule_half++;
+	return CP_UNLIKELY(--rt->budget <= 0) ? succeed_yielding(rt) : 0;
+}
+
+/*
+ * This and coop_chan_recv have no frame: all that needs a call of its own is reached by a jump. The
+ * order of the questions is that of cp_chan_send_now.
+ */
 int coop_chan_send(struct coop_chan *chan, const void *item)
 {
 	struct cp_rt *rt = cp_in_task();
+	struct cp_waiter *e;
 	struct cp_chan *c;
-	int r;
 
 	if (CP_UNLIKELY(!rt))
 		return cp_no_task();
-	r = cp_cancel_point(rt);
-	if (CP_UNLIKELY(r < 0))
-		return r;
+	rt->body->cancel_half++;
+	if (CP_UNLIKELY(rt->cur->cancelled))
+		return send_cancelled(rt, chan, item);
 	c = chan->tx;
-	if (CP_UNLIKELY(!c || c->rt != rt || c->used >= c->limit || c->receivers.first))
-		return send_long(rt, chan, item, __builtin_frame_address(0));
-	cp_chan_put(c, item);
-	cp_schedule_point(rt);
-	return 0;
+	if (CP_UNLIKELY(!c || c->rt != rt))
+		return send_long(rt, chan, item);
+	e = c->receivers.first;
+	if (e) {
+		if (CP_UNLIKELY(e->chosen != NULL) ||
+		    !cp_item_copy_short(cp_party(e)->item, item, c->bytes))
+			return send_long(rt, chan, item);
+		c->sent++;
+		cp_queue_take(&c->receivers);
+		cp_wake(rt, e->task, 0);
+		return succeed(rt);
+	}
+	if (c->used < c->limit) {
+		if (!cp_item_copy_short(c->ring + c->tail, item, c->bytes))
+			return send_long(rt, chan, item);
+		cp_chan_was_put(c);
+		return succeed(rt);
+	}
+	return CP_LIKELY(c->send_waits) ? send_wait(rt, chan, item) : send_long(rt, chan, item);
 }
 
 int coop_chan_try_send(struct coop_chan *chan, const void *item)
@@ -198,37 +252,61 @@ int coop_chan_try_send(struct coop_chan *chan, const void *item)
 	return CP_LIKELY(rt != NULL) ? cp_chan_send_now(rt, chan, item) : cp_no_task();
 }
 
-static CP_NOINLINE int recv_long(struct cp_rt *rt, struct coop_chan *chan, void *ret_item,
-				 const void *fp)
+CP_INLINE int recv_wait(struct cp_rt *rt, struct coop_chan *chan, void *ret_item)
+{
+	return wait_at(rt, &chan->rx->receivers, chan, ret_item, "coop_chan_recv");
+}
+
+static CP_NOINLINE int recv_long(struct cp_rt *rt, struct coop_chan *chan, void *ret_item)
 {
 	int r = cp_chan_recv_now(rt, chan, ret_item);
 
-	if (r != -EAGAIN) {
-		cp_schedule_point(rt);
-		return r;
-	}
-	cp_check_frames(rt->body, fp, "coop_chan_recv");
-	return wait_at(rt, &chan->rx->receivers, chan, ret_item, "coop_chan_recv");
+	if (r == -EAGAIN)
+		return recv_wait(rt, chan, ret_item);
+	cp_schedule_point(rt);
+	return r;
+}
+
+static CP_NOINLINE int recv_cancelled(struct cp_rt *rt, struct coop_chan *chan, void *ret_item)
+{
+	int r = cp_cancel_hit(rt);
+
+	return r < 0 ? r : recv_long(rt, chan, ret_item);
 }
 
 int coop_chan_recv(struct coop_chan *chan, void *ret_item)
 {
 	struct cp_rt *rt = cp_in_task();
+	struct cp_waiter *e;
 	struct cp_chan *c;
-	int r;
 
 	if (CP_UNLIKELY(!rt))
 		return cp_no_task();
-	r = cp_cancel_point(rt);
-	if (CP_UNLIKELY(r < 0))
-		return r;
+	rt->body->cancel_half++;
+	if (CP_UNLIKELY(rt->cur->cancelled))
+		return recv_cancelled(rt, chan, ret_item);
 	c = chan->rx;
-	/* The last value goes the long way too, where a large ring is given back. */
-	if (CP_UNLIKELY(!c || c->rt != rt || c->used < 2 || c->senders.first))
-		return recv_long(rt, chan, ret_item, __builtin_frame_address(0));
-	cp_chan_get(c, ret_item);
-	cp_schedule_point(rt);
-	return 0;
+	if (CP_UNLIKELY(!c || c->rt != rt))
+		return recv_long(rt, chan, ret_item);
+	e = c->senders.first;
+	if (c->used) {
+		/* The last value goes the long way, where a large ring is given back. */
+		if (e || c->used == 1 || !cp_item_copy_short(ret_item, c->ring + c->head, c->bytes))
+			return recv_long(rt, chan, ret_item);
+		cp_chan_was_got(c);
+		return succeed(rt);
+	}
+	if (e) {
+		if (CP_UNLIKELY(e->chosen != NULL) ||
+		    !cp_item_copy_short(ret_item, cp_party(e)->item, c->bytes))
+			return recv_long(rt, chan, ret_item);
+		c->sent++;
+		cp_queue_take(&c->senders);
+		cp_wake(rt, e->task, 0);
+		return succeed(rt);
+	}
+	return CP_LIKELY(c->recv_waits) ? recv_wait(rt, chan, ret_item)
+					: recv_long(rt, chan, ret_item);
 }
 
 int coop_chan_try_recv(struct coop_chan *chan, void *ret_item)
@@ -271,7 +349,6 @@ int coop_chan_join(struct coop_chan *chan)
 		return cp_no_task();
 	if (c->rt != rt)
 		return COOP_EWRONGTHREAD;
-	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_chan_join");
 	r = cp_cancel_point(rt);
 	if (r < 0)
 		return r;

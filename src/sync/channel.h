@@ -29,6 +29,10 @@ struct cp_chan {
 	struct cp_rt *rt; /* NULL: its run has ended */
 	uint32_t used;
 	uint32_t limit;
+	bool send_waits; /* a send that finds no room waits for it */
+	bool recv_waits; /* a receive that finds no value waits for one */
+	bool shut;
+	bool destroying; /* values are on their way to the destructor */
 	struct cp_queue senders;
 	struct cp_queue receivers;
 	size_t bytes; /* of a value */
@@ -42,8 +46,6 @@ struct cp_chan {
 	uint32_t send_ends;
 	uint32_t recv_ends;
 	uint32_t holds;
-	bool shut;
-	bool destroying; /* values are on their way to the destructor */
 	uint64_t destroyed;
 	uint64_t done;
 	struct cp_queue joiners;
@@ -75,8 +77,8 @@ CP_INLINE struct cp_party *cp_party(struct cp_waiter *e)
 	return CP_CONTAINER_OF(e, struct cp_party, entry);
 }
 
-/* Copies a value; the sizes that are common without a call. */
-CP_INLINE void cp_item_copy(void *to, const void *from, size_t bytes)
+/* Copies a value of a size that is common, which needs no call; false: it is of another. */
+CP_INLINE bool cp_item_copy_short(void *to, const void *from, size_t bytes)
 {
 	if (CP_LIKELY(bytes == 8))
 		memcpy(to, from, 8);
@@ -84,30 +86,35 @@ CP_INLINE void cp_item_copy(void *to, const void *from, size_t bytes)
 		memcpy(to, from, 4);
 	else if (bytes == 16)
 		memcpy(to, from, 16);
-	else if (bytes)
+	else
+		return false;
+	return true;
+}
+
+CP_INLINE void cp_item_copy(void *to, const void *from, size_t bytes)
+{
+	if (!cp_item_copy_short(to, from, bytes) && bytes)
 		memcpy(to, from, bytes);
 }
 
-/* Into the ring, where there must be room. */
-CP_INLINE void cp_chan_put(struct cp_chan *c, const void *item)
+/* A value was copied to the tail of the ring. */
+CP_INLINE void cp_chan_was_put(struct cp_chan *c)
 {
-	size_t tail = c->tail, bytes = c->bytes;
+	size_t tail = c->tail + c->bytes;
+	uint32_t used = c->used + 1;
 
-	cp_item_copy(c->ring + tail, item, bytes);
-	tail += bytes;
 	c->tail = tail == c->ring_bytes ? 0 : tail;
+	c->used = used;
 	c->sent++;
-	if (++c->used > c->peak)
-		c->peak = c->used;
+	if (used > c->peak)
+		c->peak = used;
 }
 
-/* Out of the ring, which must not be empty. */
-CP_INLINE void cp_chan_get(struct cp_chan *c, void *ret_item)
+/* A value was copied from the head of the ring. */
+CP_INLINE void cp_chan_was_got(struct cp_chan *c)
 {
-	size_t head = c->head, bytes = c->bytes;
+	size_t head = c->head + c->bytes;
 
-	cp_item_copy(ret_item, c->ring + head, bytes);
-	head += bytes;
 	c->head = head == c->ring_bytes ? 0 : head;
 	c->used--;
 }

@@ -44,6 +44,13 @@ static void open_recv(struct coop_chan *chan)
 	chan->c->recv_ends++;
 }
 
+/* Something has changed that decides whether one may wait. */
+static void may_wait(struct cp_chan *c)
+{
+	c->send_waits = !c->shut && c->recv_ends && c->cap != COOP_UNLIMITED;
+	c->recv_waits = !c->shut && c->send_ends;
+}
+
 static int check(size_t item_bytes, const struct coop_chan_opts *opts)
 {
 	uint64_t sum = 0;
@@ -115,6 +122,7 @@ int coop_chan_new_at(size_t item_bytes, const struct coop_chan_opts *opts,
 	}
 	open_send(chan);
 	open_recv(chan);
+	may_wait(c);
 	*ret_chan = chan;
 	return 0;
 }
@@ -213,6 +221,7 @@ static void close_send(struct coop_chan *chan)
 		return;
 	chan->tx = NULL;
 	c->send_ends--;
+	may_wait(c);
 	wake(c, &c->senders, chan, COOP_ECLOSED);
 	if (!c->send_ends)
 		wake(c, &c->receivers, NULL, COOP_EOF);
@@ -226,6 +235,7 @@ static void close_recv(struct coop_chan *chan)
 		return;
 	chan->rx = NULL;
 	c->recv_ends--;
+	may_wait(c);
 	wake(c, &c->receivers, chan, COOP_ECLOSED);
 	if (c->recv_ends)
 		return;
@@ -261,6 +271,7 @@ int coop_chan_shutdown(struct coop_chan *chan, bool immediate)
 	if (!ours(c))
 		return COOP_EWRONGTHREAD;
 	c->shut = true;
+	may_wait(c);
 	c->limit = 0;
 	wake(c, &c->senders, NULL, COOP_ECLOSED);
 	wake(c, &c->receivers, NULL, COOP_EOF);
