@@ -166,6 +166,45 @@ TASK_TEST(wait_and_memory)
 	return end_jobs(&y);
 }
 
+static bool in_task_end;
+
+static int notes_its_end(void *arg)
+{
+	int r = coop_sleep(MS((intptr_t)arg));
+
+	in_task_end = true; /* until somebody else runs, this task is ending */
+	return r < 0 ? r : 7;
+}
+
+static int runs_next(void *arg)
+{
+	int r = coop_sleep(MS((intptr_t)arg));
+
+	in_task_end = false;
+	return r;
+}
+
+/* Who waits goes on after the task has ended, in its turn, and not from inside its end. */
+TASK_TEST(woken_after_the_end)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	struct coop_handle *h;
+	int value = 0;
+
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn_with(&g, notes_its_end, MSARG(10), NULL, &h), ==, 0);
+	CHECK_INT(coop_spawn(&g, runs_next, MSARG(10)), ==, 0);
+	CHECK_INT(coop_wait(&h, 1, COOP_WAIT_FIRST, COOP_NEVER, NULL), ==, 1);
+	CHECK(!in_task_end); /* the task that was ready before us has run */
+	CHECK_INT(coop_handle_state(h), ==, COOP_TASK_FINISHED);
+	CHECK_INT(coop_handle_result(h, &value), ==, 0);
+	CHECK_INT(value, ==, 7);
+	PROVES(B184);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	coop_handle_release(h);
+	return 0;
+}
+
 /* ---- the abandoning gather */
 
 /* The first error ends the wait; the others go on, and their errors go where they belong. */
