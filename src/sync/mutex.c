@@ -76,26 +76,51 @@ static CP_COLD int own_already(const struct cp_rt *rt)
 	return coop_fail(-EDEADLK, "%s owns the lock already", path);
 }
 
-/* The owner is a live task. */
+/* The owner is the running task, or itself parked: 0, or -EDEADLK if the wait could never end. */
+static CP_NOINLINE int look_for_cycle(struct cp_rt *rt, struct coop_mutex *mutex)
+{
+	char text[400];
+
+	if (mutex->_owner == rt->cur)
+		return own_already(rt);
+	if (mutex->_flags & PATIENT ||
+	    !cp_queue_would_deadlock(rt, cp_mutex_queue(mutex), text, sizeof text))
+		return 0;
+	return coop_fail(-EDEADLK, "%s", text);
+}
+
+/* The wait has ended without the lock. */
+static CP_COLD int not_locked(struct cp_rt *rt, const struct coop_mutex *mutex, int r)
+{
+	if (r == COOP_EOWNERDEAD)
+		return cp_mutex_dead(mutex);
+	cp_ignored(rt);
+	return r;
+}
+
+/* The owner is a live task. On the way of each hand-over, hence without a call but the park. */
 static CP_NOINLINE int wait_for(struct cp_rt *rt, struct coop_mutex *mutex, const void *fp)
 {
 	struct coop_task *owner = mutex->_owner;
 	struct cp_mutex_wait w;
-	char text[400];
 	int r;
 
-	if (CP_UNLIKELY(owner == rt->cur))
-		return own_already(rt);
 	cp_check_frames(rt->body, fp, "coop_mutex_lock");
-	if (CP_UNLIKELY(owner->state == CP_PARKED) && !(mutex->_flags & PATIENT) &&
-	    cp_queue_would_deadlock(rt, cp_mutex_queue(mutex), text, sizeof text))
-		return coop_fail(-EDEADLK, "%s", text);
+	if (CP_UNLIKELY(owner->state == CP_PARKED || owner == rt->cur)) {
+		r = look_for_cycle(rt, mutex);
+		if (r < 0)
+			return r;
+	}
 	cp_sync_fill(&w.w.wait, "coop_mutex_lock");
+	w.w.wait.abort = cp_queue_abort;
 	w.w.wait.kind = CP_ON_OWNER;
 	w.w.wait.owner = &mutex->_owner;
+	w.w.entry.task = rt->cur;
+	w.w.entry.chosen = NULL;
 	w.result = 0;
-	r = cp_queue_park(rt, cp_mutex_queue(mutex), &w.w);
-	return CP_UNLIKELY(r == COOP_EOWNERDEAD) ? cp_mutex_dead(mutex) : r;
+	cp_queue_append(cp_mutex_queue(mutex), &w.w.entry);
+	r = cp_park(rt, &w.w.wait);
+	return CP_UNLIKELY(r < 0) ? not_locked(rt, mutex, r) : 0;
 }
 
 static CP_NOINLINE int lock_slow(struct coop_mutex *mutex, const void *fp)
@@ -174,8 +199,12 @@ static CP_COLD int not_mine(const struct coop_mutex *mutex, struct cp_rt *rt)
 static CP_NOINLINE int give(struct cp_rt *rt, struct coop_mutex *mutex)
 {
 	struct cp_waiter *e = cp_queue_take(cp_mutex_queue(mutex));
+	struct cp_body *b = rt->body;
 
-	cp_held_pop(rt->body, held_of(mutex));
+	if (CP_LIKELY(b->held == held_of(mutex)))
+		b->held = held_of(mutex)->next;
+	else
+		cp_held_pop(b, held_of(mutex));
 	mutex->_owner = NULL;
 	if (!e)
 		return 0;
