@@ -225,6 +225,55 @@ TASK_TEST(pulses_against_a_model)
 	return actors_end();
 }
 
+/* Random waits, sets and cancels, on many events one after the other. */
+TASK_TEST(events_against_a_model)
+{
+	long steps = TEST_COUNT(1000000, 30000);
+	bool set = false;
+
+	TEST_SECONDS(300);
+	fresh();
+	line.count = 0;
+	actors_begin(6);
+	for (long step = 0; step < steps; step++) {
+		int who = (int)roll(6), first;
+
+		switch (roll(8)) {
+		case 0:
+			CHECK_INT(coop_event_set(&event), ==, set);
+			while ((first = line_first(&line)) >= 0)
+				expected[first] = 0;
+			set = true;
+			break;
+		case 1:
+		case 2:
+			if (!stoppable(who))
+				break;
+			stop(who);
+			if (line_leave(&line, who))
+				expected[who] = COOP_ECANCELED;
+			break;
+		default:
+			settle();
+			compare_actors(step);
+			if (set && roll(3) == 0) {
+				coop_event_deinit(&event);
+				fresh();
+				set = false;
+			}
+			if (actors[who].result == BLOCKED)
+				break;
+			tell(who, wait_event, 0);
+			expected[who] = set ? 0 : BLOCKED;
+			if (!set)
+				line_add(&line, who);
+			coop_yield();
+		}
+	}
+	coop_event_set(&event);
+	return actors_end();
+}
+
 /* ---- bad use */
 
 static int event_with_a_waiter(void *arg)

@@ -476,3 +476,103 @@ TASK_TEST(futures_against_a_model)
 		coop_future_set(&future, NULL);
 	return actors_end();
 }
+
+/* ---- once, against a model: its function waits until the driver says how it ends */
+
+static int turn = -1; /* the actor whose turn it is */
+static int turn_outcome;
+static struct coop_event turn_ends;
+
+static int decided(void *arg)
+{
+	int r = coop_event_wait(&turn_ends);
+
+	(void)arg;
+	turn_ends = (struct coop_event)COOP_EVENT_INIT;
+	return r < 0 ? r : turn_outcome;
+}
+
+static int run_decided(struct actor *a, int arg)
+{
+	(void)a;
+	(void)arg;
+	return coop_once_run(&once, decided, NULL);
+}
+
+/* The turn has ended with `r`: done, or the next one's. */
+static void model_turn_ends(int r)
+{
+	int who;
+
+	expected[turn] = r;
+	turn = r < 0 ? line_first(&line) : -1;
+	if (r < 0)
+		return;
+	outcome = r;
+	while ((who = line_first(&line)) >= 0)
+		expected[who] = r;
+}
+
+static void model_stop(int who)
+{
+	stop(who);
+	if (who == turn) {
+		settle();
+		model_turn_ends(COOP_ECANCELED);
+	} else if (line_leave(&line, who)) {
+		expected[who] = COOP_ECANCELED;
+	}
+}
+
+static void begin_once(int who)
+{
+	tell(who, run_decided, 0);
+	expected[who] = outcome;
+	if (outcome != BLOCKED)
+		return;
+	if (turn < 0)
+		turn = who;
+	else
+		line_add(&line, who);
+}
+
+/* Random runs, of which few succeed, and cancels of who waits and of who is at it. */
+TASK_TEST(onces_against_a_model)
+{
+	long steps = TEST_COUNT(1000000, 30000);
+
+	TEST_SECONDS(300);
+	fresh();
+	turn_ends = (struct coop_event)COOP_EVENT_INIT;
+	line.count = 0;
+	outcome = BLOCKED;
+	actors_begin(6);
+	for (long step = 0; step < steps; step++) {
+		int who = (int)roll(6);
+
+		settle();
+		compare_actors(step);
+		if (outcome != BLOCKED && roll(3) == 0) {
+			coop_once_deinit(&once);
+			fresh();
+			outcome = BLOCKED;
+		}
+		if (actors[who].result != BLOCKED) {
+			begin_once(who);
+		} else if (roll(2)) {
+			model_stop(who);
+		} else {
+			turn_outcome = roll(4) ? -EIO : (int)roll(9);
+			CHECK_INT(coop_event_set(&turn_ends), ==, 0);
+			settle();
+			model_turn_ends(turn_outcome);
+		}
+	}
+	while (turn >= 0) {
+		turn_outcome = 0;
+		coop_event_set(&turn_ends);
+		settle();
+		model_turn_ends(0);
+	}
+	return actors_end();
+}
