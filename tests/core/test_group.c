@@ -182,8 +182,8 @@ TEST(body_failure_cancels_the_children)
 static int refusals(void *arg)
 {
 	struct coop_group never = COOP_GROUP_INIT, g = COOP_GROUP_INIT;
-	int r;
 	struct coop_group quiet = COOP_GROUP_INIT;
+	int r;
 
 	(void)arg;
 	CHECK_INT(coop_spawn(&never, mark, NULL), ==, COOP_ENOTOPEN);
