@@ -195,16 +195,12 @@ static CP_COLD int not_mine(const struct coop_mutex *mutex, struct cp_rt *rt)
 	return coop_fail(-EPERM, "%s unlocks what is owned by %s", me, other);
 }
 
-/* The hand-over to the first who waits, and whatever else is more than a store; 0. */
+/* Gives up what is first on the list of the running task: to the first who waits, if any; 0. */
 static CP_NOINLINE int give(struct cp_rt *rt, struct coop_mutex *mutex)
 {
 	struct cp_waiter *e = cp_queue_take(cp_mutex_queue(mutex));
-	struct cp_body *b = rt->body;
 
-	if (CP_LIKELY(b->held == held_of(mutex)))
-		b->held = held_of(mutex)->next;
-	else
-		cp_held_pop(b, held_of(mutex));
+	rt->body->held = held_of(mutex)->next;
 	mutex->_owner = NULL;
 	if (!e)
 		return 0;
@@ -213,13 +209,23 @@ static CP_NOINLINE int give(struct cp_rt *rt, struct coop_mutex *mutex)
 	return 0;
 }
 
+/* Locks are mostly given up in the reverse order; this one is not the first on the list. */
+static CP_NOINLINE int give_out_of_order(struct cp_rt *rt, struct coop_mutex *mutex)
+{
+	cp_held_pop(rt->body, held_of(mutex));
+	cp_held_push(rt->body, held_of(mutex));
+	return give(rt, mutex);
+}
+
 int coop_mutex_unlock(struct coop_mutex *mutex)
 {
 	struct cp_rt *rt = cp_in_task();
 
 	if (CP_UNLIKELY(!rt || mutex->_owner != rt->cur))
 		return not_mine(mutex, rt);
-	if (rt->body->held != held_of(mutex) || !cp_queue_empty(cp_mutex_queue(mutex)))
+	if (CP_UNLIKELY(rt->body->held != held_of(mutex)))
+		return give_out_of_order(rt, mutex);
+	if (!cp_queue_empty(cp_mutex_queue(mutex)))
 		return give(rt, mutex);
 	rt->body->held = held_of(mutex)->next;
 	mutex->_owner = NULL;
@@ -228,7 +234,10 @@ int coop_mutex_unlock(struct coop_mutex *mutex)
 
 void cp_mutex_give(struct cp_rt *rt, struct coop_mutex *mutex)
 {
-	give(rt, mutex);
+	if (rt->body->held != held_of(mutex))
+		give_out_of_order(rt, mutex);
+	else
+		give(rt, mutex);
 }
 
 enum cp_mutex_reply cp_mutex_requeue(struct coop_mutex *mutex, struct cp_mutex_wait *w)
