@@ -26,7 +26,7 @@ struct many {
 	struct cp_watch *watches;
 	struct coop_handle *const *handles;
 	size_t count;
-	size_t open; /* distinct ones that have not ended */
+	size_t open; /* watches on those that have not ended */
 	enum coop_wait_until until;
 	bool stop_on_cancelled; /* gather: a cancelled one ends the wait too */
 	bool satisfied;
@@ -74,15 +74,7 @@ static bool many_abort(struct cp_wait *w)
 	return true;
 }
 
-/* The same handle twice is watched once. */
-static bool watched(const struct many *m, const struct coop_handle *h)
-{
-	for (const struct cp_watch *w = h->watches; w; w = w->next)
-		if (w->ctx == m)
-			return true;
-	return false;
-}
-
+/* The same handle twice is watched twice, ends at once, and is counted for both. */
 static int watch_all(struct cp_rt *rt, struct many *m)
 {
 	bool any = m->until == COOP_WAIT_FIRST && m->count > 1;
@@ -93,7 +85,7 @@ static int watch_all(struct cp_rt *rt, struct many *m)
 
 		if (!h->ended && h->rt != rt)
 			return COOP_EWRONGTHREAD;
-		if (h->ended || watched(m, h))
+		if (h->ended)
 			continue;
 		if ((!any || h->task == rt->cur) &&
 		    cp_would_deadlock(rt, h->task, text, sizeof text))
