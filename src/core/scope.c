@@ -176,6 +176,8 @@ static int open_opts(struct cp_rt *rt, struct coop_scope *s, const struct coop_s
 	cp_scope_link(rt->body, s, site);
 	if (opts->name)
 		cp_scope_copy_name(rt->body, s, opts->name);
+	/* They were set as one word. */
+	/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
 	if (CP_UNLIKELY(s->_outer->_eff | s->_own | s->_shield))
 		cp_scope_look(rt, s);
 	cp_scope_set_limits(rt, s, opts->timeout_ns, opts->deadline_ns);
