@@ -299,6 +299,29 @@ COOP_API COOP_MUST_USE
 int coop_gather_abandon(struct coop_handle *const *handles, size_t count,
 			struct coop_slot *ret_slots);
 
+/**
+ * Gathers tasks that were spawned before: waits until all have ended.
+ *
+ * In FAIL_FAST the first failure cancels the others, which are waited for as well. A task
+ * that somebody has cancelled is a hole in the results; the others go on. A failure also goes
+ * to the group that owns the task: to gather in COLLECT, give that group COOP_COLLECT
+ * or COOP_LOG. The same handle twice is fine. `ret_slots` (may be NULL) has room for
+ * `count`, and is written when all have ended.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: custom: a cancel of the caller cancels the tasks, and the wait for their end
+ *   cannot be interrupted; none with no handles.
+ * Cancel: COOP_ECANCELED; the tasks were cancelled and have ended.
+ * Errors: FAIL_FAST: the code of a failure, with its error; COOP_ETASKCANCELLED (nothing failed,
+ *   one was cancelled). -EINVAL (mode), -EDEADLK, -ENOMEM, COOP_EWRONGTHREAD, COOP_ENOTASK
+ *   (nothing changed). A forced shutdown: COOP_ECANCELED, before they have ended.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_gather_handles(struct coop_handle *const *handles, size_t count,
+			enum coop_gather_mode mode, struct coop_slot *ret_slots);
+
 /** What a coop_wait waits for. */
 enum coop_wait_until {
 	COOP_WAIT_ALL,

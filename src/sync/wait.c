@@ -222,3 +222,85 @@ int coop_gather_abandon(struct coop_handle *const *handles, size_t count,
 		fill_slot(&ret_slots[i], handles[i]);
 	return r;
 }
+
+/* ------------------------------------------------------ a gather that ends its tasks */
+
+/* The code of the whole, once all have ended: a failure outranks a hole. */
+static int worst(struct cp_rt *rt, struct coop_handle *const *handles, size_t count)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (handles[i]->state == COOP_TASK_FAILED)
+			return first_bad(rt, &handles[i], 1);
+		if (handles[i]->state == COOP_TASK_CANCELLED)
+			r = COOP_ETASKCANCELLED;
+	}
+	return r;
+}
+
+/* Cancels those that have not ended and waits for them in turn, which takes no memory. */
+static int end_rest(const struct many *m, const char *reason)
+{
+	struct coop_scope_opts opts = { .shield = true };
+	struct coop_scope s = COOP_SCOPE_INIT;
+	int r = 0;
+
+	for (size_t i = 0; i < m->count; i++)
+		coop_handle_cancel(m->handles[i], reason);
+	coop_scope_open(&s, &opts);
+	for (size_t i = 0; i < m->count && r != COOP_ECANCELED; i++)
+		if (!m->handles[i]->ended)
+			r = coop_handle_wait(m->handles[i], NULL);
+	cp_err_slot_drop(&cp_rt->body->err); /* theirs, which is read from the handles */
+	return coop_scope_close(&s, r == COOP_ECANCELED ? r : 0);
+}
+
+/* Waits until all have ended, or one has failed: then for the others' end. */
+static int gather_all(struct cp_rt *rt, struct many *m)
+{
+	int r = cp_cancel_point(rt);
+
+	if (r >= 0)
+		r = wait_many(rt, m, "coop_gather_handles");
+	if (r == COOP_ECANCELED)
+		r = end_rest(m, "its gather was cancelled");
+	else if (r >= 0 && m->open)
+		r = end_rest(m, "another task of its gather failed");
+	return r;
+}
+
+int coop_gather_handles(struct coop_handle *const *handles, size_t count,
+			enum coop_gather_mode mode, struct coop_slot *ret_slots)
+{
+	bool collect = mode == COOP_GATHER_COLLECT;
+	struct many m = { .handles = handles,
+			  .count = count,
+			  .until = collect ? COOP_WAIT_ALL : COOP_WAIT_FIRST_ERROR };
+	struct cp_rt *rt = cp_in_task();
+	char text[400];
+	int r;
+
+	if (!rt)
+		return cp_no_task();
+	if ((unsigned)mode > COOP_GATHER_COLLECT || (count && !handles))
+		return -EINVAL;
+	if (!count)
+		return 0;
+	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_gather_handles");
+	for (size_t i = 0; i < count; i++) {
+		if (!handles[i]->ended && handles[i]->rt != rt)
+			return COOP_EWRONGTHREAD;
+		if (cp_would_deadlock(rt, handles[i]->task, text, sizeof text))
+			return coop_fail(-EDEADLK, "%s", text);
+	}
+	r = gather_all(rt, &m);
+	if (r < 0)
+		return r; /* no memory, or forced */
+	for (size_t i = 0; ret_slots && i < count; i++)
+		fill_slot(&ret_slots[i], handles[i]);
+	r = worst(rt, handles, count);
+	if (r < 0 && (collect || r == COOP_ETASKCANCELLED) && coop_cancelled())
+		return coop_checkpoint_if_cancelled();
+	return collect ? 0 : r;
+}

@@ -145,6 +145,11 @@ ROW(coop_as_completed_close, CUSTOM, 0, NOTHING_OUTSIDE)
 	return coop_as_completed_close(it, 0);
 }
 
+ROW(coop_gather_handles, CUSTOM, 0, COOP_ENOTASK)
+{
+	return coop_gather_handles(&s->ended, 1, COOP_GATHER_COLLECT, NULL);
+}
+
 ROW(coop_gather_abandon, ALWAYS, 0, COOP_ENOTASK)
 {
 	return coop_gather_abandon(&s->ended, 1, NULL);

@@ -278,6 +278,103 @@ TASK_TEST(abandoning_cancelled)
 	return end_jobs(&y);
 }
 
+/* ---- the gather that ends its tasks */
+
+/* The first failure cancels the others and waits for them, whoever's children they are. */
+TASK_TEST(gathers_handles)
+{
+	struct job jobs[] = { { .ms = 90, .cleanup_ms = 15 },
+			      { .ms = 10, .value = -EIO },
+			      { .ms = 5, .value = 4 } };
+	struct coop_slot slots[3];
+	struct yard y;
+
+	start_jobs(&y, jobs, 3);
+	CHECK_INT(coop_gather_handles(y.h, 3, COOP_GATHER_FAIL_FAST, slots), ==, -EIO);
+	CHECK_INT(now_ms(), ==, 25);
+	CHECK_INT(slots[0].state, ==, COOP_TASK_CANCELLED);
+	CHECK_INT(coop_error_code(slots[1].err), ==, -EIO);
+	CHECK_INT(slots[2].rc, ==, 4);
+	coop_error_unref(slots[1].err);
+	coop_error_clear();
+	PROVES(B147);
+	CHECK_INT(coop_gather_handles(y.h, 3, COOP_GATHER_COLLECT, NULL), ==, 0); /* all ended */
+	CHECK_INT(end_jobs(&y), ==, -EIO);
+	return 0;
+}
+
+/* Collecting, nobody is cancelled, and each slot says how it went. */
+TASK_TEST(gathers_handles_collecting)
+{
+	struct job jobs[] = { { .ms = 30, .value = 3 }, { .ms = 10, .value = -EIO } };
+	struct coop_slot slots[2];
+	struct yard y;
+
+	start_jobs(&y, jobs, 2);
+	CHECK_INT(coop_gather_handles(y.h, 2, COOP_GATHER_COLLECT, slots), ==, 0);
+	CHECK_INT(now_ms(), ==, 30);
+	CHECK_INT(slots[0].rc, ==, 3);
+	CHECK_INT(slots[1].rc, ==, -EIO);
+	coop_error_unref(slots[1].err);
+	PROVES(B149, S18);
+	CHECK_INT(end_jobs(&y), ==, -EIO);
+	return 0;
+}
+
+/* One that is cancelled by its handle is a hole; the others go on. */
+TASK_TEST(gathers_handles_with_a_hole)
+{
+	struct job jobs[] = { { .ms = 90 }, { .ms = 30, .value = 3 } };
+	struct coop_slot slots[2];
+	struct yard y;
+
+	start_jobs(&y, jobs, 2);
+	CHECK_INT(coop_spawn(&y.g, cancel_0_at_5, &y), ==, 0);
+	CHECK_INT(coop_gather_handles(y.h, 2, COOP_GATHER_FAIL_FAST, slots), ==,
+		  COOP_ETASKCANCELLED);
+	CHECK_INT(now_ms(), ==, 30);
+	CHECK_INT(slots[0].state, ==, COOP_TASK_CANCELLED);
+	CHECK_INT(slots[1].rc, ==, 3);
+	PROVES(B150);
+	return end_jobs(&y);
+}
+
+struct gathering {
+	struct yard *yard;
+	enum coop_gather_mode mode;
+};
+
+static int gather_yard(void *arg)
+{
+	struct gathering *g = arg;
+
+	return coop_gather_handles(g->yard->h, g->yard->count, g->mode, NULL);
+}
+
+/* Cancelled, it cancels them and waits; what ended well all the same is a result. */
+TASK_TEST(gathers_handles_cancelled)
+{
+	for (int mode = 0; mode < 2; mode++) {
+		struct job jobs[] = { { .ms = 5, .value = -EIO * mode },
+				      { .ms = 90, .cleanup_ms = 15 } };
+		struct job well[] = { { .ms = 90, .cleanup_ms = 5, .late = 3 } };
+		int64_t begin_ms = now_ms();
+		struct yard y;
+		struct gathering g = { &y, (enum coop_gather_mode)mode };
+
+		start_jobs(&y, jobs, 2);
+		CHECK_INT(cancelled_after(10, gather_yard, &g), ==, COOP_ECANCELED);
+		CHECK_INT(now_ms() - begin_ms, ==, 25);
+		CHECK_INT(end_jobs(&y), ==, -EIO * mode);
+		start_jobs(&y, well, 1);
+		CHECK_INT(cancelled_after(10, gather_yard, &g), ==, 0);
+		CHECK(well[0].cancelled);
+		CHECK_INT(end_jobs(&y), ==, 0);
+	}
+	PROVES(B151, B153);
+	return 0;
+}
+
 /* ---- whom one cannot wait for */
 
 static struct coop_handle *own;
@@ -289,6 +386,7 @@ static int waits_for_itself(void *arg)
 	(void)arg;
 	CHECK_INT(coop_wait(&own, 1, COOP_WAIT_ALL, COOP_NEVER, NULL), ==, -EDEADLK);
 	CHECK_INT(coop_gather_abandon(&own, 1, NULL), ==, -EDEADLK);
+	CHECK_INT(coop_gather_handles(&own, 1, COOP_GATHER_COLLECT, NULL), ==, -EDEADLK);
 	CHECK_INT(coop_wait_for(own, MS(5), &value), ==, -EDEADLK);
 	CHECK_INT(coop_wait_for(own, 0, &value), ==, -EDEADLK);
 	coop_error_clear();
@@ -340,6 +438,8 @@ TASK_TEST(handles_of_another_runtime)
 	pthread_barrier_wait(&gate);
 	CHECK_INT(coop_wait(&foreign, 1, COOP_WAIT_ALL, COOP_NEVER, NULL), ==, COOP_EWRONGTHREAD);
 	CHECK_INT(coop_gather_abandon(&foreign, 1, NULL), ==, COOP_EWRONGTHREAD);
+	CHECK_INT(coop_gather_handles(&foreign, 1, COOP_GATHER_COLLECT, NULL), ==,
+		  COOP_EWRONGTHREAD);
 	CHECK_INT(coop_wait_for(foreign, MS(5), NULL), ==, COOP_EWRONGTHREAD);
 	pthread_barrier_wait(&gate);
 	CHECK_INT(pthread_join(thread, NULL), ==, 0);
@@ -541,6 +641,8 @@ static int waits(void *arg)
 	if (r >= 0)
 		r = coop_gather_abandon(h, 12, NULL);
 	if (r == -EIO)
+		r = coop_gather_handles(h, 2, COOP_GATHER_COLLECT, NULL);
+	if (r >= 0)
 		r = coop_wait_for(h[2], MS(1), NULL);
 	if (r == COOP_ETIMEDOUT || r == COOP_ETASKCANCELLED)
 		r = 0;
