@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 /* The deepest nesting of lists. What runs a program may recurse this deep. */
-#define DEPTH_MAX 1000
+#define DEPTH_MAX 10000
 
 /* Memory that is freed at once. */
 struct arena {

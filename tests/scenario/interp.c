@@ -244,14 +244,12 @@ static int64_t from_now(struct running *t, int64_t ms)
 
 static struct outcome op_group(struct running *t, const struct op *op)
 {
-	char label[LABEL_BYTES];
-	struct coop_group_opts opts = { .name = label, .errors_max = COOP_UNLIMITED };
+	struct coop_group_opts opts = { .errors_max = COOP_UNLIMITED };
 	struct coop_group g = COOP_GROUP_INIT;
 	struct binding b = { op->word, coop_group_scope(&g), &g, 0, t->names };
 	struct outcome o;
 
-	group_label(op->word, label);
-	coop_group_open(&g, &opts);
+	coop_group_open_at(&g, &opts, op->site);
 	t->names = &b;
 	o = run_body(t, &op->body);
 	o = outcome_of(coop_group_join(&g, outcome_raise(o)));

@@ -139,38 +139,10 @@ static int by_bytes(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-void group_label(const char *word, char label[LABEL_BYTES])
-{
-	snprintf(label, LABEL_BYTES, "%p", (const void *)word);
-}
-
 /* The group's word, or ~ for a group that coop made for itself. */
-static const char *word_of(const char *label)
+static const char *word_of(const struct coop_error_info *info)
 {
-	void *word;
-
-	return label[0] && sscanf(label, "%p", &word) == 1 ? word : "~";
-}
-
-/* G[...], of the parts, which are freed. */
-static char *group_text(struct level *l)
-{
-	const char *name = word_of(l->info.name);
-	size_t bytes = strlen(name) + 3;
-	char *text, *end;
-
-	qsort(l->parts, l->count, sizeof *l->parts, by_bytes);
-	for (uint32_t i = 0; i < l->count; i++)
-		bytes += strlen(l->parts[i]) + 1;
-	text = need(malloc(bytes));
-	end = stpcpy(stpcpy(text, name), "[");
-	for (uint32_t i = 0; i < l->count; i++) {
-		end = stpcpy(i ? stpcpy(end, " ") : end, l->parts[i]);
-		free(l->parts[i]);
-	}
-	strcpy(end, "]");
-	free(l->parts);
-	return text;
+	return info->file[0] == WORD_MARK ? info->file + 1 : "~";
 }
 
 static struct level *enter(const struct coop_error *err, struct level *outer)
@@ -188,8 +160,47 @@ static struct level *leave(struct level *l)
 {
 	struct level *outer = l->outer;
 
+	free(l->parts);
 	free(l);
 	return outer;
+}
+
+/*
+ * G[...], of the parts of the innermost level, and all around it that has no other member: so a
+ * chain of groups is written once, and not once for each of them. Leaves these levels.
+ */
+static char *group_text(struct level **ret_level)
+{
+	struct level *l = *ret_level, *outer = l;
+	size_t prefix = 0, bytes = 0, depth = 0;
+	char *text, *end;
+
+	qsort(l->parts, l->count, sizeof *l->parts, by_bytes);
+	for (uint32_t i = 0; i < l->count; i++)
+		bytes += strlen(l->parts[i]) + 1;
+	do {
+		prefix += strlen(word_of(&outer->info)) + 1;
+		depth++;
+		outer = outer->outer;
+	} while (outer && outer->info.members == 1);
+	text = need(malloc(prefix + bytes + depth + 1));
+	end = text + prefix;
+	for (uint32_t i = 0; i < l->count; i++) {
+		end = stpcpy(i ? stpcpy(end, " ") : end, l->parts[i]);
+		free(l->parts[i]);
+	}
+	memset(end, ']', depth);
+	end[depth] = '\0';
+	for (end = text + prefix; l != outer; l = leave(l)) {
+		const char *word = word_of(&l->info);
+		size_t n = strlen(word);
+
+		end -= n + 1;
+		memcpy(end, word, n);
+		end[n] = '[';
+	}
+	*ret_level = outer;
+	return text;
 }
 
 /* Without recursion: the nesting of groups at run time has no bound. */
@@ -213,8 +224,7 @@ char *error_text(const struct coop_error *err)
 				l->parts[l->count++] = text;
 			if (l->count < l->info.members)
 				break;
-			text = group_text(l);
-			l = leave(l);
+			text = group_text(&l);
 		}
 		err = coop_error_member(l->err, l->count);
 	}

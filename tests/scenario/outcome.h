@@ -46,15 +46,14 @@ void outcome_forget_cancel(struct outcome *o);
 struct outcome outcome_join(struct outcome a, struct outcome b);
 
 /*
- * What coop gets as the name of a group: the place of its word. Words may be longer than coop's
- * names, and are printed as they stand in the text.
+ * A group's word travels in its errors as the place where it was opened: names are cut where
+ * groups are nested deeply, places are not. The mark tells them from real ones.
  */
-#define LABEL_BYTES 24
-void group_label(const char *word, char label[LABEL_BYTES]);
+#define WORD_MARK ':'
 
 /* The number of a user error, or 0. */
 int user_error_of(int code);
-/* Canonical text of an error, whose groups have labels; to be freed. */
+/* Canonical text of an error; to be freed. */
 char *error_text(const struct coop_error *err);
 
 #endif

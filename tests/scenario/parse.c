@@ -8,6 +8,8 @@
  */
 #include "parse.h"
 
+#include "outcome.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -228,6 +230,18 @@ static bool check_options(struct checker *c, const struct form **at, struct op *
 	return true;
 }
 
+/* The word of a group, marked, and in the place of a line 0. */
+static const char *make_site(struct checker *c, const char *word)
+{
+	size_t bytes = strlen(word) + 1;
+	char *site = arena_get(&c->program->arena, bytes + 3);
+
+	site[0] = WORD_MARK;
+	memcpy(site + 1, word, bytes);
+	site[bytes + 1] = '0';
+	return site;
+}
+
 /* One argument that stands alone. */
 static bool check_argument(struct checker *c, char takes, const struct form *f, struct op *op)
 {
@@ -259,6 +273,8 @@ static bool check_op(struct checker *c, const struct form *f, struct op *op)
 		return FAIL(c, f->first, "unknown operation '%.80s'", f->first->atom);
 	op->kind = s->kind;
 	at = f->first->next;
+	if (op->kind == OP_GROUP && at && at->atom)
+		op->site = make_site(c, at->atom);
 	for (const char *takes = s->takes; *takes; takes++) {
 		if (*takes == 'b')
 			return check_body(c, at, &op->body);

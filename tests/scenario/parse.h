@@ -77,6 +77,7 @@ struct body {
 struct op {
 	enum op_kind kind;
 	const char *word; /* a name, or what is noted */
+	const char *site; /* of a group: its word as a place of coop's */
 	const struct task_template *task;
 	const struct thing *thing;
 	int64_t number; /* ms (NONE: no deadline), a count, a value, a user error (ANY) */
