@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Races of two steps, in every order: conditions, rwlocks, barriers, limiters, futures, once and
- * latches. See test_explore.c.
+ * Races of two steps, in every order: conditions, rwlocks, barriers, limiters, futures, once,
+ * latches, broadcasts and watches. See test_explore.c.
  */
 #include "explore.h"
 
@@ -511,4 +511,146 @@ static int does_one(void *arg)
 TEST(latch_against_cancel)
 {
 	EXPLORE(new_latch, latch_open, 3, victim_waits, cancels_first, waits, does_one, does_one);
+}
+
+/* ----------------------------------------------------------- broadcasts, watches */
+
+#define SENT 2 /* values, from 1; the last one is kept */
+
+static struct coop_broadcast *news;
+
+static void new_broadcast(void)
+{
+	CHECK_INT(coop_broadcast_new(sizeof(int), &(struct coop_broadcast_opts){ .cap = 1 }, &news),
+		  ==, 0);
+}
+
+static void broadcast_over(void)
+{
+	struct coop_broadcast_stats s;
+
+	coop_broadcast_stats(news, &s);
+	HOLDS(s.closed && s.receivers == 0 && s.sent == SENT);
+	news = coop_broadcast_free(news);
+}
+
+/* Every value in order, or counted as missed, and then the end. */
+static int hears(int *ret_missed)
+{
+	uint64_t at = 0, before = 0;
+	int last = 0, value, r;
+
+	*ret_missed = 0;
+	while ((r = coop_broadcast_recv(news, &at, &value)) >= 0) {
+		HOLDS(value == last + r + 1 && at == before + (uint64_t)r + 1);
+		last = value;
+		before = at;
+		*ret_missed += r;
+	}
+	HOLDS(r == COOP_EOF || r == COOP_ECANCELED);
+	HOLDS(at == before); /* the position of one that was cancelled stays */
+	HOLDS(r == COOP_ECANCELED || last == SENT);
+	coop_error_clear();
+	return r;
+}
+
+static int victim_hears(void *arg)
+{
+	int missed, r = hears(&missed);
+
+	(void)arg;
+	saw(r == COOP_EOF ? 0 : 1);
+	return r == COOP_EOF ? 0 : r;
+}
+
+static int other_hears(void *arg)
+{
+	int missed, r = hears(&missed);
+
+	(void)arg;
+	HOLDS(r == COOP_EOF);
+	saw(missed ? 2 : 3);
+	return 0;
+}
+
+static int tells(void *arg)
+{
+	(void)arg;
+	for (int value = 1; value <= SENT; value++) {
+		HOLDS(coop_broadcast_send(news, &value) == 0);
+		CHECK_INT(coop_checkpoint(), ==, 0);
+	}
+	coop_broadcast_close(news);
+	return 0;
+}
+
+/* A close meets receivers that lag, or are cancelled: each one comes to the end (A19). */
+TEST(close_of_a_broadcast_against_the_late)
+{
+	EXPLORE(new_broadcast, broadcast_over, 0xf, victim_hears, cancels_first, other_hears,
+		tells);
+}
+
+static struct coop_watch *config;
+
+static void new_watch(void)
+{
+	CHECK_INT(coop_watch_new(sizeof(int), NULL, NULL, &config), ==, 0);
+}
+
+static void watch_over(void)
+{
+	int value;
+
+	HOLDS(coop_watch_get(config, &value) == 0 && value == 2);
+	coop_watch_close(config);
+	coop_watch_free(config);
+}
+
+/* Values never go back, and the latest one is always seen. */
+static int watches(void)
+{
+	uint64_t seen = 0;
+	int last = 0, value = 0, r;
+
+	while ((r = coop_watch_wait(config, &seen, &value)) == 0) {
+		HOLDS(value > last);
+		last = value;
+		if (value == 2)
+			return 0;
+	}
+	HOLDS(r == COOP_ECANCELED && value == last);
+	return r;
+}
+
+static int victim_watches(void *arg)
+{
+	int r = watches();
+
+	(void)arg;
+	saw(r == 0 ? 0 : 1);
+	return r;
+}
+
+static int other_watches(void *arg)
+{
+	(void)arg;
+	HOLDS(watches() == 0);
+	return 0;
+}
+
+static int sets_one_and_two(void *arg)
+{
+	(void)arg;
+	for (int value = 1; value <= 2; value++) {
+		HOLDS(coop_watch_set(config, &value) == 0);
+		CHECK_INT(coop_checkpoint(), ==, 0);
+	}
+	return 0;
+}
+
+TEST(set_of_a_watch_against_cancel)
+{
+	EXPLORE(new_watch, watch_over, 3, victim_watches, cancels_first, other_watches,
+		sets_one_and_two);
 }

@@ -208,3 +208,78 @@ TEST(select_of_a_receive_and_a_deadline_against_cancel)
 		closes_later);
 	PROVES(B174);
 }
+
+/* ------------------------------------------------------------ permits and pulses */
+
+static struct coop_sem sem;
+static struct coop_pulse pulse;
+
+static void new_both(void)
+{
+	sem = (struct coop_sem)COOP_SEM_INIT(0);
+	pulse = (struct coop_pulse)COOP_PULSE_INIT;
+}
+
+/* One of each, whoever had them in between. */
+static void one_of_each(void)
+{
+	struct coop_sem_stats permits;
+	struct coop_event_stats pulses;
+
+	HOLDS(coop_sem_stats(&sem, &permits) == 0 && permits.count == 1 && permits.waiting == 0);
+	HOLDS(coop_pulse_stats(&pulse, &pulses) == 0 && pulses.set && pulses.waiting == 0);
+	coop_sem_deinit(&sem);
+	coop_pulse_deinit(&pulse);
+}
+
+static int takes_either(void *arg)
+{
+	struct coop_case cases[] = { coop_case_sem(&sem), coop_case_pulse(&pulse) };
+	int r = coop_select(cases, 2, NULL);
+
+	(void)arg;
+	HOLDS(r == COOP_ECANCELED || ((r == 0 || r == 1) && cases[r].rc == 0));
+	saw(r < 0 ? 2 : r);
+	if (r == 0)
+		HOLDS(coop_sem_release(&sem) == 0);
+	if (r == 1)
+		HOLDS(coop_pulse_send(&pulse) == 0);
+	return r < 0 ? r : 0;
+}
+
+static int gives_both(void *arg)
+{
+	bool pulse_first = race_choose(NULL, 2);
+
+	(void)arg;
+	if (pulse_first)
+		HOLDS(coop_pulse_send(&pulse) == 0);
+	HOLDS(coop_sem_release(&sem) == 0);
+	if (!pulse_first)
+		HOLDS(coop_pulse_send(&pulse) == 0);
+	return 0;
+}
+
+static int takes_permit(void *arg)
+{
+	(void)arg;
+	HOLDS(coop_sem_acquire(&sem) == 0);
+	HOLDS(coop_sem_release(&sem) == 0);
+	return 0;
+}
+
+static int takes_pulse(void *arg)
+{
+	(void)arg;
+	HOLDS(coop_pulse_wait(&pulse) == 0);
+	HOLDS(coop_pulse_send(&pulse) == 0);
+	return 0;
+}
+
+/* A permit and a pulse at one instant, and a cancel: one is taken, or none, never both. */
+TEST(select_of_a_permit_and_a_pulse_against_cancel)
+{
+	EXPLORE(new_both, one_of_each, 7, takes_either, cancels_first, gives_both, takes_permit,
+		takes_pulse);
+	PROVES(B174);
+}
