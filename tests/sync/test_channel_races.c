@@ -376,3 +376,116 @@ TASK_TEST(rel_A24_two_ways_at_once)
 	PROVES(B174);
 	return coop_group_join(&g, 0);
 }
+
+/* ---- A15: reserved places were given back, and a receiver misses the close */
+
+/* Senders that leave the line leave no trace; the close is seen, in any order. */
+TASK_TEST(rel_A15_places_given_back_then_closed)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+
+	coop_group_open(&g, NULL);
+	for (int order = 0; order < 2; order++) {
+		struct coop_chan *chan = int_chan(1), *sender;
+		struct call s[3], r;
+
+		CHECK_INT(coop_chan_clone_send(chan, &sender), ==, 0);
+		CHECK_INT(coop_chan_close_send(chan), ==, 0);
+		CHECK_INT(try_send(sender, 1), ==, 0);
+		for (int i = 0; i < 3; i++)
+			sends(&g, &s[i], sender, 10 + i);
+		for (int i = 0; i < 3; i++)
+			coop_handle_cancel(s[i].handle, NULL);
+		if (order == 0)
+			settle();
+		CHECK_INT(recv_int(chan), ==, 1); /* the one place is nobody's now */
+		receives(&g, &r, chan);
+		CHECK(!r.ended);
+		coop_chan_free(sender);
+		settle();
+		CHECK_INT(r.rc, ==, COOP_EOF);
+		for (int i = 0; i < 3; i++) {
+			CHECK_INT(s[i].rc, ==, COOP_ECANCELED);
+			coop_handle_release(s[i].handle);
+		}
+		coop_handle_release(r.handle);
+		coop_chan_free(chan);
+	}
+	return coop_group_join(&g, 0);
+}
+
+/* ---- A16: what was closed opens again when its permits change */
+
+/* A place that becomes free and an end that was there before do not open a channel again. */
+TASK_TEST(rel_A16_closed_stays_closed)
+{
+	struct coop_chan *chan = int_chan(2), *clone;
+
+	CHECK_INT(try_send(chan, 1), ==, 0);
+	CHECK_INT(try_send(chan, 2), ==, 0);
+	CHECK_INT(coop_chan_clone_send(chan, &clone), ==, 0);
+	CHECK_INT(coop_chan_shutdown(chan, false), ==, 0);
+	CHECK_INT(try_send(chan, 3), ==, COOP_ECLOSED);
+	CHECK_INT(recv_int(chan), ==, 1);
+	CHECK_INT(try_send(chan, 3), ==, COOP_ECLOSED);
+	CHECK_INT(coop_chan_clone_send(chan, &clone), ==, COOP_ECLOSED);
+	CHECK_INT(try_send(clone, 3), ==, COOP_ECLOSED);
+	coop_chan_free(clone);
+	CHECK_INT(recv_int(chan), ==, 2);
+	CHECK_INT(try_send(chan, 3), ==, COOP_ECLOSED);
+	CHECK_INT(recv_int(chan), ==, COOP_EOF);
+	coop_chan_free(chan);
+	return 0;
+}
+
+/* ---- A25: two tasks write at once, and what they write is mixed */
+
+#define BIG_BYTES COOP_CHAN_ITEM_MAX
+#define BIG_EACH 3
+
+static int sends_big(void *arg)
+{
+	struct call *c = arg;
+	unsigned char *big = malloc(BIG_BYTES);
+	int r = 0;
+
+	for (int i = 0; i < BIG_EACH && r >= 0; i++) {
+		memset(big, c->value, BIG_BYTES);
+		r = coop_chan_send(c->chan, big);
+	}
+	memset(big, 0, BIG_BYTES);
+	free(big);
+	return r;
+}
+
+/* Values of a megabyte from several senders arrive whole, whether they wait or are buffered. */
+TASK_TEST(rel_A25_large_values_arrive_whole)
+{
+	unsigned char *got = malloc(BIG_BYTES);
+
+	for (uint32_t cap = 0; cap < 3; cap++) {
+		struct coop_group g = COOP_GROUP_INIT;
+		struct coop_chan *chan;
+		struct call c[3];
+		int seen[4] = { 0 };
+
+		coop_group_open(&g, NULL);
+		CHECK_INT(coop_chan_new(BIG_BYTES, &(struct coop_chan_opts){ .cap = cap }, &chan),
+			  ==, 0);
+		for (int i = 0; i < 3; i++) {
+			c[i] = (struct call){ .chan = chan, .value = i + 1 };
+			CHECK_INT(coop_spawn(&g, sends_big, &c[i]), ==, 0);
+		}
+		for (int i = 0; i < 3 * BIG_EACH; i++) {
+			CHECK_INT(coop_chan_recv(chan, got), ==, 0);
+			CHECK(got[0] >= 1 && got[0] <= 3);
+			CHECK_INT(memcmp(got, got + 1, BIG_BYTES - 1), ==, 0);
+			seen[got[0]]++;
+		}
+		CHECK(seen[1] == BIG_EACH && seen[2] == BIG_EACH && seen[3] == BIG_EACH);
+		CHECK_INT(coop_group_join(&g, 0), ==, 0);
+		coop_chan_free(chan);
+	}
+	free(got);
+	return 0;
+}
