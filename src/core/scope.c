@@ -156,14 +156,30 @@ void cp_scope_settle_deadline(struct cp_rt *rt, struct coop_scope *s)
 		cp_wheel_arm(&rt->wheel, timer_of(s), s->_deadline_ns, CP_TIMER_SCOPE);
 }
 
+static uint64_t reserved_words(const struct coop_scope_opts *opts)
+{
+	const uint64_t *w = opts->_reserved;
+
+	return w[0] | w[1] | w[2] | w[3] | w[4] | w[5] | w[6] | w[7];
+}
+
+/* A time limit and nothing else, on the real clock. */
+static bool only_timeout(const struct cp_rt *rt, const struct coop_scope_opts *opts)
+{
+	uint64_t others = (uintptr_t)opts->name | (uint64_t)opts->deadline_ns |
+			  (uint64_t)opts->soft_shield_ns | (uint64_t)opts->grace_ns |
+			  reserved_words(opts);
+
+	return !(others | opts->shield | opts->fail_on_timeout | rt->clock_virtual) &&
+	       opts->timeout_ns > 0 && opts->timeout_ns < CP_TIME_MAX;
+}
+
 static int open_opts(struct cp_rt *rt, struct coop_scope *s, const struct coop_scope_opts *opts,
 		     const char *site)
 {
-	const uint64_t *zero = opts->_reserved;
-
 	if (cp_scope_check_opts(opts->timeout_ns, opts->deadline_ns, opts->soft_shield_ns,
 				opts->grace_ns) < 0 ||
-	    (zero[0] | zero[1] | zero[2] | zero[3] | zero[4] | zero[5] | zero[6] | zero[7]))
+	    reserved_words(opts))
 		return -EINVAL;
 	if (opts->shield)
 		s->_shield |= CP_SHIELD_HARD;
@@ -223,10 +239,16 @@ int coop_scope_open_at(struct coop_scope *scope, const struct coop_scope_opts *o
 	if (CP_UNLIKELY(!b))
 		return open_slow(rt, scope, opts, site);
 	cp_check_frames(b, __builtin_frame_address(0), "coop_scope_open");
-	if (CP_UNLIKELY(opts || cp_scope_word(scope) != CP_WORD(CP_UNOPENED, 0, 0) ||
-			b->inner->_eff))
+	if (CP_UNLIKELY(cp_scope_word(scope) != CP_WORD(CP_UNOPENED, 0, 0) || b->inner->_eff ||
+			(opts && !only_timeout(rt, opts))))
 		return open_slow(rt, scope, opts, site);
 	cp_scope_push(b, scope, site, 0);
+	if (!opts)
+		return 0;
+	scope->_flags = CP_SCOPE_RELATIVE; /* as cp_scope_set_limits does it */
+	scope->_more |= CP_MORE_TIMER;
+	scope->_deadline_ns = opts->timeout_ns;
+	cp_wheel_arm_fresh(&rt->wheel, timer_of(scope), opts->timeout_ns, CP_TIMER_SCOPE);
 	return 0;
 }
 
