@@ -69,7 +69,7 @@ TASK_TEST(tasks_moved_to_another_queue)
 TASK_TEST(shares_in_a_body)
 {
 	struct cp_body *b = cp_rt->body;
-	int things[COOP_HOLDS_MAX + 1];
+	int things[COOP_HOLDS_MAX + 1] = { 0 };
 
 	CHECK(!cp_hold_find(b, &things[0]));
 	for (int i = 0; i < COOP_HOLDS_MAX; i++) {
