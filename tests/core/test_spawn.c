@@ -200,14 +200,15 @@ static const char *leftover_site;
 
 static int leaves_one(void *arg)
 {
+	struct coop_spawn_opts opts = { .name = "background" };
 	struct coop_handle *h;
+	int r;
 
 	(void)arg;
 	begin_ns = coop_now();
-	leftover_site = place(__FILE__, __LINE__ + 1);
-	CHECK_INT(coop_spawn_with(coop_run_group(), nap, &leftover,
-				  &(struct coop_spawn_opts){ .name = "background" }, &h),
-		  ==, 0);
+	leftover_site = place(__FILE__, __LINE__ + 1); /* compilers differ on a call of two lines */
+	r = coop_spawn_with(coop_run_group(), nap, &leftover, &opts, &h);
+	CHECK_INT(r, ==, 0);
 	coop_handle_release(h);
 	CHECK_INT(coop_sleep(MS(5)), ==, 0);
 	return 4;
