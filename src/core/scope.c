@@ -137,6 +137,8 @@ void cp_scope_set_limits(struct cp_rt *rt, struct coop_scope *s, int64_t timeout
 	}
 	if (!deadline_ns || deadline_ns >= CP_TIME_MAX)
 		return;
+	if (deadline_ns < 0) /* before all clocks: past, and nobody's difference overflows */
+		deadline_ns = 0;
 	s->_deadline_ns = deadline_ns;
 	if (!timeout_ns)
 		note_limit(s, cp_time_add(deadline_ns, -cp_clock(rt)));
@@ -467,6 +469,8 @@ int coop_scope_set_deadline(struct coop_scope *scope, int64_t deadline_ns)
 		cp_scope_timer_fired(rt, scope);
 		return -EALREADY;
 	}
+	if (deadline_ns < 0)
+		deadline_ns = 0;
 	move_limit(scope, deadline_ns, now);
 	scope->_deadline_ns = deadline_ns;
 	if (deadline_ns <= now)
