@@ -58,7 +58,7 @@ sanitize() { # sanitize NAME KIND SUITES
 	build "$1" "-Db_sanitize=$2" -Db_lundef=false -Dwerror=false &&
 		"${LIGHT[@]}" ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 \
 			UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
-			TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
+			TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:atexit_sleep_ms=0 \
 			tools/run-tests "build-$1" --strict --time-scale 5 --suite "$3"
 }
 step_gcc-asan() {
