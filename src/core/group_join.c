@@ -210,26 +210,6 @@ static int finish(struct cp_rt *rt, struct coop_group *g, int rc)
 	return rc;
 }
 
-int cp_group_leave_hidden(struct cp_rt *rt, struct coop_group *g, bool passed)
-{
-	struct coop_error *few[1], **members, *err = NULL;
-
-	if (cp_errs_total(g) == 1) {
-		cp_errs_members(g, few, &members);
-		err = members[0];
-	} else if (g->_errs) {
-		err = make_error(rt, g, passed);
-	}
-	if (g->_errs)
-		cp_errs_free(g);
-	if (g->_gone)
-		cp_group_free_gone(rt, g);
-	cp_cause_drop(rt, &g->_scope);
-	g->_scope._state = CP_CLOSED;
-	cp_scope_unlink(rt->body, &g->_scope);
-	return err ? coop_error_raise(err) : 0;
-}
-
 static CP_COLD int join_check(struct cp_rt *rt, struct coop_group *g, int rc)
 {
 	if (g->_scope._state == CP_REFUSED)
@@ -259,6 +239,31 @@ static CP_COLD int run_defers(struct cp_rt *rt, struct coop_group *g, int rc)
 		g->_failed += i.members;
 	}
 	return rc;
+}
+
+/* Clean-ups first: they may fail, too. Those of a start that has moved have moved with it. */
+int cp_group_leave_hidden(struct cp_rt *rt, struct coop_group *g, bool passed)
+{
+	struct coop_error *few[1], **members, *err = NULL;
+
+	if (g->_scope._defers)
+		(void)run_defers(rt, g, 0);
+	if (cp_errs_total(g) == 1) {
+		cp_errs_members(g, few, &members);
+		err = members[0];
+	} else if (g->_errs) {
+		err = make_error(rt, g, passed);
+	}
+	if (g->_errs)
+		cp_errs_free(g);
+	if (g->_gone)
+		cp_group_free_gone(rt, g);
+	if (cp_timer_armed((struct cp_timer *)&g->_scope._timer_next))
+		cp_wheel_disarm(&rt->wheel, (struct cp_timer *)&g->_scope._timer_next);
+	cp_cause_drop(rt, &g->_scope);
+	g->_scope._state = CP_CLOSED;
+	cp_scope_unlink(rt->body, &g->_scope);
+	return err ? coop_error_raise(err) : 0;
 }
 
 static CP_COLD void cancel_on_join(struct cp_rt *rt, struct coop_group *g)

@@ -9,7 +9,8 @@
  * the new scopes say; a task that a cancellation has reached is never moved.
  *
  * The hidden group is a group like others: the child finds it by coop_self_group, and what
- * it spawns there moves with it, or is waited for if nobody moves. When it was cancelled by
+ * it spawns there moves with it, or is waited for if nobody moves, and so do clean-ups that are
+ * registered there; a deadline that is set there ends with the start. When it was cancelled by
  * itself, by a helper's failure or by the child, that is not a cancellation of the starter.
  */
 #include "core/group.h"
@@ -154,6 +155,21 @@ static void adopt(struct cp_rt *rt, struct cp_starter *st, struct coop_task *t)
 	cp_scope_changed(rt, &t->body->base);
 }
 
+/* Clean-ups of the hidden group: in the target they run before those that were there. */
+static void move_clean_ups(struct coop_scope *from, struct coop_scope *to)
+{
+	struct coop_defer **end = &from->_defers;
+
+	if (!from->_defers)
+		return;
+	while (*end)
+		end = &(*end)->_next;
+	*end = to->_defers;
+	to->_defers = from->_defers;
+	to->_more |= CP_MORE_DEFERS;
+	from->_defers = NULL;
+}
+
 int coop_started(struct coop_start *start, int value)
 {
 	struct cp_rt *rt = cp_rt;
@@ -175,6 +191,7 @@ int coop_started(struct coop_start *start, int value)
 		return 0;
 	while (st->hidden._first)
 		adopt(rt, st, st->hidden._first);
+	move_clean_ups(&st->hidden._scope, &st->target->_scope);
 	st->adopted = true;
 	start->starter = NULL;
 	st->target->_live--; /* the pending start; its child counts for itself now */

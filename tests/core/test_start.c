@@ -324,6 +324,79 @@ TASK_TEST(its_service_moves_with_it)
 	return 0;
 }
 
+/* ---- what is set on the group that it starts in */
+
+static struct coop_defer cleaning = COOP_DEFER_INIT;
+
+static int note_cleaned(void *arg)
+{
+	say("cleaned at %d ", (int)now_ms());
+	return (int)(intptr_t)arg;
+}
+
+static int limits_its_start(void *arg, struct coop_start *start)
+{
+	struct coop_scope *mine = coop_group_scope(coop_self_group());
+
+	CHECK_INT(coop_scope_set_deadline(mine, coop_now() + MS(20)), ==, 0);
+	if (arg)
+		CHECK_INT(coop_started(start, 0), ==, 0);
+	return coop_sleep(MS(arg ? 50 : 1));
+}
+
+static uint64_t timers(void)
+{
+	struct coop_run_stats stats;
+
+	CHECK_INT(coop_run_stats(&stats), ==, 0);
+	return stats.timers;
+}
+
+/* A deadline of the group that it starts in is for the start: it is over with it, both ways. */
+TASK_TEST(a_limit_of_the_start_ends_with_it)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_start(&g, limits_its_start, NULL, NULL), ==, COOP_ENOTSTARTED);
+	CHECK_INT(timers(), ==, 0);
+	CHECK_INT(coop_start(&g, limits_its_start, &g, NULL), ==, 0);
+	CHECK_INT(timers(), ==, 1); /* its sleep */
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	CHECK_INT(now_ms(), ==, 51);
+	PROVES(B124);
+	return 0;
+}
+
+static int defers_in_its_start(void *arg, struct coop_start *start)
+{
+	int rc = (int)(intptr_t)arg;
+
+	cleaning = (struct coop_defer)COOP_DEFER_INIT;
+	CHECK_INT(coop_group_defer(coop_self_group(), &cleaning, note_cleaned, CODE(rc)), ==, 0);
+	CHECK_INT(coop_sleep(MS(1)), ==, 0);
+	if (rc == 0)
+		CHECK_INT(coop_started(start, 0), ==, 0);
+	return coop_sleep(MS(5));
+}
+
+/* A clean-up of that group moves with the rest, or is done by the start if nobody moves. */
+TASK_TEST(its_clean_ups_move_with_it)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_start(&g, defers_in_its_start, CODE(-EIO), NULL), ==, -EIO);
+	CHECK_TRAIL("cleaned at 6 ");
+	CHECK_INT(coop_start(&g, defers_in_its_start, CODE(0), NULL), ==, 0);
+	CHECK_INT(coop_sleep(MS(10)), ==, 0);
+	CHECK_TRAIL("");
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	CHECK_TRAIL("cleaned at 17 ");
+	PROVES(B141);
+	return 0;
+}
+
 /* ---- and what if it does not move */
 
 static int helpers_then(void *arg, struct coop_start *start)
