@@ -750,6 +750,7 @@ CP_INLINE void cp_group_left(struct cp_rt *rt, struct coop_group *g)
 }
 
 int cp_group_admit(struct cp_rt *rt, struct coop_group *g);
+bool cp_group_full(struct cp_rt *rt, struct coop_group *g);
 int cp_group_open(struct cp_rt *rt, struct coop_group *g, const struct coop_group_opts *opts,
 		  const char *site);
 #define CP_SERVICE_TEXT "the users of this service have ended"

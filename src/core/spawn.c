@@ -21,6 +21,18 @@ int cp_group_admit(struct cp_rt *rt, struct coop_group *g)
 	return children >= g->_running_max ? -EAGAIN : 0;
 }
 
+/* Is there none, or are others waiting for it? Who waits for the end of all takes no room. */
+bool cp_group_full(struct cp_rt *rt, struct coop_group *g)
+{
+	const struct cp_wait *w = g->_waiters;
+
+	if (CP_LIKELY(g->_running_max == COOP_UNLIMITED))
+		return false;
+	while (w && !w->ctx)
+		w = w->next;
+	return w || cp_group_admit(rt, g) < 0;
+}
+
 CP_NOINLINE struct cp_extra *cp_extra_new(struct cp_rt *rt)
 {
 	struct cp_extra *extra = cp_calloc(1, sizeof *extra);
@@ -70,8 +82,7 @@ static CP_NOINLINE int spawn_slow(struct coop_group *group, coop_fn *fn, void *a
 		return r;
 	if (CP_UNLIKELY(!fn))
 		return -EINVAL;
-	if (CP_UNLIKELY(group->_running_max != COOP_UNLIMITED) &&
-	    (group->_waiters || cp_group_admit(rt, group) < 0))
+	if (CP_UNLIKELY(cp_group_full(rt, group)))
 		return -EAGAIN;
 	return spawn(rt, group, fn, arg, site, false);
 }
@@ -131,8 +142,7 @@ int coop_spawn_wait_at(struct coop_group *group, coop_fn *fn, void *arg, const c
 	r = cp_cancel_point(rt);
 	if (r < 0)
 		return r;
-	if (group->_running_max != COOP_UNLIMITED &&
-	    (group->_waiters || cp_group_admit(rt, group) < 0)) {
+	if (cp_group_full(rt, group)) {
 		r = cp_group_wait_at(rt, group, "coop_spawn_wait", group);
 		if (r < 0)
 			return r;
@@ -272,8 +282,7 @@ int coop_spawn_with_at(struct coop_group *group, coop_fn *fn, void *arg,
 	if (!fn || (opts && (!cp_zero_words(opts->_reserved, CP_ARRAY_LEN(opts->_reserved)) ||
 			     (opts->service && opts->essential))))
 		return -EINVAL;
-	if (group->_running_max != COOP_UNLIMITED && !(opts && opts->service) &&
-	    (group->_waiters || cp_group_admit(rt, group) < 0))
+	if (!(opts && opts->service) && cp_group_full(rt, group))
 		return -EAGAIN;
 	if (!ret_handle && !rt->body->locals && opts && opts->eager && !opts->name &&
 	    !flags_of(opts) && !opts->stack_bytes) {

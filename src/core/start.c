@@ -105,8 +105,7 @@ int coop_start_at(struct coop_group *group, coop_start_fn *fn, void *arg, const 
 		return r;
 	if (!fn)
 		return -EINVAL;
-	if (group->_running_max != COOP_UNLIMITED &&
-	    (group->_waiters || cp_group_admit(rt, group) < 0))
+	if (cp_group_full(rt, group))
 		return -EAGAIN;
 	x = make_extra(rt, fn, arg, name, ret_handle != NULL);
 	if (!x)

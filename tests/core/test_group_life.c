@@ -323,6 +323,36 @@ TASK_TEST(limits_that_change)
 	return 0;
 }
 
+static int waits_for_all(void *arg)
+{
+	(void)arg;
+	return coop_group_wait(shared);
+}
+
+/* Whoever waits for the end of all stands in nobody's way: where there is room it is given. */
+TASK_TEST(a_wait_takes_no_room)
+{
+	struct coop_group g = COOP_GROUP_INIT, waiters = COOP_GROUP_INIT;
+	struct nap n[3] = { { .ms = 20 }, { .ms = 5 }, { .ms = 5 } };
+
+	coop_group_open(&g, &(struct coop_group_opts){ .running_max = 2 });
+	shared = &g;
+	CHECK_INT(coop_spawn(&g, nap, &n[0]), ==, 0);
+	coop_group_open(&waiters, NULL);
+	CHECK_INT(coop_spawn(&waiters, waits_for_all, NULL), ==, 0);
+	CHECK_INT(coop_sleep(MS(1)), ==, 0);
+	CHECK_INT(coop_spawn(&g, nap, &n[1]), ==, 0);
+	CHECK_INT(coop_spawn(&g, nap, &n[2]), ==, -EAGAIN);
+	CHECK_INT(coop_sleep(MS(6)), ==, 0); /* 7: there is room again */
+	CHECK_INT(coop_spawn_wait(&g, nap, &n[2]), ==, 0);
+	CHECK_INT(now_ms(), ==, 7);
+	CHECK_INT(coop_group_join(&waiters, 0), ==, 0);
+	CHECK_INT(now_ms(), ==, 20);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	PROVES(B29);
+	return 0;
+}
+
 /* ---- whose what */
 
 static const struct coop_local user = { "user" };
