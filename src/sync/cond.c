@@ -49,7 +49,7 @@ static bool wait_abort(struct cp_wait *wait)
 	case CP_MUTEX_QUEUED: delivered_later(wait); return false;
 	case CP_MUTEX_DEAD: break;
 	}
-	cp_wake(cp_rt, wait->task, COOP_EOWNERDEAD);
+	cp_mutex_tell_dead(cp_rt, w->cond->_mutex, &w->m);
 	return false;
 }
 
@@ -92,7 +92,7 @@ int coop_cond_wait(struct coop_cond *cond)
 	r = cp_park(rt, &w.m.w.wait);
 	if (r == COOP_ECANCELED)
 		cp_ignored(rt);
-	return r == COOP_EOWNERDEAD ? cp_mutex_dead(cond->_mutex) : r;
+	return r == COOP_EOWNERDEAD ? cp_sync_owner_dead(w.m.ended_site, w.m.ended_id) : r;
 }
 
 int coop_cond_notify(struct coop_cond *cond, uint32_t count)

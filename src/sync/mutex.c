@@ -37,19 +37,28 @@ CP_INLINE void own(struct coop_mutex *mutex, struct coop_task *t, struct cp_body
 
 /* ---------------------------------------------------------------- the owner ends */
 
+void cp_mutex_tell_dead(struct cp_rt *rt, const struct coop_mutex *mutex, struct cp_mutex_wait *w)
+{
+	w->ended_site = mutex->_ended_site;
+	w->ended_id = mutex->_ended_id;
+	cp_wake(rt, w->w.entry.task, COOP_EOWNERDEAD);
+}
+
 /* Called by the end of the owner, whose words are still there. */
 static CP_COLD void owner_ended(struct cp_rt *rt, struct cp_held *held)
 {
 	struct coop_mutex *mutex = CP_CONTAINER_OF((void **)held, struct coop_mutex, _held[0]);
+	struct cp_waiter *e;
 
 	mutex->_ended_site = cp_task_site_raw(mutex->_owner);
 	mutex->_ended_id = cp_task_id(rt, mutex->_owner);
 	mutex->_owner = DEAD;
-	while (cp_queue_wake(rt, cp_mutex_queue(mutex), COOP_EOWNERDEAD))
-		;
+	while ((e = cp_queue_take(cp_mutex_queue(mutex))))
+		cp_mutex_tell_dead(rt, mutex, CP_CONTAINER_OF(e, struct cp_mutex_wait, w.entry));
 }
 
-int cp_mutex_dead(const struct coop_mutex *mutex)
+/* COOP_EOWNERDEAD, with an error that names the owner. */
+static int owner_dead(const struct coop_mutex *mutex)
 {
 	return cp_sync_owner_dead(mutex->_ended_site, mutex->_ended_id);
 }
@@ -90,10 +99,10 @@ static CP_NOINLINE int look_for_cycle(struct cp_rt *rt, struct coop_mutex *mutex
 }
 
 /* The wait has ended without the lock. */
-static CP_COLD int not_locked(struct cp_rt *rt, const struct coop_mutex *mutex, int r)
+static CP_COLD int not_locked(struct cp_rt *rt, const struct cp_mutex_wait *w, int r)
 {
 	if (r == COOP_EOWNERDEAD)
-		return cp_mutex_dead(mutex);
+		return cp_sync_owner_dead(w->ended_site, w->ended_id);
 	cp_ignored(rt);
 	return r;
 }
@@ -120,7 +129,7 @@ static CP_NOINLINE int wait_for(struct cp_rt *rt, struct coop_mutex *mutex, cons
 	w.result = 0;
 	cp_queue_append(cp_mutex_queue(mutex), &w.w.entry);
 	r = cp_park(rt, &w.w.wait);
-	return CP_UNLIKELY(r < 0) ? not_locked(rt, mutex, r) : 0;
+	return CP_UNLIKELY(r < 0) ? not_locked(rt, &w, r) : 0;
 }
 
 static CP_NOINLINE int lock_slow(struct coop_mutex *mutex, const void *fp)
@@ -136,7 +145,7 @@ static CP_NOINLINE int lock_slow(struct coop_mutex *mutex, const void *fp)
 	if (r < 0)
 		return r;
 	if (mutex->_owner == DEAD)
-		return cp_mutex_dead(mutex);
+		return owner_dead(mutex);
 	if (mutex->_owner)
 		return wait_for(rt, mutex, fp);
 	own(mutex, rt->cur, rt->body);
@@ -170,7 +179,7 @@ int coop_mutex_try_lock(struct coop_mutex *mutex)
 	if (r < 0)
 		return r;
 	if (mutex->_owner == DEAD)
-		return cp_mutex_dead(mutex);
+		return owner_dead(mutex);
 	if (mutex->_owner)
 		return mutex->_owner == rt->cur ? own_already(rt) : -EAGAIN;
 	own(mutex, rt->cur, rt->body);

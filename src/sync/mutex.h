@@ -9,6 +9,9 @@
 struct cp_mutex_wait {
 	struct cp_queue_wait w;
 	int result; /* what the wait returns once the lock is its task's */
+	/* With COOP_EOWNERDEAD: who that was. The mutex may be gone when the task runs. */
+	const char *ended_site;
+	uint64_t ended_id;
 };
 
 CP_INLINE struct cp_queue *cp_mutex_queue(const struct coop_mutex *mutex)
@@ -34,7 +37,7 @@ enum cp_mutex_reply {
 /* For the parked task of `w`, whose entry is in no queue: takes the lock, or queues for it. */
 enum cp_mutex_reply cp_mutex_requeue(struct coop_mutex *mutex, struct cp_mutex_wait *w);
 
-/* COOP_EOWNERDEAD, with an error that names the owner. */
-int cp_mutex_dead(const struct coop_mutex *mutex);
+/* The owner of the mutex has ended: the parked task of `w`, in no queue, is woken to be told. */
+void cp_mutex_tell_dead(struct cp_rt *rt, const struct coop_mutex *mutex, struct cp_mutex_wait *w);
 
 #endif

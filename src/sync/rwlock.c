@@ -26,6 +26,9 @@ struct rw_wait {
 	struct cp_queue_wait w;
 	struct coop_rwlock *lock;
 	bool write;
+	/* With COOP_EOWNERDEAD: who that was. The lock may be gone when the task runs. */
+	const char *ended_site;
+	uint64_t ended_id;
 };
 
 CP_INLINE struct cp_queue *queue_of(const struct coop_rwlock *lock)
@@ -86,12 +89,18 @@ static CP_COLD void reader_ended(struct cp_rt *rt, struct cp_held *held)
 static CP_COLD void writer_ended(struct cp_rt *rt, struct cp_held *held)
 {
 	struct coop_rwlock *lock = CP_CONTAINER_OF((void **)held, struct coop_rwlock, _held[0]);
+	struct cp_waiter *e;
 
 	lock->_ended_site = cp_task_site_raw(lock->_owner);
 	lock->_ended_id = cp_task_id(rt, lock->_owner);
 	lock->_owner = DEAD;
-	while (cp_queue_wake(rt, queue_of(lock), COOP_EOWNERDEAD))
-		;
+	while ((e = cp_queue_take(queue_of(lock)))) {
+		struct rw_wait *w = CP_CONTAINER_OF(e, struct rw_wait, w.entry);
+
+		w->ended_site = lock->_ended_site;
+		w->ended_id = lock->_ended_id;
+		cp_wake(rt, e->task, COOP_EOWNERDEAD);
+	}
 }
 
 static bool wait_abort(struct cp_wait *wait)
@@ -156,7 +165,7 @@ static int wait_for(struct cp_rt *rt, struct coop_rwlock *lock, bool write, cons
 	w.write = write;
 	r = cp_queue_park(rt, queue_of(lock), &w.w);
 	if (r == COOP_EOWNERDEAD)
-		return cp_sync_owner_dead(lock->_ended_site, lock->_ended_id);
+		return cp_sync_owner_dead(w.ended_site, w.ended_id);
 	return r;
 }
 

@@ -295,6 +295,57 @@ TASK_TEST(the_owner_of_the_mutex_ends)
 	return actors_end();
 }
 
+static int notifies_yields_and_ends(void *arg)
+{
+	int r;
+
+	(void)arg;
+	CHECK_INT(coop_mutex_lock(&mutex), ==, 0);
+	CHECK_INT(coop_cond_notify(&cond, 1), ==, 1);
+	r = coop_yield();
+	return r;
+}
+
+static char told[200];
+
+static int wait_and_be_told(struct actor *a, int arg)
+{
+	struct coop_error_info info;
+	int r = wait_cond(a, arg);
+
+	coop_error_describe(coop_error_peek(r), &info);
+	snprintf(told, sizeof told, "%s", info.message);
+	return r;
+}
+
+/* Whom that end has woken needs neither the condition nor the mutex any more. */
+TASK_TEST(given_up_before_the_told_one_runs)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+
+	fresh();
+	actors_begin(1);
+	CHECK_INT(ask(0, wait_and_be_told, 0), ==, BLOCKED);
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn(&g, notifies_yields_and_ends, NULL), ==, 0);
+	while (coop_mutex_try_lock(&mutex) != COOP_EOWNERDEAD) {
+		if (is_mine())
+			CHECK_INT(coop_mutex_unlock(&mutex), ==, 0);
+		coop_yield();
+	}
+	CHECK_INT(actors[0].result, ==, BLOCKED);
+	coop_cond_deinit(&cond);
+	coop_mutex_deinit(&mutex);
+	memset(&cond, 0, sizeof cond);
+	memset(&mutex, 0, sizeof mutex);
+	settle();
+	CHECK_INT(actors[0].result, ==, COOP_EOWNERDEAD);
+	CHECK_HAS(told, "\"notifies_yields_and_ends\" (spawned at");
+	coop_error_clear();
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	return actors_end();
+}
+
 static int cond_with_a_waiter(void *arg)
 {
 	(void)arg;

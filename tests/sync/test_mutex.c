@@ -216,6 +216,50 @@ TASK_TEST(an_owner_that_ends)
 	return actors_end();
 }
 
+static int ends_when_somebody_waits(void *arg)
+{
+	int r = coop_mutex_lock(&mutex);
+
+	(void)arg;
+	while (r >= 0 && !numbers().waiting)
+		r = coop_yield();
+	return r;
+}
+
+static char told[200];
+
+static int lock_and_be_told(struct actor *a, int which)
+{
+	struct coop_error_info info;
+	int r = lock(a, which);
+
+	coop_error_describe(coop_error_peek(r), &info);
+	snprintf(told, sizeof told, "%s", info.message);
+	return r;
+}
+
+/* Whom the owner's end has woken waits no more: the lock may be gone when it runs. */
+TASK_TEST(given_up_before_the_told_one_runs)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+
+	fresh();
+	actors_begin(1);
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn(&g, ends_when_somebody_waits, NULL), ==, 0);
+	tell(0, lock_and_be_told, 0);
+	while (!numbers().owner_ended)
+		coop_yield();
+	CHECK_INT(actors[0].result, ==, BLOCKED);
+	coop_mutex_deinit(&mutex);
+	fresh();
+	settle();
+	CHECK_INT(actors[0].result, ==, COOP_EOWNERDEAD);
+	CHECK_HAS(told, "\"ends_when_somebody_waits\" (spawned at");
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	return actors_end();
+}
+
 /* The lock of a task that has ended can be taken over, by one, and then is as good as new. */
 TASK_TEST(a_lock_is_recovered)
 {

@@ -136,6 +136,50 @@ static int writes_and_ends(void *arg)
 	return r < 0 ? r : coop_sleep(MS(1));
 }
 
+static int ends_when_somebody_waits(void *arg)
+{
+	int r = coop_rwlock_write(&lock);
+
+	(void)arg;
+	while (r >= 0 && !numbers().waiting)
+		r = coop_yield();
+	return r;
+}
+
+static char told[200];
+
+static int reads_and_is_told(struct actor *a, int arg)
+{
+	struct coop_error_info info;
+	int r = reads(a, arg);
+
+	coop_error_describe(coop_error_peek(r), &info);
+	snprintf(told, sizeof told, "%s", info.message);
+	return r;
+}
+
+/* Whom the writer's end has woken waits no more: the lock may be gone when it runs. */
+TASK_TEST(given_up_before_the_told_one_runs)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+
+	fresh();
+	actors_begin(1);
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn(&g, ends_when_somebody_waits, NULL), ==, 0);
+	tell(0, reads_and_is_told, 0);
+	while (!numbers().owner_ended)
+		coop_yield();
+	CHECK_INT(actors[0].result, ==, BLOCKED);
+	coop_rwlock_deinit(&lock);
+	fresh();
+	settle();
+	CHECK_INT(actors[0].result, ==, COOP_EOWNERDEAD);
+	CHECK_HAS(told, "\"ends_when_somebody_waits\" (spawned at");
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	return actors_end();
+}
+
 static int reads_and_ends(void *arg)
 {
 	int r = coop_rwlock_read(&lock);
