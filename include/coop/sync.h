@@ -896,7 +896,8 @@ int coop_future_set(struct coop_future *future, void *value);
  * Returns 0.
  *
  * Checkpoint: never.
- * Errors: -EINVAL (not negative, or COOP_ECANCELED), and those of coop_future_set.
+ * Errors: -EINVAL (not negative; COOP_ECANCELED; -EAGAIN, which is what coop_future_get says of
+ *   one that is not set), and those of coop_future_set.
  * Thread: the runtime's.   Since: 0.1
  */
 COOP_API

@@ -129,9 +129,12 @@ int coop_future_set(struct coop_future *future, void *value)
 	return set(future, 0, value);
 }
 
+/* -EAGAIN would be taken for "not yet": by coop_future_get's caller, and by a select, for ever. */
 int coop_future_fail(struct coop_future *future, int code)
 {
-	return code < 0 && code != COOP_ECANCELED ? set(future, code, NULL) : -EINVAL;
+	if (code >= 0 || code == COOP_ECANCELED || code == -EAGAIN)
+		return -EINVAL;
+	return set(future, code, NULL);
 }
 
 /* ------------------------------------------------------------------- waiting */
@@ -185,8 +188,9 @@ int coop_future_wait(struct coop_future *future, void **ret_value)
 		return r;
 	if (future->_state != DONE)
 		return wait_for(rt, future, ret_value);
-	cp_schedule_point(rt);
-	return coop_future_get(future, ret_value);
+	r = coop_future_get(future, ret_value);
+	cp_schedule_point(rt); /* the future may be gone afterwards */
+	return r;
 }
 
 int coop_future_stats(const struct coop_future *future, struct coop_future_stats *ret_stats)

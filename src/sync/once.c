@@ -123,13 +123,15 @@ int coop_once_run(struct coop_once *once, coop_fn *fn, void *arg)
 		r = cp_sync_home(&once->_home, rt);
 	if (r < 0)
 		return r;
-	if (once->_state != RUNNING)
-		cp_schedule_point(rt); /* it may be RUNNING afterwards */
 	if (once->_state == RUNNING)
 		return wait_for(rt, once, fn, arg);
-	if (once->_state == DONE)
-		return once->_value;
-	turn(once, rt->cur);
+	if (once->_state == DONE) {
+		r = once->_value;
+		cp_schedule_point(rt); /* the once may be gone afterwards */
+		return r;
+	}
+	turn(once, rt->cur); /* before others run: it is in use */
+	cp_schedule_point(rt);
 	return run_now(rt, once, fn, arg);
 }
 

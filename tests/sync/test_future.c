@@ -91,6 +91,7 @@ TASK_TEST(a_future_that_fails)
 	CHECK_INT(coop_future_fail(&future, 0), ==, -EINVAL);
 	CHECK_INT(coop_future_fail(&future, 7), ==, -EINVAL);
 	CHECK_INT(coop_future_fail(&future, COOP_ECANCELED), ==, -EINVAL);
+	CHECK_INT(coop_future_fail(&future, -EAGAIN), ==, -EINVAL); /* it means: not yet */
 	got[0] = &thing;
 	CHECK_INT(ask(0, wait_future, 0), ==, BLOCKED);
 	CHECK_INT(coop_future_fail(&future, -EIO), ==, 0);
@@ -121,6 +122,30 @@ TASK_TEST(rel_A10_a_value_and_a_cancel)
 	CHECK_INT(actors[1].result, ==, COOP_ECANCELED);
 	CHECK(!got[1]);
 	PROVES(B79);
+	return actors_end();
+}
+
+/* The call is the last of the actor's turn, so that others run before it returns. */
+static int wait_at_the_end_of_the_turn(struct actor *a, int arg)
+{
+	cp_rt->budget = 1;
+	return wait_future(a, arg);
+}
+
+/* Set beforehand, too, it may be gone when the call returns. */
+TASK_TEST(a_future_that_is_gone_after_the_yield)
+{
+	fresh();
+	actors_begin(1);
+	CHECK_INT(coop_future_set(&future, &thing), ==, 0);
+	tell(0, wait_at_the_end_of_the_turn, 0);
+	coop_yield();
+	CHECK_INT(actors[0].result, ==, BLOCKED);
+	coop_future_deinit(&future);
+	memset((void *)&future, 0xff, sizeof future);
+	settle();
+	CHECK_INT(actors[0].result, ==, 0);
+	CHECK(got[0] == &thing);
 	return actors_end();
 }
 
@@ -249,6 +274,12 @@ static int run_once(struct actor *a, int arg)
 	return coop_once_run(&once, work, (void *)(intptr_t)(40 + a->index));
 }
 
+static int run_once_at_the_end_of_the_turn(struct actor *a, int arg)
+{
+	cp_rt->budget = 1;
+	return run_once(a, arg);
+}
+
 static void fresh_once(int fails, int naps)
 {
 	fresh();
@@ -283,6 +314,40 @@ TASK_TEST(once_is_run_once)
 	coop_once_deinit(NULL);
 	CHECK_INT(ask(3, run_once, 0), ==, COOP_ECLOSED);
 	return actors_end();
+}
+
+/* What was done before is told though the once is given up, and new, when the call returns. */
+TASK_TEST(once_is_gone_after_the_yield)
+{
+	fresh_once(0, 0);
+	actors_begin(1);
+	CHECK_INT(coop_once_run(&once, work, MSARG(5)), ==, 5);
+	tell(0, run_once_at_the_end_of_the_turn, 0);
+	coop_yield();
+	CHECK_INT(actors[0].result, ==, BLOCKED);
+	coop_once_deinit(&once);
+	fresh();
+	settle();
+	CHECK_INT(actors[0].result, ==, 5);
+	CHECK_INT(runs, ==, 1);
+	return actors_end();
+}
+
+static int gives_up_a_once_in_use(void *arg)
+{
+	(void)arg;
+	fresh_once(0, 0);
+	actors_begin(1);
+	tell(0, run_once_at_the_end_of_the_turn, 0);
+	coop_yield();
+	coop_once_deinit(&once);
+	return 0;
+}
+
+/* The turn is a task's from the call on: who gives the once up before it runs is told. */
+TEST_ABORT(once_given_up_at_its_first_step, "runs its function")
+{
+	CHECK_INT(coop_run(gives_up_a_once_in_use, NULL, NULL), ==, 0);
 }
 
 /* Who fails gets the failure; the next one tries. */
