@@ -184,7 +184,7 @@ static int first_bad(struct cp_rt *rt, struct coop_handle *const *handles, size_
 	for (size_t i = 0; i < count; i++) {
 		int r = cp_handle_check(handles[i]);
 
-		if (r >= 0 || r == -EAGAIN)
+		if (r >= 0 || !handles[i]->ended) /* its own code may be -EAGAIN */
 			continue;
 		if (handles[i]->err) {
 			cp_err_slot_drop(&rt->body->err);

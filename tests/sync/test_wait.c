@@ -321,6 +321,24 @@ TASK_TEST(gathers_handles_collecting)
 	return 0;
 }
 
+/* -EAGAIN is a failure like any other, not a sign that the task has not ended. */
+TASK_TEST(gathers_one_that_fails_with_eagain)
+{
+	struct job jobs[] = { { .ms = 10, .value = 4 }, { .ms = 20, .value = -EAGAIN } };
+	struct coop_slot slots[2];
+	struct yard y;
+
+	start_jobs(&y, jobs, 2);
+	CHECK_INT(coop_gather_abandon(y.h, 2, NULL), ==, -EAGAIN);
+	CHECK_INT(coop_gather_handles(y.h, 2, COOP_GATHER_FAIL_FAST, slots), ==, -EAGAIN);
+	CHECK_INT(slots[1].state, ==, COOP_TASK_FAILED);
+	CHECK_INT(slots[1].rc, ==, -EAGAIN);
+	coop_error_unref(slots[1].err);
+	coop_error_clear();
+	CHECK_INT(end_jobs(&y), ==, -EAGAIN);
+	return 0;
+}
+
 /* One that is cancelled by its handle is a hole; the others go on. */
 TASK_TEST(gathers_handles_with_a_hole)
 {
