@@ -127,13 +127,19 @@ int coop_chan_new_at(size_t item_bytes, const struct coop_chan_opts *opts,
 	return 0;
 }
 
+/* False on a foreign thread, and when the run has ended, which another one does not replace. */
+static bool in_its_run(const struct cp_chan *c)
+{
+	return c->rt && c->rt == cp_rt;
+}
+
 int coop_chan_clone_send_at(struct coop_chan *chan, struct coop_chan **ret_chan, const char *site)
 {
 	struct coop_chan *clone;
 
 	if (!chan->tx)
 		return chan->sends ? COOP_ECLOSED : -EPERM;
-	if (chan->c->rt != cp_rt)
+	if (!in_its_run(chan->c))
 		return COOP_EWRONGTHREAD;
 	if (chan->c->shut)
 		return COOP_ECLOSED;
@@ -151,7 +157,7 @@ int coop_chan_clone_recv_at(struct coop_chan *chan, struct coop_chan **ret_chan,
 
 	if (!chan->rx)
 		return chan->receives ? COOP_ECLOSED : -EPERM;
-	if (chan->c->rt != cp_rt)
+	if (!in_its_run(chan->c))
 		return COOP_EWRONGTHREAD;
 	clone = hold_new(cp_rt, chan->c, site);
 	if (!clone)

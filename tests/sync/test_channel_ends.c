@@ -525,6 +525,7 @@ static int forgets(void *arg)
 TEST(forgotten_ends_are_reported)
 {
 	struct owned o = { .count = 0 };
+	struct coop_chan *clone = NULL;
 
 	keep_records(COOP_LOG_WARN);
 	CHECK_INT(coop_run(forgets, &o, &virtual_clock), ==, 0);
@@ -535,6 +536,8 @@ TEST(forgotten_ends_are_reported)
 	CHECK_HAS(records, "the receive end is open");
 	CHECK_HAS(records, "the send end is open");
 	CHECK(strstr(records, made_at[0]) < strstr(records, made_at[1]));
+	CHECK_INT(coop_chan_clone_recv(forgotten, &clone), ==, COOP_EWRONGTHREAD);
+	CHECK_INT(coop_chan_clone_send(forgotten_clone, &clone), ==, COOP_EWRONGTHREAD);
 	CHECK_INT(coop_chan_close_recv(forgotten), ==, 0);
 	CHECK_INT(o.destroyed[3], ==, 1);
 	coop_chan_free(forgotten_clone);
