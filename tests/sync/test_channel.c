@@ -13,7 +13,7 @@ TASK_TEST(bounded)
 {
 	struct coop_chan *chan = int_chan(2);
 	struct coop_group g = COOP_GROUP_INIT;
-	struct call third;
+	struct call third = { 0 };
 
 	CHECK_INT(try_recv(chan), ==, -EAGAIN);
 	CHECK_INT(try_send(chan, 1), ==, 0);
@@ -39,7 +39,7 @@ TASK_TEST(rendezvous)
 {
 	struct coop_chan *chan = int_chan(0);
 	struct coop_group g = COOP_GROUP_INIT;
-	struct call c[2];
+	struct call c[2] = { 0 };
 
 	CHECK_INT(try_send(chan, 1), ==, -EAGAIN);
 	coop_group_open(&g, NULL);
@@ -132,7 +132,7 @@ TASK_TEST(handed_over)
 {
 	struct coop_chan *chan = int_chan(3);
 	struct coop_group g = COOP_GROUP_INIT;
-	struct call c;
+	struct call c = { 0 };
 
 	coop_group_open(&g, NULL);
 	receives(&g, &c, chan);
@@ -153,7 +153,7 @@ TASK_TEST(free_place_is_taken)
 {
 	struct coop_chan *chan = int_chan(1);
 	struct coop_group g = COOP_GROUP_INIT;
-	struct call c[2];
+	struct call c[2] = { 0 };
 
 	CHECK_INT(try_send(chan, 1), ==, 0);
 	coop_group_open(&g, NULL);
@@ -183,7 +183,7 @@ TASK_TEST(cancelled_receiver)
 {
 	struct coop_chan *chan = int_chan(1);
 	struct coop_group g = COOP_GROUP_INIT;
-	struct call c[3];
+	struct call c[3] = { 0 };
 
 	coop_group_open(&g, NULL);
 	for (int i = 0; i < 3; i++)
@@ -211,7 +211,7 @@ TASK_TEST(received_then_cancelled)
 {
 	struct coop_chan *chan = int_chan(0);
 	struct coop_group g = COOP_GROUP_INIT;
-	struct call c;
+	struct call c = { 0 };
 
 	coop_group_open(&g, NULL);
 	receives(&g, &c, chan);
@@ -231,7 +231,7 @@ TASK_TEST(cancelled_sender)
 {
 	struct coop_chan *chan = int_chan(1);
 	struct coop_group g = COOP_GROUP_INIT;
-	struct call c[3];
+	struct call c[3] = { 0 };
 
 	CHECK_INT(try_send(chan, 0), ==, 0);
 	coop_group_open(&g, NULL);

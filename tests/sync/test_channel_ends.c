@@ -33,7 +33,7 @@ TASK_TEST(end_reaches_all_who_wait)
 {
 	struct coop_chan *chan = int_chan(1), *clone;
 	struct coop_group g = COOP_GROUP_INIT;
-	struct call c[3];
+	struct call c[3] = { 0 };
 
 	CHECK_INT(coop_chan_clone_send(chan, &clone), ==, 0);
 	coop_group_open(&g, NULL);
@@ -57,7 +57,7 @@ TASK_TEST(close_send_wakes_its_own)
 {
 	struct coop_chan *chan = int_chan(0), *clone;
 	struct coop_group g = COOP_GROUP_INIT;
-	struct call c[4];
+	struct call c[4] = { 0 };
 
 	CHECK_INT(coop_chan_clone_send(chan, &clone), ==, 0);
 	coop_group_open(&g, NULL);
@@ -90,7 +90,7 @@ TASK_TEST(nobody_receives_any_more)
 	struct owned o = { .count = 0 };
 	struct coop_chan *chan = owning_chan(2, &o), *clone;
 	struct coop_group g = COOP_GROUP_INIT;
-	struct call c;
+	struct call c = { 0 };
 
 	CHECK_INT(coop_chan_clone_recv(chan, &clone), ==, 0);
 	CHECK_INT(try_send(chan, 0), ==, 0);
@@ -126,7 +126,7 @@ TASK_TEST(close_recv_wakes_its_own)
 {
 	struct coop_chan *chan = int_chan(1), *clone;
 	struct coop_group g = COOP_GROUP_INIT;
-	struct call c[3];
+	struct call c[3] = { 0 };
 
 	CHECK_INT(coop_chan_clone_recv(chan, &clone), ==, 0);
 	coop_group_open(&g, NULL);
@@ -229,7 +229,7 @@ TASK_TEST(freed_while_waited_on)
 {
 	struct coop_chan *chan = int_chan(0), *clone;
 	struct coop_group g = COOP_GROUP_INIT;
-	struct call c[3];
+	struct call c[3] = { 0 };
 
 	CHECK_INT(coop_chan_clone_recv(chan, &clone), ==, 0);
 	coop_group_open(&g, NULL);
@@ -360,7 +360,7 @@ TASK_TEST(shutdown_drains)
 {
 	struct coop_chan *chan = int_chan(1), *clone = NULL;
 	struct coop_group g = COOP_GROUP_INIT;
-	struct call c[2];
+	struct call c[2] = { 0 };
 
 	CHECK_INT(coop_chan_clone_recv(chan, &clone), ==, 0);
 	CHECK_INT(try_send(chan, 1), ==, 0);
@@ -396,7 +396,7 @@ TASK_TEST(shutdown_at_once)
 	struct owned o = { .count = 0 };
 	struct coop_chan *chan = owning_chan(2, &o);
 	struct coop_group g = COOP_GROUP_INIT;
-	struct call c[2];
+	struct call c[2] = { 0 };
 
 	CHECK_INT(try_send(chan, 1), ==, 0);
 	CHECK_INT(try_send(chan, 2), ==, 0);
@@ -427,7 +427,7 @@ TASK_TEST(numbers)
 	struct coop_chan *chan, *tx;
 	struct coop_group g = COOP_GROUP_INIT;
 	struct coop_chan_stats s;
-	struct call c[3];
+	struct call c[3] = { 0 };
 
 	CHECK_INT(coop_chan_new(sizeof(int), &opts, &chan), ==, 0);
 	CHECK_INT(coop_chan_clone_send(chan, &tx), ==, 0);
@@ -469,7 +469,7 @@ TASK_TEST(done_and_join)
 {
 	struct coop_chan *chan = int_chan(2);
 	struct coop_group g = COOP_GROUP_INIT;
-	struct call c[2];
+	struct call c[2] = { 0 };
 
 	CHECK_INT(coop_chan_join(chan), ==, 0);
 	CHECK_INT(coop_chan_done(chan), ==, -EINVAL);

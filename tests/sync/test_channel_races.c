@@ -70,7 +70,7 @@ TASK_TEST(rel_A10_value_of_a_cancelled_call)
 	for (int order = 0; order < 3; order++) {
 		struct owned o = { .count = 0 };
 		struct coop_chan *chan = owning_chan(1, &o);
-		struct call c;
+		struct call c = { 0 };
 
 		receives(&g, &c, chan);
 		if (order == 0)
@@ -97,7 +97,7 @@ TASK_TEST(rel_A11_receiver_with_a_pending_cancel)
 {
 	struct coop_group g = COOP_GROUP_INIT;
 	struct coop_chan *chan = int_chan(0);
-	struct call c, sender;
+	struct call c = { 0 }, sender = { 0 };
 
 	coop_group_open(&g, NULL);
 	receives(&g, &c, chan);
@@ -127,7 +127,7 @@ TASK_TEST(rel_A12_received_then_closed)
 	coop_group_open(&g, NULL);
 	for (int close_first = 0; close_first < 2; close_first++) {
 		struct coop_chan *chan = int_chan(0);
-		struct call c;
+		struct call c = { 0 };
 
 		sends(&g, &c, chan, 4);
 		if (close_first)
@@ -175,7 +175,7 @@ TASK_TEST(rel_A13_zero_is_a_value)
 TASK_TEST(rel_A18_cancelled_between_taken_and_woken)
 {
 	struct coop_group g = COOP_GROUP_INIT;
-	struct call c[3];
+	struct call c[3] = { 0 };
 	struct coop_chan *chan = int_chan(0);
 
 	coop_group_open(&g, NULL);
@@ -387,7 +387,7 @@ TASK_TEST(rel_A15_places_given_back_then_closed)
 	coop_group_open(&g, NULL);
 	for (int order = 0; order < 2; order++) {
 		struct coop_chan *chan = int_chan(1), *sender;
-		struct call s[3], r;
+		struct call s[3] = { 0 }, r = { 0 };
 
 		CHECK_INT(coop_chan_clone_send(chan, &sender), ==, 0);
 		CHECK_INT(coop_chan_close_send(chan), ==, 0);
@@ -466,7 +466,7 @@ TASK_TEST(rel_A25_large_values_arrive_whole)
 	for (uint32_t cap = 0; cap < 3; cap++) {
 		struct coop_group g = COOP_GROUP_INIT;
 		struct coop_chan *chan;
-		struct call c[3];
+		struct call c[3] = { 0 };
 		int seen[4] = { 0 };
 
 		coop_group_open(&g, NULL);

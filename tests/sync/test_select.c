@@ -259,7 +259,7 @@ TASK_TEST(freed_under_a_select)
 	struct coop_chan *a = int_chan(0), *b = int_chan(0);
 	struct coop_group g = COOP_GROUP_INIT;
 	struct chooser s = { .count = 4 };
-	struct call other;
+	struct call other = { 0 };
 
 	coop_group_open(&g, NULL);
 	s.cases[0] = coop_case_recv(b, &s.values[0]);
@@ -468,7 +468,7 @@ TASK_TEST(select_waits_in_order)
 	struct coop_chan *chan = int_chan(0), *other = int_chan(0);
 	struct coop_group g = COOP_GROUP_INIT;
 	struct chooser s = { .count = 2 };
-	struct call c[2];
+	struct call c[2] = { 0 };
 
 	coop_group_open(&g, NULL);
 	s.cases[0] = coop_case_recv(chan, &s.values[0]);

@@ -8,6 +8,7 @@
 #include "child.h"
 
 #include "base/os.h"
+#include "ctx/ctx.h"
 
 #include <coop/signal.h>
 
@@ -709,7 +710,9 @@ static void in_forked_child(struct coop_signals *s)
 	struct coop_signals *t = NULL;
 
 	CHECK_INT(raise(SIGUSR1), ==, 0);
+#ifndef CP_TSAN /* which holds signals back for ever in a child that was forked by a fiber */
 	CHECK_INT(calls[SIGUSR1], ==, 1); /* as before */
+#endif
 	CHECK_DISPOSITION(SIGUSR2, SIG_DFL);
 	CHECK_INT(coop_signals_open(usr1, 1, &t), ==, COOP_EFORK);
 	CHECK_INT(coop_signals_receive(s), ==, COOP_EFORK);
