@@ -480,10 +480,10 @@ int coop_signals_receive(struct coop_signals *signals)
 		return signals->rt ? COOP_EWRONGTHREAD : COOP_ECLOSED;
 	if (signals->waiter)
 		return -EBUSY;
+	take_in(rt); /* first: a step of the ladder may be the end of this task, too */
 	r = cp_cancel_point(rt);
 	if (r < 0)
 		return r;
-	take_in(rt);
 	r = receive_one(signals);
 	if (r > 0) {
 		cp_schedule_point(rt);

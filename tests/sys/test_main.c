@@ -608,6 +608,32 @@ TEST(a_signal_after_the_last_turn)
 	PROVES(S76, B291);
 }
 
+static int receives_as_it_is_stopped(void *arg)
+{
+	static const int sighup[] = { SIGHUP };
+	struct coop_signals *s;
+
+	(void)arg;
+	CHECK_INT(coop_signals_open(sighup, 1, &s), ==, 0);
+	CHECK_INT(raise(SIGTERM), ==, 0);
+	CHECK_INT(coop_signals_receive(s), ==, COOP_ECANCELED); /* which has heard of it itself */
+	CHECK_INT(coop_shutdown_phase(), ==, COOP_SHUTDOWN_SOFT);
+	coop_signals_close(s);
+	return COOP_ECANCELED;
+}
+
+/* The first step reaches a task also where it comes to light in the task's own receive. */
+TEST(a_receive_that_begins_as_the_program_is_stopped)
+{
+	struct coop_error *e;
+
+	keep_records(COOP_LOG_ERROR);
+	CHECK_INT(run_with_ladder(receives_as_it_is_stopped, &virtual_clock, 0, 0, &e), ==,
+		  COOP_EINTERRUPT);
+	coop_error_unref(e);
+	PROVES(B296);
+}
+
 static int takes_sigint(void *arg)
 {
 	static const int sigint[] = { SIGINT };
