@@ -754,6 +754,7 @@ TEST(a_program_stopped_otherwise_does_not_die_of_an_interrupt)
 {
 	struct child c;
 
+	coop_log_set(NULL, NULL, COOP_LOG_ERROR);
 	CHECK_INT(status_of(was_stopped_otherwise, &c), ==, 0);
 	CHECK_STR(c.text, "");
 	PROVES(B297);
