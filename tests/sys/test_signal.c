@@ -179,7 +179,8 @@ TASK_TEST(different_signals_take_turns)
 /* Real-time signals count one by one, as the kernel queues them. */
 TASK_TEST(real_time_signals_are_counted)
 {
-	const int set[] = { SIGRTMIN, SIGRTMAX, SIGUSR1 };
+	const int other = SIGRTMIN + 5; /* an emulator may keep the last one for itself */
+	const int set[] = { SIGRTMIN, other, SIGUSR1 };
 	struct coop_signals *s;
 	int got[65] = { 0 }, r;
 
@@ -191,7 +192,7 @@ TASK_TEST(real_time_signals_are_counted)
 		got[r]++;
 	CHECK_INT(r, ==, -EAGAIN);
 	CHECK_INT(got[SIGRTMIN], ==, 5);
-	CHECK_INT(got[SIGRTMAX], ==, 5);
+	CHECK_INT(got[other], ==, 5);
 	CHECK_INT(got[SIGUSR1], ==, 1);
 	coop_signals_close(s);
 	PROVES(B290);
