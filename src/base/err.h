@@ -38,6 +38,14 @@ struct coop_error **cp_err_thread_slot(void);
 void cp_err_slot_drop(struct coop_error **slot);
 
 /*
+ * Around a scope that is a call's own: the good end of a block ends the error in the slot, but one
+ * that was on its way when the call began is none of this block. What the call has failed with
+ * takes its place.
+ */
+struct coop_error *cp_err_slot_aside(struct coop_error **slot);
+void cp_err_slot_back(struct coop_error **slot, struct coop_error *aside);
+
+/*
  * Takes the object that belongs to `rc` from `slot`, or makes a plain one with
  * the given place and path. Never NULL for rc < 0 other than COOP_ECANCELED.
  * `slot` is empty afterwards (an object of another code in it is stale and dropped).

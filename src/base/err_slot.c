@@ -81,6 +81,22 @@ void cp_err_slot_drop(struct coop_error **slot)
 	cp_err_slot_set(slot, NULL);
 }
 
+struct coop_error *cp_err_slot_aside(struct coop_error **slot)
+{
+	struct coop_error *err = *slot;
+
+	*slot = NULL;
+	return err;
+}
+
+void cp_err_slot_back(struct coop_error **slot, struct coop_error *aside)
+{
+	if (*slot)
+		coop_error_unref(aside);
+	else
+		*slot = aside;
+}
+
 /* True for a code that an object can be made for. */
 static bool cp_err_has_object(int rc)
 {

@@ -287,6 +287,7 @@ int coop_bag_aclose_at(struct coop_bag name, const char *site)
 {
 	struct coop_scope_opts opts = { .shield = true };
 	struct coop_scope s = COOP_SCOPE_INIT;
+	struct coop_error *err;
 	int r;
 
 	if (!cp_in_task())
@@ -294,10 +295,13 @@ int coop_bag_aclose_at(struct coop_bag name, const char *site)
 	r = coop_bag_close_at(name, site);
 	if (r < 0)
 		return r;
+	err = cp_err_slot_aside(&cp_rt->body->err);
 	r = coop_scope_open_at(&s, &opts, site);
 	if (r >= 0)
 		r = coop_bag_until_done(name);
-	return coop_scope_close(&s, r);
+	r = coop_scope_close(&s, r);
+	cp_err_slot_back(&cp_rt->body->err, err);
+	return r;
 }
 
 static void log_suppressed(const struct coop_error *err)

@@ -254,18 +254,17 @@ static void find_limit(struct cp_rt *rt, struct select *s, int64_t timeout_ns)
 static int park_limited(struct cp_rt *rt, struct select *s)
 {
 	struct coop_scope_opts opts = { .deadline_ns = s->limit_ns };
-	struct coop_error *err = rt->body->err;
+	struct coop_error *err = cp_err_slot_aside(&rt->body->err);
 	struct coop_scope scope = COOP_SCOPE_INIT;
 	int r = 0;
 
-	rt->body->err = NULL; /* leaving the scope would end it */
 	(void)coop_scope_open_at(&scope, &opts, "coop_select\0000");
 	if (coop_cancelled())
 		r = COOP_ECANCELED; /* the time is up already */
 	else
 		r = park(rt, s);
 	r = coop_scope_close(&scope, r);
-	rt->body->err = err;
+	cp_err_slot_back(&rt->body->err, err);
 	return r;
 }
 

@@ -106,6 +106,7 @@ int cp_team_wait(struct cp_team *team, struct cp_queue *queue, const char *what,
 	struct cp_queue_wait w = {
 		.wait = { .what = what, .kind = CP_ON_CHILDREN, .on = &team->group }
 	};
+	struct coop_error *err = cp_err_slot_aside(&cp_rt->body->err);
 	struct coop_scope s = COOP_SCOPE_INIT;
 	int r;
 
@@ -114,6 +115,7 @@ int cp_team_wait(struct cp_team *team, struct cp_queue *queue, const char *what,
 	if (r >= 0)
 		r = cp_queue_park(cp_rt, queue, &w);
 	r = coop_scope_close(&s, r);
+	cp_err_slot_back(&cp_rt->body->err, err);
 	if (ret_late)
 		*ret_late = coop_scope_caught(&s);
 	return r;

@@ -156,6 +156,7 @@ int coop_wait(struct coop_handle *const *handles, size_t count, enum coop_wait_u
 	struct cp_rt *rt = cp_in_task();
 	struct many m = { .handles = handles, .count = count, .until = until };
 	struct coop_scope s = COOP_SCOPE_INIT;
+	struct coop_error *err;
 	int r;
 
 	if (!rt)
@@ -166,11 +167,13 @@ int coop_wait(struct coop_handle *const *handles, size_t count, enum coop_wait_u
 	r = cp_cancel_point(rt);
 	if (r < 0)
 		return r;
+	err = cp_err_slot_aside(&rt->body->err);
 	coop_scope_open(&s, NULL);
 	r = coop_scope_set_deadline(&s, cp_time_add(coop_now(), timeout_ns));
 	if (r >= 0)
 		r = wait_many(rt, &m, "coop_wait");
 	r = coop_scope_close(&s, r);
+	cp_err_slot_back(&rt->body->err, err);
 	if (r < 0)
 		return r;
 	if (ret_timed_out)
@@ -244,6 +247,7 @@ static int end_rest(const struct many *m, const char *reason)
 {
 	struct coop_scope_opts opts = { .shield = true };
 	struct coop_scope s = COOP_SCOPE_INIT;
+	struct coop_error *err = cp_err_slot_aside(&cp_rt->body->err);
 	int r = 0;
 
 	for (size_t i = 0; i < m->count; i++)
@@ -253,7 +257,9 @@ static int end_rest(const struct many *m, const char *reason)
 		if (!m->handles[i]->ended)
 			r = coop_handle_wait(m->handles[i], NULL);
 	cp_err_slot_drop(&cp_rt->body->err); /* theirs, which is read from the handles */
-	return coop_scope_close(&s, r == COOP_ECANCELED ? r : 0);
+	r = coop_scope_close(&s, r == COOP_ECANCELED ? r : 0);
+	cp_err_slot_back(&cp_rt->body->err, err);
+	return r;
 }
 
 /* Waits until all have ended, or one has failed: then for the others' end. */

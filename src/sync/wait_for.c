@@ -62,6 +62,7 @@ static int wait_in_time(struct cp_rt *rt, struct coop_handle *h, int64_t timeout
 int coop_wait_for(struct coop_handle *handle, int64_t timeout_ns, int *ret_value)
 {
 	struct cp_rt *rt = cp_in_task();
+	struct coop_error *err;
 	bool timed_out;
 	char text[400];
 	int r;
@@ -77,11 +78,13 @@ int coop_wait_for(struct coop_handle *handle, int64_t timeout_ns, int *ret_value
 		return COOP_EWRONGTHREAD;
 	if (cp_would_deadlock(rt, handle->task, text, sizeof text))
 		return coop_fail(-EDEADLK, "%s", text);
+	err = cp_err_slot_aside(&rt->body->err);
 	r = wait_in_time(rt, handle, timeout_ns, ret_value, &timed_out);
-	if (r != COOP_ECANCELED && !timed_out)
-		return r;
-	return cancel_and_wait(handle, timeout_ns, timed_out ? coop_error_take(r) : NULL,
-			       ret_value);
+	if (r == COOP_ECANCELED || timed_out)
+		r = cancel_and_wait(handle, timeout_ns, timed_out ? coop_error_take(r) : NULL,
+				    ret_value);
+	cp_err_slot_back(&rt->body->err, err);
+	return r;
 }
 
 int coop_wait_for_call_at(coop_fn *fn, void *arg, int64_t timeout_ns, const char *site)

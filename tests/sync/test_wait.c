@@ -5,6 +5,8 @@
  */
 #include "compose_help.h"
 
+#include <coop/bag.h>
+
 #include <pthread.h>
 
 /* A group that collects, with jobs in it and their handles. */
@@ -409,6 +411,53 @@ static int waits_for_itself(void *arg)
 	CHECK_INT(coop_wait_for(own, 0, &value), ==, -EDEADLK);
 	coop_error_clear();
 	return coop_checkpoint(); /* and nobody has cancelled it */
+}
+
+static void still_on_its_way(int r)
+{
+	struct coop_error_info info;
+
+	coop_error_describe(coop_error_peek(r), &info);
+	CHECK_STR(info.message, "the disk is on fire");
+}
+
+/* In a clean-up: a wait that succeeds, or times out, leaves the error that is on its way. */
+TASK_TEST(error_on_its_way)
+{
+	struct job jobs[] = {
+		{ .ms = 10, .value = 4 }, { .ms = 20 }, { .ms = 30, .value = 7 }, { .ms = 90 }
+	};
+	struct coop_as_completed *it = NULL;
+	struct coop_call calls[] = { { job, &jobs[0], NULL } };
+	struct coop_bag bag;
+	struct yard y;
+	int r, value;
+
+	start_jobs(&y, jobs, 4);
+	CHECK_INT(coop_bag_new(NULL, &bag), ==, 0);
+	CHECK_INT(coop_bag_open(bag), ==, 0);
+	CHECK_INT(coop_bag_spawn(bag, job, &jobs[3]), ==, 0);
+	CHECK_INT(coop_as_completed_open(calls, 1, NULL, &it), ==, 0);
+	r = coop_fail(-EIO, "the disk is on fire");
+	CHECK_INT(coop_wait(y.h, 1, COOP_WAIT_ALL, COOP_NEVER, NULL), ==, 1);
+	still_on_its_way(r);
+	CHECK_INT(coop_wait(y.h, 4, COOP_WAIT_ALL, 1, NULL), ==, 1);
+	still_on_its_way(r);
+	CHECK_INT(coop_as_completed_next(it, NULL, NULL), ==, 0);
+	still_on_its_way(r);
+	CHECK_INT(coop_gather_handles(y.h, 2, COOP_GATHER_FAIL_FAST, NULL), ==, 0);
+	still_on_its_way(r);
+	CHECK_INT(coop_wait_for(y.h[2], MS(90), &value), ==, 0);
+	still_on_its_way(r);
+	CHECK_INT(coop_bag_aclose(bag), ==, 0);
+	still_on_its_way(r);
+	CHECK_INT(coop_wait_for(y.h[3], 0, NULL), ==, COOP_ETIMEDOUT); /* an error of its own */
+	CHECK(coop_error_peek(COOP_ETIMEDOUT));
+	coop_error_clear();
+	CHECK_INT(coop_as_completed_close(it, 0), ==, 0);
+	CHECK_INT(coop_bag_leave(bag, 0), ==, 0);
+	coop_bag_free(bag);
+	return end_jobs(&y);
 }
 
 /* A task that waits for itself is told so. */
