@@ -382,9 +382,12 @@ int coop_scope_close(struct coop_scope *scope, int rc)
 	if (CP_UNLIKELY(!b || b->inner != scope || b->err))
 		return close_any(rt, scope, rc);
 	if (CP_UNLIKELY(word != CP_WORD(CP_OPEN, 0, 0))) {
-		/* Nothing is cancelled and nothing is to be cleaned up, but it has a timer. */
+		/*
+		 * Nothing is cancelled and nothing is to be cleaned up, but it has a timer. One
+		 * that counts from the next reading of the clock is never late.
+		 */
 		if ((word & ~WORD_TIMED) != CP_WORD(CP_OPEN, 0, 0) ||
-		    scope->_deadline_ns <= rt->now_ns)
+		    (!(scope->_flags & CP_SCOPE_RELATIVE) && scope->_deadline_ns <= rt->now_ns))
 			return close_any(rt, scope, rc);
 		if (cp_timer_armed(timer_of(scope)))
 			cp_wheel_disarm(&rt->wheel, timer_of(scope));
