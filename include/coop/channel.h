@@ -380,8 +380,8 @@ int coop_select(struct coop_case *cases, size_t count, const struct coop_select_
  * Returns the index of the case, whose rc says how it went.
  *
  * Checkpoint: never.
- * Errors: -EAGAIN (none is ready), -EINVAL (no cases, options; a time limit is one), COOP_ENOTASK.
- * Thread: the runtime's, in a task.   Since: 0.1
+ * Errors: -EAGAIN (none is ready), -EINVAL (no cases, options; a time limit is one), -EBUSY (a
+ *   case is in another select), COOP_ENOTASK.   Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
 int coop_select_try(struct coop_case *cases, size_t count, const struct coop_select_opts *opts);

@@ -147,8 +147,8 @@ static int check(const struct coop_case *cases, size_t count, const struct coop_
 	if (count == 0 || count > INT_MAX)
 		return -EINVAL;
 	for (size_t i = 0; i < count; i++)
-		if (CP_UNLIKELY(!cases[i]._ops))
-			return -EINVAL;
+		if (CP_UNLIKELY(!cases[i]._ops || cases[i]._select))
+			return cases[i]._ops ? -EBUSY : -EINVAL;
 	if (!opts)
 		return 0;
 	for (size_t i = 0; i < CP_ARRAY_LEN(opts->_reserved); i++)
@@ -164,7 +164,9 @@ int coop_select_try(struct coop_case *cases, size_t count, const struct coop_sel
 	if (!rt)
 		return cp_no_task();
 	r = check(cases, count, opts);
-	if (r < 0 || (opts && opts->timeout_ns))
+	if (r < 0)
+		return r;
+	if (opts && opts->timeout_ns)
 		return -EINVAL;
 	return try_all(rt, cases, count, opts && opts->fair);
 }
@@ -278,9 +280,6 @@ static CP_NOINLINE int select_long(struct cp_rt *rt, struct coop_case *cases, si
 	int r;
 
 	cp_check_frames(rt->body, fp, "coop_select");
-	for (size_t i = 0; i < count; i++)
-		if (cases[i]._select)
-			return -EBUSY;
 	find_limit(rt, &s, timeout_ns);
 	r = s.limit_ns < CP_TIME_MAX ? park_limited(rt, &s) : park(rt, &s);
 	if (s.chosen)

@@ -528,6 +528,10 @@ TASK_TEST(bad_selects)
 	s.cases[0] = coop_case_recv(chan, &s.values[0]);
 	start_chooser(&g, &s);
 	CHECK_INT(coop_select(s.cases, 1, NULL), ==, -EBUSY); /* another task's */
+	CHECK_INT(coop_select_try(s.cases, 1, NULL), ==, -EBUSY);
+	none[1] = s.cases[0];
+	CHECK_INT(coop_select(none, 2, NULL), ==, -EBUSY); /* though the first is ready */
+	CHECK_INT(stats_of(chan).sent, ==, 0);
 	CHECK_INT(try_send(chan, 1), ==, 0);
 	end_chooser(&s);
 	CHECK_INT(s.values[0], ==, 1);
