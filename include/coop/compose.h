@@ -252,8 +252,9 @@ int coop_as_completed_open_at(const struct coop_call *calls, size_t count,
  *
  * Checkpoint: always.
  * Cancel: COOP_ECANCELED; no result was taken.
- * Errors: COOP_EOF (all have been taken), COOP_ETIMEDOUT (from the deadline on, each
- *   time; the calls go on), COOP_ECANCELED, COOP_EWRONGTASK, COOP_ENOTASK.
+ * Errors: COOP_EOF (all have been taken), COOP_ETIMEDOUT (from the deadline on, once
+ *   what had ended before it has been taken, each time; the calls go on),
+ *   COOP_ECANCELED, COOP_EWRONGTASK, COOP_ENOTASK.
  * Thread: the runtime's, in the task that opened it.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
@@ -292,7 +293,8 @@ int coop_as_completed_close(struct coop_as_completed *it, int rc);
  *
  * Checkpoint: always.
  * Cancel: COOP_ECANCELED; the tasks are cancelled too, and not waited for.
- * Errors: the first failure's code, COOP_ETASKCANCELLED, -EDEADLK, COOP_ECANCELED.
+ * Errors: the first failure's code, COOP_ETASKCANCELLED, -EDEADLK, -ENOMEM (of more than
+ *   eight tasks), COOP_ECANCELED, COOP_EWRONGTHREAD, COOP_ENOTASK.
  * Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
@@ -338,7 +340,8 @@ enum coop_wait_until {
  *
  * Checkpoint: always.
  * Cancel: COOP_ECANCELED; the tasks go on.
- * Errors: COOP_ECANCELED, -EINVAL (no tasks; negative timeout), -EDEADLK, COOP_ENOTASK.
+ * Errors: COOP_ECANCELED, -EINVAL (no tasks; negative timeout), -EDEADLK, -ENOMEM (of more
+ *   than eight tasks), COOP_EWRONGTHREAD, COOP_ENOTASK.
  * Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
