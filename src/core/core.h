@@ -251,6 +251,7 @@ struct cp_starter {
 	struct coop_group *target;
 	bool started; /* coop_started was called */
 	bool adopted;
+	bool kept; /* adopted, but the hidden group is not left yet */
 	int value;
 };
 

@@ -82,7 +82,7 @@ static int run_start(struct cp_rt *rt, struct cp_starter *st, struct coop_task *
 	if (st->hidden._services)
 		cp_group_drain_services(rt, &st->hidden, "coop_start");
 	CP_ASSERT(!st->hidden._first);
-	if (!st->adopted)
+	if (!st->adopted || st->kept)
 		cp_group_left(rt, st->target);
 	return result_of(rt, st);
 }
@@ -137,21 +137,36 @@ int coop_start_at(struct coop_group *group, coop_start_fn *fn, void *arg, const 
 	return 0;
 }
 
-/* Moves one child of the hidden group to the target. */
-static void adopt(struct cp_rt *rt, struct cp_starter *st, struct coop_task *t)
+/* Moves one child of the hidden group to `to`. */
+static void adopt(struct cp_rt *rt, struct cp_starter *st, struct coop_task *t,
+		  struct coop_group *to)
 {
 	cp_group_unlink(&st->hidden, t);
-	cp_group_link(st->target, t);
+	cp_group_link(to, t);
 	if (t->flags & CP_TASK_SERVICE) {
 		st->hidden._services--;
-		st->target->_services++;
+		to->_services++;
 	} else {
-		st->target->_live++;
+		st->hidden._live--;
+		to->_live++;
 	}
 	if (t->state == CP_NEW)
 		return;
-	t->body->base._outer = &st->target->_scope;
+	t->body->base._outer = &to->_scope;
 	cp_scope_changed(rt, &t->body->base);
+}
+
+/*
+ * Where the child goes. The target may be the hidden group of another start, which has moved on
+ * in the meantime; it is still there, and its own target, since this start keeps it.
+ */
+static struct coop_group *end_of_way(const struct cp_starter *st)
+{
+	struct coop_group *g = st->target;
+
+	while (g->_flags & CP_GROUP_HIDDEN && CP_CONTAINER_OF(g, struct cp_starter, hidden)->adopted)
+		g = CP_CONTAINER_OF(g, struct cp_starter, hidden)->target;
+	return g;
 }
 
 /* Clean-ups of the hidden group: in the target they run before those that were there. */
@@ -172,6 +187,7 @@ static void move_clean_ups(struct coop_scope *from, struct coop_scope *to)
 int coop_started(struct coop_start *start, int value)
 {
 	struct cp_rt *rt = cp_rt;
+	struct coop_group *to;
 	struct cp_starter *st;
 
 	if (!start)
@@ -188,13 +204,18 @@ int coop_started(struct coop_start *start, int value)
 	st->value = value;
 	if (st->hidden._scope._eff) /* a cancellation is on its way: nobody is moved */
 		return 0;
+	to = end_of_way(st);
 	while (st->hidden._first)
-		adopt(rt, st, st->hidden._first);
-	move_clean_ups(&st->hidden._scope, &st->target->_scope);
+		adopt(rt, st, st->hidden._first, to);
+	move_clean_ups(&st->hidden._scope, &to->_scope);
 	st->adopted = true;
 	start->starter = NULL;
-	st->target->_live--; /* the pending start; its child counts for itself now */
-	cp_group_count_peak(st->target);
+	/* Starts into the hidden group that are going on: till then it stays, and its target open. */
+	st->kept = st->hidden._live > 0;
+	if (st->kept)
+		return 0;
+	cp_group_left(rt, st->target); /* the pending start; its child counts for itself now */
+	cp_group_count_peak(to);
 	st->hidden._live = 1;
 	cp_group_left(rt, &st->hidden);
 	return 0;

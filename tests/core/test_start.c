@@ -397,6 +397,41 @@ TASK_TEST(its_clean_ups_move_with_it)
 	return 0;
 }
 
+static int says_it_for_both(void *arg, struct coop_start *start)
+{
+	CHECK_INT(coop_started(arg, 1), ==, 0);
+	CHECK_INT(coop_sleep(MS(2)), ==, 0);
+	CHECK_INT(coop_started(start, 2), ==, 0);
+	CHECK(coop_self_group() == target);
+	return coop_sleep(MS(5));
+}
+
+static int starts_within_its_start(void *arg, struct coop_start *start)
+{
+	int value = 0, r = coop_start(coop_self_group(), says_it_for_both, start, &value);
+
+	(void)arg;
+	CHECK_INT(value, ==, 2);
+	return r < 0 ? r : coop_sleep(MS(5));
+}
+
+/* A start into the hidden group of another, which has moved meanwhile, goes where that went. */
+TASK_TEST(a_start_within_a_start)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	int value = 0;
+
+	coop_group_open(&g, NULL);
+	target = &g;
+	CHECK_INT(coop_start(&g, starts_within_its_start, NULL, &value), ==, 0);
+	CHECK_INT(value, ==, 1);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	CHECK_INT(stats_of(&g).finished, ==, 2);
+	CHECK_INT(now_ms(), ==, 7);
+	PROVES(B141);
+	return 0;
+}
+
 /* ---- and what if it does not move */
 
 static int helpers_then(void *arg, struct coop_start *start)
