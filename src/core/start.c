@@ -164,7 +164,8 @@ static struct coop_group *end_of_way(const struct cp_starter *st)
 {
 	struct coop_group *g = st->target;
 
-	while (g->_flags & CP_GROUP_HIDDEN && CP_CONTAINER_OF(g, struct cp_starter, hidden)->adopted)
+	while (g->_flags & CP_GROUP_HIDDEN &&
+	       CP_CONTAINER_OF(g, struct cp_starter, hidden)->adopted)
 		g = CP_CONTAINER_OF(g, struct cp_starter, hidden)->target;
 	return g;
 }
