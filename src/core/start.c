@@ -211,7 +211,7 @@ int coop_started(struct coop_start *start, int value)
 	move_clean_ups(&st->hidden._scope, &to->_scope);
 	st->adopted = true;
 	start->starter = NULL;
-	/* Starts into the hidden group that are going on: till then it stays, and its target open. */
+	/* Starts into the hidden group still go on: till then it stays, and its target open. */
 	st->kept = st->hidden._live > 0;
 	if (st->kept)
 		return 0;
