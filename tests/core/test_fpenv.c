@@ -9,12 +9,22 @@
 
 #include <fenv.h>
 
+/* valgrind keeps the control words and rounds as it likes: there the words must do. */
+static bool on_valgrind(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	return preload && strstr(preload, "vgpreload");
+}
+
 /* How the unit rounds now, by what comes out of it: FE_UPWARD, FE_DOWNWARD or FE_TONEAREST. */
 static int rounds_double(void)
 {
 	volatile double one = 1, little = 1e-30;
 	volatile double up = one + little, down = -one - little;
 
+	if (on_valgrind())
+		return fegetround();
 	if (up > 1)
 		return FE_UPWARD;
 	return down < -1 ? FE_DOWNWARD : FE_TONEAREST;
@@ -26,6 +36,8 @@ static int rounds_long(void)
 	volatile long double one = 1, little = 1e-30L;
 	volatile long double up = one + little, down = -one - little;
 
+	if (on_valgrind())
+		return fegetround();
 	if (up > 1)
 		return FE_UPWARD;
 	return down < -1 ? FE_DOWNWARD : FE_TONEAREST;
