@@ -247,8 +247,9 @@ int coop_scope_open_at(struct coop_scope *scope, const struct coop_scope_opts *o
 	cp_scope_push(b, scope, site, 0);
 	if (!opts)
 		return 0;
-	scope->_flags = CP_SCOPE_RELATIVE; /* as cp_scope_set_limits does it */
-	scope->_more |= CP_MORE_TIMER;
+	/* as cp_scope_set_limits does it */
+	cp_scope_set_word(scope,
+			  cp_scope_word(scope) | CP_WORD(0, CP_MORE_TIMER, CP_SCOPE_RELATIVE));
 	scope->_deadline_ns = opts->timeout_ns;
 	cp_wheel_arm_fresh(&rt->wheel, timer_of(scope), opts->timeout_ns, CP_TIMER_SCOPE);
 	return 0;

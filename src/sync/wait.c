@@ -138,6 +138,7 @@ static int wait_many(struct cp_rt *rt, struct many *m, const char *what)
 	unwatch_all(m);
 	if (m->watches != few)
 		cp_free(m->watches);
+	m->watches = NULL;
 	return r;
 }
 
