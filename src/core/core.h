@@ -554,7 +554,6 @@ CP_INLINE void cp_task_fill(struct cp_rt *rt, struct coop_task *t, coop_fn *fn, 
 /* Makes a task; it is in no group and no queue yet. 0 or -ENOMEM. */
 int cp_task_new(struct cp_rt *rt, coop_fn *fn, void *arg, const char *site, struct cp_extra *extra,
 		struct coop_task **ret_task);
-void cp_task_discard(struct cp_rt *rt, struct coop_task *t);
 const char *cp_task_name(const struct coop_task *t);
 const char *cp_task_site(const struct coop_task *t); /* file NUL line */
 const char *cp_task_site_raw(const struct coop_task *t);

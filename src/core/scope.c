@@ -120,6 +120,14 @@ void cp_scope_limit_text(const struct coop_scope *s, int64_t now_ns, char *buf, 
 		 name[0] ? ": " : "", limit, limit + (double)(now_ns - s->_deadline_ns) / 1e9);
 }
 
+/* A limit that counts from the next reading of the clock. */
+CP_INLINE void arm_relative(struct cp_rt *rt, struct coop_scope *s, int64_t timeout_ns)
+{
+	cp_scope_set_word(s, cp_scope_word(s) | CP_WORD(0, CP_MORE_TIMER, CP_SCOPE_RELATIVE));
+	s->_deadline_ns = timeout_ns;
+	cp_wheel_arm_fresh(&rt->wheel, timer_of(s), timeout_ns, CP_TIMER_SCOPE);
+}
+
 /* Deadline of a scope that was just linked: absolute, or relative to now. */
 void cp_scope_set_limits(struct cp_rt *rt, struct coop_scope *s, int64_t timeout_ns,
 			 int64_t deadline_ns)
@@ -127,10 +135,7 @@ void cp_scope_set_limits(struct cp_rt *rt, struct coop_scope *s, int64_t timeout
 	note_limit(s, timeout_ns);
 	if (timeout_ns && timeout_ns < CP_TIME_MAX) {
 		if (!rt->clock_virtual && !s->_own && !cp_timer_armed(timer_of(s))) {
-			s->_flags |= CP_SCOPE_RELATIVE;
-			s->_more |= CP_MORE_TIMER;
-			s->_deadline_ns = timeout_ns;
-			cp_wheel_arm_fresh(&rt->wheel, timer_of(s), timeout_ns, CP_TIMER_SCOPE);
+			arm_relative(rt, s, timeout_ns);
 			return;
 		}
 		deadline_ns = cp_time_add(cp_clock(rt), timeout_ns);
@@ -247,11 +252,7 @@ int coop_scope_open_at(struct coop_scope *scope, const struct coop_scope_opts *o
 	cp_scope_push(b, scope, site, 0);
 	if (!opts)
 		return 0;
-	/* as cp_scope_set_limits does it */
-	cp_scope_set_word(scope,
-			  cp_scope_word(scope) | CP_WORD(0, CP_MORE_TIMER, CP_SCOPE_RELATIVE));
-	scope->_deadline_ns = opts->timeout_ns;
-	cp_wheel_arm_fresh(&rt->wheel, timer_of(scope), opts->timeout_ns, CP_TIMER_SCOPE);
+	arm_relative(rt, scope, opts->timeout_ns);
 	return 0;
 }
 

@@ -114,14 +114,6 @@ int cp_task_new(struct cp_rt *rt, coop_fn *fn, void *arg, const char *site, stru
 	return 0;
 }
 
-/* A task that was made and never put anywhere; the caller keeps its extra. */
-void cp_task_discard(struct cp_rt *rt, struct coop_task *t)
-{
-	cp_stacks_unreserve(pool_of(rt, cp_task_extra(t)));
-	rt->tasks--;
-	cp_node_free(rt, t);
-}
-
 /* ----------------------------------------------------------------- first step */
 
 static void task_main(void *arg);
@@ -227,7 +219,7 @@ static CP_COLD void cancel_early(struct cp_rt *rt, struct cp_body *b)
 
 /* Turns a NEW node into one with a body at `top`. */
 CP_INLINE void begin_at(struct cp_rt *rt, struct coop_task *t, struct cp_body *b, void *top,
-		     struct cp_stacks *pool)
+			struct cp_stacks *pool)
 {
 	if (CP_UNLIKELY(b->stack_top != top || b->pool != pool))
 		body_make(b, pool, top);
