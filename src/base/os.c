@@ -4,7 +4,7 @@
  *
  * Invariants
  *   1. Every request for memory passes alloc_refused() first, every request that
- *      can be answered with an error passes call_refused(): a test that makes the
+ *      can be answered with an error passes cp_os_refused(): a test that makes the
  *      nth one fail reaches all of them.
  *   2. A request refused by a test has not reached the kernel.
  *   3. No errno leaves this file: results are 0 or more, or a negative errno.
@@ -12,7 +12,7 @@
  * What is newer than kernel 5.10 is tried and, where the kernel does not know it,
  * done in the older way.
  */
-#include "base/os.h"
+#include "base/os_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -81,7 +81,7 @@ static bool alloc_refused(void)
 	return true;
 }
 
-static bool call_refused(void)
+bool cp_os_refused(void)
 {
 	uint64_t call = count_up(&cp_os_faults.call_calls);
 	uint64_t fail_at = __atomic_load_n(&cp_os_faults.call_fail_at, __ATOMIC_RELAXED);
@@ -92,15 +92,9 @@ static bool call_refused(void)
 	return true;
 }
 
-static int refusal(void)
+int cp_os_refusal(void)
 {
 	return cp_os_faults.call_errno ? -cp_os_faults.call_errno : -EIO;
-}
-
-/* What a libc call returned, in our convention. */
-static int result(long r)
-{
-	return r < 0 ? -errno : (int)r;
 }
 
 /* ---- memory */
@@ -148,8 +142,8 @@ int cp_os_map(size_t bytes, void **ret_mem)
 {
 	void *mem;
 
-	if (call_refused())
-		return refusal();
+	if (cp_os_refused())
+		return cp_os_refusal();
 	mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 		   -1, 0);
 	if (mem == MAP_FAILED)
@@ -168,12 +162,12 @@ void cp_os_unmap(void *mem, size_t bytes)
 
 int cp_os_protect_none(void *mem, size_t bytes)
 {
-	return call_refused() ? refusal() : result(mprotect(mem, bytes, PROT_NONE));
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(mprotect(mem, bytes, PROT_NONE));
 }
 
 int cp_os_advise(void *mem, size_t bytes, int advice)
 {
-	return call_refused() ? refusal() : result(madvise(mem, bytes, advice));
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(madvise(mem, bytes, advice));
 }
 
 static ssize_t advise_many(int pidfd, const struct iovec *iov, size_t count, int advice)
@@ -204,8 +198,8 @@ ssize_t cp_os_advise_many(const struct iovec *iov, size_t count, int advice)
 	static int missing; /* valgrind writes a paragraph each time it is asked */
 	ssize_t bytes;
 
-	if (call_refused())
-		return refusal();
+	if (cp_os_refused())
+		return cp_os_refusal();
 	if (__atomic_load_n(&missing, __ATOMIC_RELAXED))
 		return -ENOSYS;
 	bytes = advise_many(PIDFD_SELF_THREAD_6_14, iov, count, advice);
@@ -229,14 +223,14 @@ size_t cp_os_page_bytes(void)
 
 int cp_os_resident(void *mem, size_t bytes, unsigned char *ret_pages)
 {
-	return call_refused() ? refusal() : result(mincore(mem, bytes, ret_pages));
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(mincore(mem, bytes, ret_pages));
 }
 
 /* ---- /proc */
 
 static int open_read(const char *path)
 {
-	return call_refused() ? refusal() : result(open(path, O_RDONLY | O_CLOEXEC));
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(open(path, O_RDONLY | O_CLOEXEC));
 }
 
 static ssize_t read_some(int fd, void *buf, size_t bytes)
@@ -299,7 +293,7 @@ int64_t cp_os_now_ns(void)
 
 int64_t cp_os_timer_slack_ns(void)
 {
-	return call_refused() ? refusal() : result(prctl(PR_GET_TIMERSLACK));
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(prctl(PR_GET_TIMERSLACK));
 }
 
 /* ---- environment */
@@ -313,14 +307,15 @@ const char *cp_os_env(const char *name)
 
 int cp_os_epoll_create(void)
 {
-	return call_refused() ? refusal() : result(epoll_create1(EPOLL_CLOEXEC));
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(epoll_create1(EPOLL_CLOEXEC));
 }
 
 int cp_os_epoll_add(int epfd, int fd, uint32_t events, uint64_t data)
 {
 	struct epoll_event event = { .events = events, .data.u64 = data };
 
-	return call_refused() ? refusal() : result(epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &event));
+	return cp_os_refused() ? cp_os_refusal()
+			       : cp_os_result(epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &event));
 }
 
 static int timeout_ms(int64_t timeout_ns)
@@ -339,7 +334,8 @@ static int epoll_wait_fine(int epfd, struct epoll_event *events, int count, int6
 		.tv_nsec = timeout_ns % 1000000000,
 	};
 
-	return result(epoll_pwait2(epfd, events, count, timeout_ns < 0 ? NULL : &timeout, NULL));
+	return cp_os_result(
+		epoll_pwait2(epfd, events, count, timeout_ns < 0 ? NULL : &timeout, NULL));
 }
 
 /* EPERM: a sandbox that does not know the call; epoll_pwait2 itself never says so. */
@@ -353,20 +349,21 @@ int cp_os_epoll_wait(int epfd, struct epoll_event *events, int count, int64_t ti
 	static int coarse; /* epoll_pwait2 is not there: before Linux 5.11 */
 	int r;
 
-	if (call_refused())
-		return refusal();
+	if (cp_os_refused())
+		return cp_os_refusal();
 	if (!__atomic_load_n(&coarse, __ATOMIC_RELAXED)) {
 		r = epoll_wait_fine(epfd, events, count, timeout_ns);
 		if (!is_missing(r))
 			return r;
 		__atomic_store_n(&coarse, 1, __ATOMIC_RELAXED);
 	}
-	return result(epoll_wait(epfd, events, count, timeout_ms(timeout_ns)));
+	return cp_os_result(epoll_wait(epfd, events, count, timeout_ms(timeout_ns)));
 }
 
 int cp_os_eventfd(void)
 {
-	return call_refused() ? refusal() : result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	return cp_os_refused() ? cp_os_refusal()
+			       : cp_os_result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
 /* A full counter (EAGAIN) is a signalled one, so there is nothing to report. */
@@ -413,7 +410,7 @@ static int write_all(int fd, const char *data, size_t bytes)
 int cp_os_write_all(int fd, const void *data, size_t bytes)
 {
 	int saved = errno;
-	int r = call_refused() ? refusal() : write_all(fd, data, bytes);
+	int r = cp_os_refused() ? cp_os_refusal() : write_all(fd, data, bytes);
 
 	errno = saved;
 	return r;
@@ -431,17 +428,17 @@ void cp_os_complain(const char *text, size_t bytes)
 
 int cp_os_sigaction(int sig, const struct sigaction *act, struct sigaction *ret_old)
 {
-	return call_refused() ? refusal() : result(sigaction(sig, act, ret_old));
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(sigaction(sig, act, ret_old));
 }
 
 int cp_os_sigaltstack(const stack_t *stack, stack_t *ret_old)
 {
-	return call_refused() ? refusal() : result(sigaltstack(stack, ret_old));
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(sigaltstack(stack, ret_old));
 }
 
 int cp_os_atfork_child(void (*fn)(void))
 {
-	return call_refused() ? refusal() : -pthread_atfork(NULL, NULL, fn);
+	return cp_os_refused() ? cp_os_refusal() : -pthread_atfork(NULL, NULL, fn);
 }
 
 /* ---- texts */
