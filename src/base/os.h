@@ -74,6 +74,35 @@ int cp_os_write_all(int fd, const void *data, size_t bytes); /* async-signal-saf
 /* Standard error, for last words: never refused by a test, async-signal-safe. */
 void cp_os_complain(const char *text, size_t bytes);
 
+/* ---- sockets, none of which waits; descriptors are made close-on-exec and non-blocking */
+struct sockaddr;
+int cp_os_socket(int domain, int type, int protocol);
+int cp_os_socketpair(int domain, int type, int protocol, int ret_fds[2]);
+int cp_os_bind(int fd, const struct sockaddr *addr, uint32_t len);
+int cp_os_listen(int fd, int backlog);
+int cp_os_net_accept(int fd, struct sockaddr *ret_addr, uint32_t *len); /* of a non-blocking one */
+int cp_os_net_connect(int fd, const struct sockaddr *addr, uint32_t len);
+int cp_os_getsockname(int fd, struct sockaddr *ret_addr, uint32_t *len);
+int cp_os_getpeername(int fd, struct sockaddr *ret_addr, uint32_t *len);
+int cp_os_setsockopt(int fd, int level, int name, const void *value, uint32_t bytes);
+int cp_os_getsockopt(int fd, int level, int name, void *ret_value, uint32_t *bytes);
+int cp_os_shutdown(int fd, int how);
+int cp_os_pipe(int ret_fds[2]);
+int cp_os_set_nonblocking(int fd); /* and close-on-exec */
+int cp_os_somaxconn(void);         /* the kernel's limit of a backlog; 4096 if it does not say */
+
+/* ---- paths of sockets */
+struct cp_path_info {
+	uint32_t mode; /* S_IFSOCK and the like, with the rights */
+	uint64_t dev;
+	uint64_t ino;
+};
+int cp_os_path_info(const char *path, struct cp_path_info *ret_info); /* follows no link */
+int cp_os_unlink(const char *path);
+int cp_os_rename(const char *from, const char *to); /* -EEXIST where there is one already */
+int cp_os_chmod(const char *path, uint32_t mode);
+int cp_os_fchmod(int fd, uint32_t mode);
+
 /* ---- signals */
 int cp_os_sigaction(int sig, const struct sigaction *act, struct sigaction *ret_old);
 int cp_os_sigaltstack(const stack_t *stack, stack_t *ret_old);

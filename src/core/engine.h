@@ -15,6 +15,7 @@
 #include <coop/run.h>
 
 struct cp_engine;
+struct cp_world;
 
 struct cp_engine_ops {
 	const char *name;
@@ -31,6 +32,8 @@ struct cp_engine_ops {
 struct cp_engine {
 	const struct cp_engine_ops *ops;
 	uint64_t in_flight; /* operations whose end is still to come */
+	/* Answers the calls that need no waiting (io/world.h); NULL: the system does. */
+	struct cp_world *world;
 	char why[96];       /* why this engine */
 };
 

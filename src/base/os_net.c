@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The seam to the world: sockets, pipes, and the paths that sockets have.
+ *
+ * None of these calls waits. What they make is close-on-exec from its first moment, since
+ * another thread may start a program at any time, and non-blocking, since a task must never
+ * stop its thread.
+ */
+#include "base/os_impl.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SOMAXCONN_DEFAULT 4096 /* since Linux 5.4 */
+
+int cp_os_socket(int domain, int type, int protocol)
+{
+	if (cp_os_refused())
+		return cp_os_refusal();
+	return cp_os_result(socket(domain, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
+}
+
+int cp_os_socketpair(int domain, int type, int protocol, int ret_fds[2])
+{
+	if (cp_os_refused())
+		return cp_os_refusal();
+	return cp_os_result(
+		socketpair(domain, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol, ret_fds));
+}
+
+int cp_os_bind(int fd, const struct sockaddr *addr, uint32_t len)
+{
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(bind(fd, addr, len));
+}
+
+int cp_os_listen(int fd, int backlog)
+{
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(listen(fd, backlog));
+}
+
+int cp_os_net_accept(int fd, struct sockaddr *ret_addr, uint32_t *len)
+{
+	if (cp_os_refused())
+		return cp_os_refusal();
+	return cp_os_result(accept4(fd, ret_addr, len, SOCK_CLOEXEC | SOCK_NONBLOCK));
+}
+
+int cp_os_net_connect(int fd, const struct sockaddr *addr, uint32_t len)
+{
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(connect(fd, addr, len));
+}
+
+int cp_os_getsockname(int fd, struct sockaddr *ret_addr, uint32_t *len)
+{
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(getsockname(fd, ret_addr, len));
+}
+
+int cp_os_getpeername(int fd, struct sockaddr *ret_addr, uint32_t *len)
+{
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(getpeername(fd, ret_addr, len));
+}
+
+int cp_os_setsockopt(int fd, int level, int name, const void *value, uint32_t bytes)
+{
+	if (cp_os_refused())
+		return cp_os_refusal();
+	return cp_os_result(setsockopt(fd, level, name, value, bytes));
+}
+
+int cp_os_getsockopt(int fd, int level, int name, void *ret_value, uint32_t *bytes)
+{
+	if (cp_os_refused())
+		return cp_os_refusal();
+	return cp_os_result(getsockopt(fd, level, name, ret_value, bytes));
+}
+
+int cp_os_shutdown(int fd, int how)
+{
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(shutdown(fd, how));
+}
+
+int cp_os_pipe(int ret_fds[2])
+{
+	if (cp_os_refused())
+		return cp_os_refusal();
+	return cp_os_result(pipe2(ret_fds, O_CLOEXEC | O_NONBLOCK));
+}
+
+int cp_os_set_nonblocking(int fd)
+{
+	int flags;
+
+	if (cp_os_refused())
+		return cp_os_refusal();
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	return cp_os_result(fcntl(fd, F_SETFD, FD_CLOEXEC));
+}
+
+int cp_os_somaxconn(void)
+{
+	char text[32] = "";
+	long limit;
+	int fd = cp_os_refused() ? -1 : open("/proc/sys/net/core/somaxconn", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return SOMAXCONN_DEFAULT;
+	limit = read(fd, text, sizeof text - 1) > 0 ? strtol(text, NULL, 10) : 0;
+	close(fd);
+	return limit > 0 && limit <= INT32_MAX ? (int)limit : SOMAXCONN_DEFAULT;
+}
+
+/* ---- paths */
+
+int cp_os_path_info(const char *path, struct cp_path_info *ret_info)
+{
+	struct stat st;
+
+	if (cp_os_refused())
+		return cp_os_refusal();
+	if (lstat(path, &st) < 0)
+		return -errno;
+	*ret_info = (struct cp_path_info){ st.st_mode, st.st_dev, st.st_ino };
+	return 0;
+}
+
+int cp_os_unlink(const char *path)
+{
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(unlink(path));
+}
+
+/* Some file systems cannot refuse to replace (EINVAL): there it is looked for first. */
+int cp_os_rename(const char *from, const char *to)
+{
+	struct stat st;
+
+	if (cp_os_refused())
+		return cp_os_refusal();
+	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL)
+		return -errno;
+	return lstat(to, &st) == 0 ? -EEXIST : cp_os_result(rename(from, to));
+}
+
+int cp_os_chmod(const char *path, uint32_t mode)
+{
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(chmod(path, mode));
+}
+
+int cp_os_fchmod(int fd, uint32_t mode)
+{
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(fchmod(fd, mode));
+}
