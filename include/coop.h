@@ -10,6 +10,7 @@
 #include <coop/defer.h>
 #include <coop/error.h>
 #include <coop/group.h>
+#include <coop/io.h>
 #include <coop/log.h>
 #include <coop/run.h>
 #include <coop/scope.h>

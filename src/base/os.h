@@ -70,6 +70,7 @@ int cp_os_eventfd(void);
 void cp_os_eventfd_signal(int fd); /* async-signal-safe */
 void cp_os_eventfd_drain(int fd);
 void cp_os_close(int fd);
+int cp_os_close_any(int fd); /* one that the program gave us: 0 or -EBADF */
 int cp_os_write_all(int fd, const void *data, size_t bytes); /* async-signal-safe */
 /* Standard error, for last words: never refused by a test, async-signal-safe. */
 void cp_os_complain(const char *text, size_t bytes);
@@ -102,6 +103,32 @@ int cp_os_unlink(const char *path);
 int cp_os_rename(const char *from, const char *to); /* -EEXIST where there is one already */
 int cp_os_chmod(const char *path, uint32_t mode);
 int cp_os_fchmod(int fd, uint32_t mode);
+
+/* ---- descriptors; none of these waits: -EAGAIN says that it would */
+struct stat;
+struct msghdr;
+struct sockaddr;
+int cp_os_fstat(int fd, struct stat *ret_stat);
+int cp_os_fd_flags(int fd);
+int cp_os_fd_set_flags(int fd, int flags);
+int cp_os_socket_type(int fd);
+int cp_os_socket_error(int fd); /* what SO_ERROR holds, negative; clears it */
+int cp_os_poll(int fd, int events);
+int cp_os_recv(int fd, void *buf, size_t bytes, int flags);
+int cp_os_send(int fd, const void *buf, size_t bytes, int flags);
+int cp_os_recvmsg(int fd, struct msghdr *msg, int flags);
+int cp_os_sendmsg(int fd, const struct msghdr *msg, int flags);
+int cp_os_accept(int fd, struct sockaddr *addr, unsigned *len, int flags); /* non-blocking fd */
+int cp_os_connect(int fd, const struct sockaddr *addr, unsigned len);
+/* `blocking`: the descriptor is not in non-blocking mode */
+int cp_os_readv(int fd, const struct iovec *iov, int count, bool blocking);
+int cp_os_writev(int fd, const struct iovec *iov, int count, bool blocking);
+int cp_os_splice(int fd_in, int fd_out, size_t bytes, unsigned flags);
+int cp_os_epoll_remove(int epfd, int fd);
+/* These wait for the disk, the first only if it may. An offset of -1: the file's position. */
+int cp_os_preadv(int fd, const struct iovec *iov, int count, int64_t offset, bool may_wait);
+int cp_os_pwritev(int fd, const struct iovec *iov, int count, int64_t offset);
+int cp_os_fsync(int fd, bool data);
 
 /* ---- signals */
 int cp_os_sigaction(int sig, const struct sigaction *act, struct sigaction *ret_old);

@@ -4,8 +4,9 @@
  *
  * The core knows no descriptors. It asks an engine for three things: to wait at
  * most so long, to look without waiting, and to be woken from anywhere. Operations on
- * descriptors are submitted to the same engine by the layer above, which keeps
- * `in_flight` up to date: an operation counts from its submission to its terminal event.
+ * descriptors are submitted to the same engine by the layer above, which counts those that
+ * are sure to end (`in_flight`), and those that may wait for others (`waiting`): the virtual clock
+ * stands still for the former only.
  */
 #ifndef CP_ENGINE_H
 #define CP_ENGINE_H
@@ -31,7 +32,8 @@ struct cp_engine_ops {
 
 struct cp_engine {
 	const struct cp_engine_ops *ops;
-	uint64_t in_flight; /* operations whose end is still to come */
+	uint64_t in_flight; /* operations whose end is sure to come */
+	uint64_t waiting;   /* operations that wait for something to happen outside */
 	/* Answers the calls that need no waiting (io/world.h); NULL: the system does. */
 	struct cp_world *world;
 	char why[96];       /* why this engine */

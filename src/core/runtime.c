@@ -326,7 +326,8 @@ static CP_COLD void deadlock(struct cp_rt *rt)
 /* Nobody can come from outside any more, and nobody inside can go on. */
 static bool is_deadlock(const struct cp_rt *rt)
 {
-	if (rt->external || rt->engine->in_flight || rt->opts.ignore_deadlock)
+	if (rt->external || rt->engine->in_flight || rt->engine->waiting ||
+	    rt->opts.ignore_deadlock)
 		return false;
 	if (rt->opts.detect_deadlock) /* a signal could stop it, but nothing else can happen */
 		return !(rt->ladder && rt->root_wait);
@@ -418,9 +419,9 @@ static void idle_virtual(struct cp_rt *rt, int64_t next)
 		engine_wait(rt, rt->autojump_ns);
 		if (rt->ready_head || rt->pending || cp_os_now_ns() - start < rt->autojump_ns)
 			return;
-	} else if (rt->external || rt->ladder) {
+	} else if (rt->external || rt->ladder || rt->engine->waiting) {
 		engine_wait(rt, 0);
-		if (rt->pending)
+		if (rt->ready_head || rt->pending)
 			return;
 	}
 	if (next > rt->now_ns)
@@ -496,7 +497,7 @@ static void loop(struct cp_rt *rt)
 			idle(rt);
 			continue;
 		}
-		if (rt->engine->in_flight)
+		if (rt->engine->in_flight | rt->engine->waiting)
 			engine_wait(rt, 0);
 		cp_sched_enter(rt);
 		if (CP_UNLIKELY(rt->starved && rt->switches == switches))

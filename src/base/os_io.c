@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The seam's calls on descriptors: none of them waits.
+ *
+ * EINTR is taken again here. A descriptor that is not in non-blocking mode is asked not to wait
+ * for this one call, by a flag of the call; where the kernel has none for such a file (terminals,
+ * and pipes before Linux 6.5) poll says first whether it would, and a write is kept as short as one
+ * that cannot wait then.
+ */
+#include "base/os_impl.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define AGAIN(expr) \
+	({ \
+		long again_r_; \
+		do \
+			again_r_ = (expr); \
+		while (again_r_ < 0 && errno == EINTR); \
+		cp_os_result(again_r_); \
+	})
+
+int cp_os_fstat(int fd, struct stat *ret_stat)
+{
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(fstat(fd, ret_stat));
+}
+
+/* What else may go wrong (EIO, ENOSPC, EINTR) goes wrong with a descriptor that is closed. */
+int cp_os_close_any(int fd)
+{
+	return close(fd) < 0 && errno == EBADF ? -EBADF : 0;
+}
+
+int cp_os_fd_flags(int fd)
+{
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(fcntl(fd, F_GETFL));
+}
+
+int cp_os_fd_set_flags(int fd, int flags)
+{
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(fcntl(fd, F_SETFL, flags));
+}
+
+int cp_os_socket_type(int fd)
+{
+	int type;
+	unsigned size = sizeof type;
+
+	if (cp_os_refused())
+		return cp_os_refusal();
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ? -errno : type;
+}
+
+int cp_os_poll(int fd, int events)
+{
+	struct pollfd p = { .fd = fd, .events = (short)events };
+	int r = cp_os_refused() ? cp_os_refusal() : AGAIN(poll(&p, 1, 0));
+
+	return r < 0 ? r : p.revents;
+}
+
+/* ---- sockets */
+
+int cp_os_recv(int fd, void *buf, size_t bytes, int flags)
+{
+	return cp_os_refused() ? cp_os_refusal()
+			       : AGAIN(recv(fd, buf, bytes, flags | MSG_DONTWAIT));
+}
+
+int cp_os_send(int fd, const void *buf, size_t bytes, int flags)
+{
+	if (cp_os_refused())
+		return cp_os_refusal();
+	return AGAIN(send(fd, buf, bytes, flags | MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+int cp_os_recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	if (cp_os_refused())
+		return cp_os_refusal();
+	return AGAIN(recvmsg(fd, msg, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
+}
+
+int cp_os_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	if (cp_os_refused())
+		return cp_os_refusal();
+	return AGAIN(sendmsg(fd, msg, flags | MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+int cp_os_accept(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	if (cp_os_refused())
+		return cp_os_refusal();
+	return AGAIN(accept4(fd, addr, len, flags | SOCK_CLOEXEC));
+}
+
+/* Not again after EINTR: the connection is being made. */
+int cp_os_connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(connect(fd, addr, len));
+}
+
+int cp_os_socket_error(int fd)
+{
+	int error;
+	unsigned size = sizeof error;
+
+	if (cp_os_refused())
+		return cp_os_refusal();
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 ? -errno : -error;
+}
+
+/* ---- other files */
+
+/* The kernel cannot be asked for one call not to wait on this kind of file. */
+static bool knows_no_flag(int r)
+{
+	return r == -EOPNOTSUPP || r == -ENOSYS;
+}
+
+static int would_wait(int fd, int events)
+{
+	int r = cp_os_poll(fd, events);
+
+	return r < 0 ? r : r ? 0 : -EAGAIN;
+}
+
+int cp_os_readv(int fd, const struct iovec *iov, int count, bool blocking)
+{
+	int r;
+
+	if (cp_os_refused())
+		return cp_os_refusal();
+	if (!blocking)
+		return AGAIN(readv(fd, iov, count));
+	r = AGAIN(preadv2(fd, iov, count, -1, RWF_NOWAIT));
+	if (!knows_no_flag(r))
+		return r;
+	r = would_wait(fd, POLLIN);
+	return r < 0 ? r : AGAIN(readv(fd, iov, count));
+}
+
+/* As many bytes as a pipe that is writable takes for sure. */
+static int writev_short(int fd, const struct iovec *iov, int count)
+{
+	int r = would_wait(fd, POLLOUT);
+
+	while (count > 1 && !iov->iov_len) {
+		iov++;
+		count--;
+	}
+	if (r < 0)
+		return r;
+	return AGAIN(write(fd, iov->iov_base, iov->iov_len < PIPE_BUF ? iov->iov_len : PIPE_BUF));
+}
+
+/* A terminal that is stopped says that it is writable: asked for this one call not to wait. */
+static int writev_tty(int fd, const struct iovec *iov, int count)
+{
+	int flags = cp_os_fd_flags(fd), r;
+
+	if (flags < 0)
+		return flags;
+	r = cp_os_fd_set_flags(fd, flags | O_NONBLOCK);
+	if (r < 0)
+		return r;
+	r = AGAIN(writev(fd, iov, count));
+	if (!(flags & O_NONBLOCK))
+		(void)fcntl(fd, F_SETFL, flags);
+	return r;
+}
+
+int cp_os_writev(int fd, const struct iovec *iov, int count, bool blocking)
+{
+	int r;
+
+	if (cp_os_refused())
+		return cp_os_refusal();
+	if (!blocking)
+		return AGAIN(writev(fd, iov, count));
+	r = AGAIN(pwritev2(fd, iov, count, -1, RWF_NOWAIT));
+	if (!knows_no_flag(r))
+		return r;
+	return isatty(fd) ? writev_tty(fd, iov, count) : writev_short(fd, iov, count);
+}
+
+int cp_os_preadv(int fd, const struct iovec *iov, int count, int64_t offset, bool may_wait)
+{
+	int r;
+
+	if (cp_os_refused())
+		return cp_os_refusal();
+	if (may_wait)
+		return AGAIN(preadv2(fd, iov, count, offset, 0));
+	r = AGAIN(preadv2(fd, iov, count, offset, RWF_NOWAIT));
+	return knows_no_flag(r) ? -EAGAIN : r;
+}
+
+int cp_os_pwritev(int fd, const struct iovec *iov, int count, int64_t offset)
+{
+	if (cp_os_refused())
+		return cp_os_refusal();
+	return AGAIN(pwritev2(fd, iov, count, offset, 0));
+}
+
+int cp_os_fsync(int fd, bool data)
+{
+	if (cp_os_refused())
+		return cp_os_refusal();
+	return AGAIN(data ? fdatasync(fd) : fsync(fd));
+}
+
+int cp_os_splice(int fd_in, int fd_out, size_t bytes, unsigned flags)
+{
+	if (cp_os_refused())
+		return cp_os_refusal();
+	return AGAIN(splice(fd_in, NULL, fd_out, NULL, bytes, flags | SPLICE_F_NONBLOCK));
+}
+
+/* ---- epoll */
+
+int cp_os_epoll_remove(int epfd, int fd)
+{
+	return cp_os_result(epoll_ctl(epfd, EPOLL_CTL_DEL, fd, NULL));
+}

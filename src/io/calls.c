@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The calls on descriptors: each fills an operation in its frame, and cp_io_run has it carried out.
+ */
+#include "io/io.h"
+
+#include "base/os.h"
+
+#include <coop/io.h>
+
+#include <errno.h>
+#include <limits.h>
+
+/* Results are ints, and this is where the kernel cuts, too. */
+#define CP_IO_MAX 0x7ffff000u
+
+static size_t cut(size_t bytes)
+{
+	return bytes < CP_IO_MAX ? bytes : CP_IO_MAX;
+}
+
+static bool is_busy(const struct cp_op *op)
+{
+	return (op->dirs & CP_READS && op->f->waiting[0]) ||
+	       (op->dirs & CP_WRITES && (op->to ? op->to : op->f)->waiting[1]);
+}
+
+static int refused(struct cp_rt *rt, int r)
+{
+	cp_schedule_point(rt);
+	return r;
+}
+
+CP_INLINE int run(int fd, struct cp_op *op, const char *what)
+{
+	struct cp_rt *rt = cp_in_task();
+	struct cp_io *io;
+	int r;
+
+	if (CP_UNLIKELY(!rt))
+		return cp_no_task();
+	cp_check_frames(rt->body, __builtin_frame_address(0), what);
+	r = cp_cancel_point(rt);
+	if (CP_UNLIKELY(r < 0))
+		return r;
+	io = cp_io_of(rt);
+	op->f = cp_fd_get(io, fd, &r);
+	if (CP_UNLIKELY(!op->f))
+		return refused(rt, r);
+	if (CP_UNLIKELY(op->f->closing || (op->to && op->to->closing)))
+		return refused(rt, COOP_ECLOSED);
+	if (CP_UNLIKELY(is_busy(op)))
+		return refused(rt, -EBUSY);
+	op->wait.what = what;
+	return io->ops->run(io, op);
+}
+
+/* ------------------------------------------------------------ reading, writing */
+
+int coop_read(int fd, void *buf, size_t bytes)
+{
+	struct cp_op op = { .code = CP_OP_READ,
+			    .dirs = CP_READS,
+			    .one = { buf, cut(bytes) },
+			    .iov = &op.one,
+			    .count = 1,
+			    .offset = -1 };
+
+	return run(fd, &op, "coop_read");
+}
+
+int coop_write(int fd, const void *buf, size_t bytes)
+{
+	struct cp_op op = { .code = CP_OP_WRITE,
+			    .dirs = CP_WRITES,
+			    .one = { (void *)(uintptr_t)buf, cut(bytes) },
+			    .iov = &op.one,
+			    .count = 1,
+			    .offset = -1 };
+
+	return run(fd, &op, "coop_write");
+}
+
+int coop_pread(int fd, void *buf, size_t bytes, int64_t offset)
+{
+	struct cp_op op = { .code = CP_OP_PREAD,
+			    .one = { buf, cut(bytes) },
+			    .iov = &op.one,
+			    .count = 1,
+			    .offset = offset };
+
+	return offset < 0 ? -EINVAL : run(fd, &op, "coop_pread");
+}
+
+int coop_pwrite(int fd, const void *buf, size_t bytes, int64_t offset)
+{
+	struct cp_op op = { .code = CP_OP_PWRITE,
+			    .one = { (void *)(uintptr_t)buf, cut(bytes) },
+			    .iov = &op.one,
+			    .count = 1,
+			    .offset = offset };
+
+	return offset < 0 ? -EINVAL : run(fd, &op, "coop_pwrite");
+}
+
+/*
+ * 0 if the pieces fit into one request, else -EINVAL: a sum that does not fit into an int is
+ * refused rather than cut in silence.
+ */
+static int check_pieces(const struct iovec *iov, int count)
+{
+	size_t sum = 0;
+
+	if (count < 0 || count > IOV_MAX || (count && !iov))
+		return -EINVAL;
+	for (int i = 0; i < count; i++)
+		if (__builtin_add_overflow(sum, iov[i].iov_len, &sum) || sum > CP_IO_MAX)
+			return -EINVAL;
+	return 0;
+}
+
+int coop_readv(int fd, const struct iovec *iov, int count)
+{
+	struct cp_op op = {
+		.code = CP_OP_READ, .dirs = CP_READS, .iov = iov, .count = count, .offset = -1
+	};
+	int r = check_pieces(iov, count);
+
+	return r < 0 ? r : run(fd, &op, "coop_readv");
+}
+
+int coop_writev(int fd, const struct iovec *iov, int count)
+{
+	struct cp_op op = {
+		.code = CP_OP_WRITE, .dirs = CP_WRITES, .iov = iov, .count = count, .offset = -1
+	};
+	int r = check_pieces(iov, count);
+
+	return r < 0 ? r : run(fd, &op, "coop_writev");
+}
+
+/* --------------------------------------------------------------------- sockets */
+
+int coop_recv(int fd, void *buf, size_t bytes, int flags)
+{
+	struct cp_op op = { .code = CP_OP_RECV,
+			    .dirs = CP_READS,
+			    .one = { buf, cut(bytes) },
+			    .iov = &op.one,
+			    .count = 1,
+			    .flags = flags };
+
+	return run(fd, &op, "coop_recv");
+}
+
+int coop_send(int fd, const void *buf, size_t bytes, int flags)
+{
+	struct cp_op op = { .code = CP_OP_SEND,
+			    .dirs = CP_WRITES,
+			    .one = { (void *)(uintptr_t)buf, cut(bytes) },
+			    .iov = &op.one,
+			    .count = 1,
+			    .flags = flags };
+
+	return run(fd, &op, "coop_send");
+}
+
+int coop_recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	struct cp_op op = { .code = CP_OP_RECVMSG, .dirs = CP_READS, .msg = msg, .flags = flags };
+
+	return msg ? run(fd, &op, "coop_recvmsg") : -EINVAL;
+}
+
+int coop_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	struct cp_op op = { .code = CP_OP_SENDMSG,
+			    .dirs = CP_WRITES,
+			    .msg = (struct msghdr *)(uintptr_t)msg,
+			    .flags = flags };
+
+	return msg ? run(fd, &op, "coop_sendmsg") : -EINVAL;
+}
+
+int coop_accept(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	struct cp_op op = {
+		.code = CP_OP_ACCEPT, .dirs = CP_READS, .addr = addr, .addr_len = addr ? len : NULL
+	};
+
+	return addr && !len ? -EINVAL : run(fd, &op, "coop_accept");
+}
+
+int coop_connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	struct cp_op op = { .code = CP_OP_CONNECT,
+			    .dirs = CP_WRITES,
+			    .addr = (struct sockaddr *)(uintptr_t)addr,
+			    .addr_bytes = len };
+
+	return addr ? run(fd, &op, "coop_connect") : -EINVAL;
+}
+
+/* ---------------------------------------------------------------------- others */
+
+int coop_poll(int fd, int events)
+{
+	const int in = POLLIN | POLLPRI | POLLRDHUP | POLLRDNORM | POLLRDBAND;
+	const int out = POLLOUT | POLLWRNORM | POLLWRBAND;
+	struct cp_op op = { .code = CP_OP_POLL, .flags = events };
+
+	op.dirs = (uint8_t)((events & in ? CP_READS : 0) | (events & out ? CP_WRITES : 0));
+	if (!op.dirs || events & ~(in | out))
+		return -EINVAL;
+	return run(fd, &op, "coop_poll");
+}
+
+int coop_fsync(int fd)
+{
+	struct cp_op op = { .code = CP_OP_FSYNC };
+
+	return run(fd, &op, "coop_fsync");
+}
+
+int coop_fdatasync(int fd)
+{
+	struct cp_op op = { .code = CP_OP_FSYNC, .flags = 1 };
+
+	return run(fd, &op, "coop_fdatasync");
+}
+
+int coop_splice(int fd_in, int fd_out, size_t bytes, unsigned flags)
+{
+	struct cp_op op = { .code = CP_OP_SPLICE,
+			    .dirs = CP_READS | CP_WRITES,
+			    .one = { NULL, cut(bytes) },
+			    .flags = (int)flags };
+	struct cp_rt *rt = cp_in_task();
+	int r = 0;
+
+	if (!rt)
+		return cp_no_task();
+	if (!rt->cur->cancelled && !(op.to = cp_fd_get(cp_io_of(rt), fd_out, &r)))
+		return refused(rt, r);
+	return run(fd_in, &op, "coop_splice");
+}
+
+int coop_close(int fd)
+{
+	struct cp_rt *rt = cp_in_task();
+
+	return rt ? cp_fd_forget(rt, fd, true, "coop_close") : cp_no_task();
+}
+
+int coop_forget(int fd)
+{
+	struct cp_rt *rt = cp_in_task();
+
+	return rt ? cp_fd_forget(rt, fd, false, "coop_forget") : cp_no_task();
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Operations on descriptors, and what a loop knows of each descriptor.
+ *
+ * A call fills a struct cp_op in its own frame and gives it to the engine (`run`), which returns
+ * its result, after a suspension if need be. What an engine keeps of a descriptor is its entry:
+ * who waits, what is ready, how many operations the kernel or a thread still works at.
+ *
+ * Invariants
+ *   1. An operation is in the `waiting` place of each direction that it needs, from before it parks
+ *      until it runs again or has been taken out: by a cancel, or because the descriptor is closed.
+ *   2. `refs` counts the operations whose memory somebody outside of the loop may touch. A call
+ *      does not return, and a descriptor is not closed, before they are over.
+ *   3. An operation that was closed (`closed`) does not look at its entry again: it may be
+ *      another's.
+ *   4. `gen` changes whenever a descriptor is closed, so an event that is late finds nobody.
+ */
+#ifndef CP_IO_H
+#define CP_IO_H
+
+#include "core/core.h"
+#include "core/engine.h"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+enum cp_op_code {
+	CP_OP_READ, /* at the file's position, or from a socket or pipe */
+	CP_OP_WRITE,
+	CP_OP_PREAD,
+	CP_OP_PWRITE,
+	CP_OP_RECV,
+	CP_OP_SEND,
+	CP_OP_RECVMSG,
+	CP_OP_SENDMSG,
+	CP_OP_ACCEPT,
+	CP_OP_CONNECT,
+	CP_OP_POLL,
+	CP_OP_FSYNC,
+	CP_OP_SPLICE,
+};
+
+/* Directions, and the bits of what is ready. */
+#define CP_READS 1
+#define CP_WRITES 2
+
+enum cp_fd_kind {
+	CP_FD_NONE,   /* nothing is known yet */
+	CP_FD_STREAM, /* a socket, of a stream */
+	CP_FD_SOCKET, /* another socket */
+	CP_FD_FILE,   /* a regular file, a directory, a disk: what poll cannot wait for */
+	CP_FD_OTHER,  /* pipes, terminals, what is made of memory by the kernel */
+	CP_FD_SIM,    /* simulated */
+};
+
+struct cp_op;
+
+struct cp_fd {
+	struct cp_op *waiting[2]; /* to read, to write */
+	struct coop_task *closer; /* parked until refs is 0 */
+	void *own;                /* of the engine */
+	int fd;
+	uint32_t gen;
+	uint32_t refs;
+	uint8_t kind;
+	uint8_t ready;   /* directions in which a try may succeed */
+	bool watched;    /* epoll knows it */
+	bool hup;        /* one side has ended: stays ready */
+	bool nonblock;   /* is in non-blocking mode, as far as was asked */
+	bool mode_known; /* `nonblock` is true to the file */
+	bool closing;
+};
+
+struct cp_op {
+	struct cp_wait wait;
+	struct cp_fd *f;
+	struct cp_fd *to; /* of a splice: the output */
+	uint8_t code;
+	uint8_t dirs;
+	bool closed;   /* its descriptor was closed meanwhile */
+	bool parked;   /* the next event for it wakes it */
+	uint8_t state; /* of a connect: it has begun; of the ring: see uring.c */
+	int flags;     /* of the call; events of a poll; whether an fsync is of the data alone */
+	int res;
+	int count; /* of iov */
+	const struct iovec *iov;
+	struct iovec one;
+	int64_t offset;
+	union {
+		struct msghdr *msg;
+		struct sockaddr *addr;
+	};
+	union {
+		socklen_t *addr_len;
+		socklen_t addr_bytes;
+	};
+};
+
+struct cp_io;
+
+/* What an engine does with descriptors. */
+struct cp_io_ops {
+	/*
+	 * Carries out an operation whose entry and directions are known to be free: its result,
+	 * after the schedule half of a checkpoint.
+	 */
+	int (*run)(struct cp_io *io, struct cp_op *op);
+	/* Takes those who wait at `f` out, as closed; what is in the kernel ends soon. */
+	void (*closing)(struct cp_io *io, struct cp_fd *f);
+	/* Nobody works at `f` any more: forgets it. */
+	void (*forget)(struct cp_io *io, struct cp_fd *f);
+	/* What kind of file this is, for its entry: 0 or -EBADF. */
+	int (*look)(struct cp_io *io, struct cp_fd *f);
+	/* Closes the descriptor itself: 0 or -EBADF. */
+	int (*close)(struct cp_io *io, int fd);
+};
+
+#define CP_FD_CHUNK 256
+
+/* An engine that knows descriptors: what all of them have. */
+struct cp_io {
+	struct cp_engine engine;
+	const struct cp_io_ops *ops;
+	struct cp_fd **chunks; /* of CP_FD_CHUNK entries each, made when first needed */
+	size_t chunks_count;
+};
+
+CP_INLINE struct cp_io *cp_io_of(const struct cp_rt *rt)
+{
+	return CP_CONTAINER_OF(rt->engine, struct cp_io, engine);
+}
+
+/* ---- fd.c */
+
+/* The entry of `fd`, whose kind is known: NULL, and *ret_r is -EBADF or -ENOMEM. */
+struct cp_fd *cp_fd_get(struct cp_io *io, int fd, int *ret_r);
+/* The same for one that was made a moment ago, and is known to be of this kind. */
+struct cp_fd *cp_fd_made(struct cp_io *io, int fd, enum cp_fd_kind kind, bool nonblock);
+/* The entry if there is one. */
+struct cp_fd *cp_fd_peek(struct cp_io *io, int fd);
+void cp_fds_deinit(struct cp_io *io);
+/* Ends the calls that wait on `fd`, waits until the kernel has done with it, forgets it. */
+int cp_fd_forget(struct cp_rt *rt, int fd, bool and_close, const char *what);
+
+/* The operation of the running task waits in its directions from now on, or does not any more. */
+CP_INLINE void cp_op_enlist(struct cp_op *op)
+{
+	if (op->dirs & CP_READS)
+		op->f->waiting[0] = op;
+	if (op->dirs & CP_WRITES)
+		(op->to ? op->to : op->f)->waiting[1] = op;
+}
+
+CP_INLINE void cp_op_leave(struct cp_op *op)
+{
+	if (op->dirs & CP_READS)
+		op->f->waiting[0] = NULL;
+	if (op->dirs & CP_WRITES)
+		(op->to ? op->to : op->f)->waiting[1] = NULL;
+}
+
+/* One of the operations that were in the kernel is over. */
+CP_INLINE void cp_fd_unref(struct cp_rt *rt, struct cp_fd *f)
+{
+	if (--f->refs == 0 && CP_UNLIKELY(f->closer != NULL)) {
+		struct coop_task *closer = f->closer;
+
+		f->closer = NULL;
+		cp_wake(rt, closer, 0);
+	}
+}
+
+/* ---- try.c */
+
+/* Carries it out without waiting: a result, or -EAGAIN. For all but the kind FILE. */
+int cp_op_try(struct cp_op *op);
+/* The same for the kind FILE, which poll cannot wait for: goes through a thread, if it must. */
+int cp_op_file(struct cp_io *io, struct cp_op *op);
+/* What kind of file the system says it is. */
+int cp_fd_look(struct cp_io *io, struct cp_fd *f);
+int cp_fd_close(struct cp_io *io, int fd);
+/* Has a descriptor, which the file's mode decides of, not wait. 0 or -errno. */
+int cp_fd_want_nonblock(struct cp_fd *f);
+
+/* ---- ready.c: by readiness, as epoll has it, and the ring for what is no socket */
+
+/* Waits until `dirs` of the entry may succeed: 0, COOP_ECANCELED, COOP_ECLOSED, -errno. */
+typedef int cp_wait_ready(struct cp_io *io, struct cp_op *op, struct cp_fd *f, uint8_t dirs);
+int cp_op_run_ready(struct cp_io *io, struct cp_op *op, cp_wait_ready *wait_ready);
+/* Something came in `dirs` of an entry, whose waiting tasks go on. */
+void cp_fd_is_ready(struct cp_io *io, struct cp_fd *f, uint8_t dirs);
+/* Parks until the next cp_fd_is_ready in a direction that the operation waits in. */
+int cp_op_park_ready(struct cp_io *io, struct cp_op *op);
+/* Takes those out who are parked so, as closed. */
+void cp_fd_closing(struct cp_io *io, struct cp_fd *f);
+
+#endif

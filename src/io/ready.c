@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Operations by readiness: try, and where it would have to wait, wait until a try may succeed.
+ *
+ * Whether a try is worth its system call is remembered in the entry: a direction is not ready from
+ * an -EAGAIN until the engine has seen an edge, nor after a read from a stream that
+ * was shorter than asked for, since that took all there was. That one is not believed once the peer
+ * has ended its side: the edge that said so may have been the last one.
+ */
+#include "io/io.h"
+
+#include <errno.h>
+#include <poll.h>
+
+static bool ready_abort(struct cp_wait *wait)
+{
+	struct cp_op *op = CP_CONTAINER_OF(wait, struct cp_op, wait);
+
+	if (op->parked) {
+		op->parked = false;
+		cp_rt->engine->waiting--;
+	}
+	cp_op_leave(op);
+	return true;
+}
+
+int cp_op_park_ready(struct cp_io *io, struct cp_op *op)
+{
+	int r;
+
+	op->wait.abort = ready_abort;
+	op->parked = true;
+	cp_op_enlist(op);
+	io->engine.waiting++;
+	r = cp_park(cp_rt, &op->wait);
+	if (r == COOP_ECANCELED)
+		cp_ignored(cp_rt);
+	if (r < 0)
+		return r;
+	if (op->closed)
+		return COOP_ECLOSED;
+	cp_op_leave(op);
+	return 0;
+}
+
+static void wake(struct cp_io *io, struct cp_op *op, int result)
+{
+	if (!op->parked)
+		return;
+	op->parked = false;
+	io->engine.waiting--;
+	cp_wake(cp_rt, op->wait.task, result);
+}
+
+void cp_fd_is_ready(struct cp_io *io, struct cp_fd *f, uint8_t dirs)
+{
+	f->ready |= dirs;
+	for (int d = 0; d < 2; d++)
+		if (dirs & 1 << d && f->waiting[d])
+			wake(io, f->waiting[d], 0);
+}
+
+void cp_fd_closing(struct cp_io *io, struct cp_fd *f)
+{
+	for (int d = 0; d < 2; d++) {
+		struct cp_op *op = f->waiting[d];
+
+		if (!op)
+			continue;
+		cp_op_leave(op);
+		op->closed = true;
+		wake(io, op, COOP_ECLOSED);
+	}
+}
+
+static bool dont_wait(const struct cp_op *op)
+{
+	return op->code >= CP_OP_RECV && op->code <= CP_OP_SENDMSG && op->flags & MSG_DONTWAIT;
+}
+
+/* Others may use the same file, or it is two: only the kernel knows. */
+static bool must_try(const struct cp_op *op)
+{
+	return op->code == CP_OP_POLL || op->code == CP_OP_SPLICE || dont_wait(op);
+}
+
+static void note_short(struct cp_op *op, int r)
+{
+	struct cp_fd *f = op->f;
+
+	if (f->kind != CP_FD_STREAM || f->hup || op->count != 1 || op->flags || r <= 0 ||
+	    (op->code != CP_OP_RECV && op->code != CP_OP_READ))
+		return;
+	if ((size_t)r < op->iov->iov_len)
+		f->ready &= (uint8_t)~CP_READS;
+}
+
+/* Waits for the side of a splice that is not ready. If both are, somebody was faster. */
+static int wait_splice(struct cp_io *io, struct cp_op *op, cp_wait_ready *wait_ready)
+{
+	struct cp_op in = { .f = op->f, .code = CP_OP_POLL, .flags = POLLIN };
+	struct cp_op out = { .f = op->to, .code = CP_OP_POLL, .flags = POLLOUT };
+
+	if (op->f->kind != CP_FD_FILE && cp_op_try(&in) == -EAGAIN)
+		return wait_ready(io, op, op->f, CP_READS);
+	if (op->to->kind != CP_FD_FILE && cp_op_try(&out) == -EAGAIN)
+		return wait_ready(io, op, op->to, CP_WRITES);
+	cp_yield(cp_rt);
+	return 0;
+}
+
+int cp_op_run_ready(struct cp_io *io, struct cp_op *op, cp_wait_ready *wait_ready)
+{
+	struct cp_rt *rt = cp_rt;
+	bool waited = false;
+	int r;
+
+	for (;;) {
+		if (op->f->ready & op->dirs || must_try(op)) {
+			r = cp_op_try(op);
+			if (r != -EAGAIN || dont_wait(op))
+				break;
+			op->f->ready &= (uint8_t)~op->dirs;
+		}
+		r = op->code == CP_OP_SPLICE ? wait_splice(io, op, wait_ready)
+					     : wait_ready(io, op, op->f, op->dirs);
+		if (r < 0 && (waited || r == COOP_ECANCELED || r == COOP_ECLOSED))
+			return r;
+		if (r < 0)
+			break;
+		waited = true;
+	}
+	if (!waited)
+		cp_schedule_point(rt);
+	note_short(op, r);
+	return r;
+}

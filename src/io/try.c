@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One operation by one system call that does not wait.
+ *
+ * A socket is asked by the flag of the call, whatever mode it is in; accept, connect and splice
+ * have no such flag, so theirs is set to non-blocking mode.
+ */
+#include "io/io.h"
+
+#include "base/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+
+static bool is_socket(const struct cp_fd *f)
+{
+	return f->kind == CP_FD_STREAM || f->kind == CP_FD_SOCKET;
+}
+
+static int look_mode(struct cp_fd *f)
+{
+	int flags;
+
+	if (f->mode_known)
+		return 0;
+	flags = cp_os_fd_flags(f->fd);
+	if (flags < 0)
+		return flags;
+	f->nonblock = flags & O_NONBLOCK;
+	f->mode_known = true;
+	return 0;
+}
+
+int cp_fd_want_nonblock(struct cp_fd *f)
+{
+	int flags, r = look_mode(f);
+
+	if (r < 0 || f->nonblock)
+		return r;
+	flags = cp_os_fd_flags(f->fd);
+	r = flags < 0 ? flags : cp_os_fd_set_flags(f->fd, flags | O_NONBLOCK);
+	f->nonblock = r >= 0;
+	return r;
+}
+
+static int try_read(struct cp_op *op)
+{
+	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)op->iov,
+			      .msg_iovlen = (size_t)op->count };
+	int r;
+
+	if (!is_socket(op->f)) {
+		r = look_mode(op->f);
+		return r < 0 ? r : cp_os_readv(op->f->fd, op->iov, op->count, !op->f->nonblock);
+	}
+	if (op->count == 1)
+		return cp_os_recv(op->f->fd, op->iov->iov_base, op->iov->iov_len, 0);
+	return cp_os_recvmsg(op->f->fd, &msg, 0);
+}
+
+static int try_write(struct cp_op *op)
+{
+	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)op->iov,
+			      .msg_iovlen = (size_t)op->count };
+	int r;
+
+	if (!is_socket(op->f)) {
+		r = look_mode(op->f);
+		return r < 0 ? r : cp_os_writev(op->f->fd, op->iov, op->count, !op->f->nonblock);
+	}
+	if (op->count == 1)
+		return cp_os_send(op->f->fd, op->iov->iov_base, op->iov->iov_len, 0);
+	return cp_os_sendmsg(op->f->fd, &msg, 0);
+}
+
+static int try_accept(struct cp_op *op)
+{
+	int r = cp_fd_want_nonblock(op->f);
+
+	return r < 0 ? r : cp_os_accept(op->f->fd, op->addr, op->addr_len, 0);
+}
+
+/* The first time it begins to connect, then it asks how that went. */
+static int try_connect(struct cp_op *op)
+{
+	int r;
+
+	if (op->state) {
+		r = cp_os_poll(op->f->fd, POLLOUT);
+		if (r <= 0)
+			return r < 0 ? r : -EAGAIN;
+		return cp_os_socket_error(op->f->fd);
+	}
+	r = cp_fd_want_nonblock(op->f);
+	if (r < 0)
+		return r;
+	r = cp_os_connect(op->f->fd, op->addr, op->addr_bytes);
+	if (r != -EINPROGRESS && r != -EINTR)
+		return r; /* -EAGAIN: the queue of a Unix listener is full, begin again */
+	op->state = 1;
+	return -EAGAIN;
+}
+
+static int try_poll(struct cp_op *op)
+{
+	int r = cp_os_poll(op->f->fd, op->flags);
+
+	return r == 0 ? -EAGAIN : r < 0 ? r : r & POLLNVAL ? -EBADF : r;
+}
+
+static int try_splice(struct cp_op *op)
+{
+	int r = op->f->kind == CP_FD_FILE ? 0 : cp_fd_want_nonblock(op->f);
+
+	if (r >= 0 && op->to->kind != CP_FD_FILE)
+		r = cp_fd_want_nonblock(op->to);
+	if (r < 0)
+		return r;
+	return cp_os_splice(op->f->fd, op->to->fd, op->one.iov_len, (unsigned)op->flags);
+}
+
+int cp_op_try(struct cp_op *op)
+{
+	int fd = op->f->fd;
+
+	switch ((enum cp_op_code)op->code) {
+	case CP_OP_READ: return try_read(op);
+	case CP_OP_WRITE: return try_write(op);
+	case CP_OP_RECV: return cp_os_recv(fd, op->one.iov_base, op->one.iov_len, op->flags);
+	case CP_OP_SEND: return cp_os_send(fd, op->one.iov_base, op->one.iov_len, op->flags);
+	case CP_OP_RECVMSG: return cp_os_recvmsg(fd, op->msg, op->flags);
+	case CP_OP_SENDMSG: return cp_os_sendmsg(fd, op->msg, op->flags);
+	case CP_OP_ACCEPT: return try_accept(op);
+	case CP_OP_CONNECT: return try_connect(op);
+	case CP_OP_POLL: return try_poll(op);
+	case CP_OP_SPLICE: return try_splice(op);
+	case CP_OP_PREAD: return cp_os_preadv(fd, op->iov, op->count, op->offset, true);
+	case CP_OP_PWRITE: return cp_os_pwritev(fd, op->iov, op->count, op->offset);
+	case CP_OP_FSYNC: return cp_os_fsync(fd, op->flags);
+	}
+	return -EINVAL;
+}
+
+/* Where the page cache has what is asked for there is nothing to wait for. */
+int cp_op_file(struct cp_io *io, struct cp_op *op)
+{
+	int r = -EAGAIN;
+
+	(void)io;
+	if (op->code == CP_OP_POLL)
+		r = op->flags & (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM);
+	else if (op->code == CP_OP_READ || op->code == CP_OP_PREAD)
+		r = cp_os_preadv(op->f->fd, op->iov, op->count, op->offset, true);
+	else if (op->code == CP_OP_WRITE || op->code == CP_OP_PWRITE)
+		r = cp_os_pwritev(op->f->fd, op->iov, op->count, op->offset);
+	else
+		r = cp_op_try(op);
+	cp_schedule_point(cp_rt);
+	return r;
+}
