@@ -2,9 +2,9 @@
 /*
  * Choosing an engine.
  *
- * There is one for the time being, epoll, on which timers, wake-ups and signals stand; it also
- * serves the simulated engine's name, since without descriptors there is nothing to
- * simulate. A program that asks for io_uring by name is told that it is not there.
+ * AUTO takes io_uring where the system gives it whole, and epoll where not: containers and hardened
+ * systems refuse it, older kernels have it by halves. Who asks for one by name gets that one or
+ * is told why not.
  */
 #include "io/engines.h"
 
@@ -12,19 +12,63 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
-int cp_engine_open(enum coop_engine want, struct cp_engine **ret_engine)
+#ifdef CP_HAVE_URING
+static int open_ring(struct cp_engine **ret_engine)
+{
+	return cp_uring_open(ret_engine);
+}
+#else
+static int open_ring(struct cp_engine **ret_engine)
+{
+	(void)ret_engine;
+	return -EOPNOTSUPP; /* built without liburing */
+}
+#endif
+
+/* Words for what came of asking for a ring. */
+static const char *ring_words(int r)
+{
+	switch (r) {
+	case 0: return "io_uring is there";
+	case -EOPNOTSUPP: return "this build of coop has no io_uring";
+	case -ENOSYS: return "this kernel has no io_uring, or only parts of it";
+	case -EPERM: return "io_uring is forbidden here";
+	case -EACCES: return "io_uring is forbidden here";
+	case -EINVAL: return "this kernel's io_uring is older than 6.1";
+	case -ENOMEM: return "no memory for io_uring (RLIMIT_MEMLOCK)";
+	default: return "io_uring failed";
+	}
+}
+
+static int open_wanted(enum coop_engine want, struct cp_engine **ret_engine, char *why, size_t size)
 {
 	int r;
 
-	if (want == COOP_ENGINE_URING) {
-		coop_log(COOP_LOG_ERROR, "this build of coop has no io_uring engine");
-		return -ENOTSUP;
+	if (want == COOP_ENGINE_EPOLL || want == COOP_ENGINE_SIM) {
+		snprintf(why, size, "asked for");
+		return cp_epoll_open(ret_engine);
 	}
-	r = cp_epoll_open(ret_engine);
-	if (r < 0)
+	r = open_ring(ret_engine);
+	if (want == COOP_ENGINE_URING) {
+		snprintf(why, size, "asked for");
+		if (r < 0 && r != -EMFILE && r != -ENFILE) {
+			coop_log(COOP_LOG_ERROR, "no io_uring engine: %s", ring_words(r));
+			r = -ENOTSUP;
+		}
 		return r;
-	snprintf((*ret_engine)->why, sizeof(*ret_engine)->why, "%s",
-		 want == COOP_ENGINE_AUTO ? "the best there is in this build" : "asked for");
-	return 0;
+	}
+	snprintf(why, size, "%s", ring_words(r));
+	return r < 0 ? cp_epoll_open(ret_engine) : r;
+}
+
+int cp_engine_open(enum coop_engine want, struct cp_engine **ret_engine)
+{
+	char why[sizeof(*ret_engine)->why];
+	int r = open_wanted(want, ret_engine, why, sizeof why);
+
+	if (r >= 0)
+		memcpy((*ret_engine)->why, why, sizeof why);
+	return r;
 }

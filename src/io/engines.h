@@ -8,4 +8,7 @@
 /* 0, -EMFILE, -ENFILE, -ENOMEM. */
 int cp_epoll_open(struct cp_engine **ret_engine);
 
+/* The same, and -ENOSYS, -EPERM, -EACCES, -EINVAL: the system does not give one. */
+int cp_uring_open(struct cp_engine **ret_engine);
+
 #endif

@@ -75,12 +75,15 @@ struct cp_op {
 	struct cp_wait wait;
 	struct cp_fd *f;
 	struct cp_fd *to; /* of a splice: the output */
+	struct cp_fd *at; /* of the ring: the one of these that it is working at */
 	uint8_t code;
 	uint8_t dirs;
-	bool closed;   /* its descriptor was closed meanwhile */
-	bool parked;   /* the next event for it wakes it */
-	uint8_t state; /* of a connect: it has begun; of the ring: see uring.c */
-	int flags;     /* of the call; events of a poll; whether an fsync is of the data alone */
+	bool closed;     /* its descriptor was closed meanwhile */
+	bool parked;     /* the next event for it wakes it */
+	uint8_t state;   /* of a connect: it has begun */
+	uint8_t pending; /* of the ring: completions that are to come */
+	bool stopping;   /* of the ring: its cancellation has been submitted */
+	int flags;       /* of the call; events of a poll; whether an fsync is of the data alone */
 	int res;
 	int count; /* of iov */
 	const struct iovec *iov;
@@ -176,11 +179,14 @@ CP_INLINE void cp_fd_unref(struct cp_rt *rt, struct cp_fd *f)
 int cp_op_try(struct cp_op *op);
 /* The same for the kind FILE, which poll cannot wait for: goes through a thread, if it must. */
 int cp_op_file(struct cp_io *io, struct cp_op *op);
+/* What of it can be done without waiting: a result, or -EAGAIN. */
+int cp_op_file_now(struct cp_op *op);
 /* What kind of file the system says it is. */
 int cp_fd_look(struct cp_io *io, struct cp_fd *f);
 int cp_fd_close(struct cp_io *io, int fd);
 /* Has a descriptor, which the file's mode decides of, not wait. 0 or -errno. */
 int cp_fd_want_nonblock(struct cp_fd *f);
+int cp_fd_want_blocking(struct cp_fd *f);
 
 /* ---- ready.c: by readiness, as epoll has it, and the ring for what is no socket */
 

@@ -44,6 +44,18 @@ int cp_fd_want_nonblock(struct cp_fd *f)
 	return r;
 }
 
+int cp_fd_want_blocking(struct cp_fd *f)
+{
+	int flags, r = look_mode(f);
+
+	if (r < 0 || !f->nonblock)
+		return r;
+	flags = cp_os_fd_flags(f->fd);
+	r = flags < 0 ? flags : cp_os_fd_set_flags(f->fd, flags & ~O_NONBLOCK);
+	f->nonblock = r < 0;
+	return r;
+}
+
 static int try_read(struct cp_op *op)
 {
 	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)op->iov,
@@ -142,20 +154,39 @@ int cp_op_try(struct cp_op *op)
 	return -EINVAL;
 }
 
-/* Where the page cache has what is asked for there is nothing to wait for. */
+/* -EAGAIN: the disk has to work for it. */
+int cp_op_file_now(struct cp_op *op)
+{
+	if (op->code == CP_OP_POLL)
+		return op->flags & (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM);
+	if (op->code == CP_OP_READ || op->code == CP_OP_PREAD)
+		return cp_os_preadv(op->f->fd, op->iov, op->count, op->offset, false);
+	if (op->code == CP_OP_WRITE || op->code == CP_OP_PWRITE || op->code == CP_OP_FSYNC)
+		return -EAGAIN;
+	return cp_op_try(op);
+}
+
+/* In the thread that calls. */
+static int file_waiting(struct cp_op *op)
+{
+	switch (op->code) {
+	case CP_OP_READ:
+	case CP_OP_PREAD:
+		return cp_os_preadv(op->f->fd, op->iov, op->count, op->offset, true);
+	case CP_OP_FSYNC:
+		return cp_os_fsync(op->f->fd, op->flags);
+	default:
+		return cp_os_pwritev(op->f->fd, op->iov, op->count, op->offset);
+	}
+}
+
 int cp_op_file(struct cp_io *io, struct cp_op *op)
 {
-	int r = -EAGAIN;
+	int r = cp_op_file_now(op);
 
 	(void)io;
-	if (op->code == CP_OP_POLL)
-		r = op->flags & (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM);
-	else if (op->code == CP_OP_READ || op->code == CP_OP_PREAD)
-		r = cp_os_preadv(op->f->fd, op->iov, op->count, op->offset, true);
-	else if (op->code == CP_OP_WRITE || op->code == CP_OP_PWRITE)
-		r = cp_os_pwritev(op->f->fd, op->iov, op->count, op->offset);
-	else
-		r = cp_op_try(op);
+	if (r == -EAGAIN)
+		r = file_waiting(op);
 	cp_schedule_point(cp_rt);
 	return r;
 }

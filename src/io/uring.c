@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The io_uring engine: operations are submitted in one batch a turn, and completed by the kernel.
+ *
+ * Sockets are received from and sent to by the ring, files are read and synchronised by it. What
+ * else there is waits by a poll of the ring and then does its system call: that is what the kernel
+ * would do, and it is the same for files in non-blocking mode, which the ring refuses to wait for.
+ *
+ * An operation lies in the frame of the task that waits for it. To cancel one is an operation of
+ * its own, and both have to be over before the task goes on: so the kernel is done with the
+ * caller's memory, and the address that names an operation cannot be another's yet.
+ *
+ * Invariants
+ *   1. op->pending is the number of completions that name the operation: its own, and that of its
+ *      cancellation. The task is woken when it gets to 0, by the last of them.
+ *   2. Every entry (io_uring_enter) asks for events, or deferred work would be left undone.
+ *   3. A full submission queue is submitted and used again; nobody is told that it was full.
+ *   4. A wake from elsewhere ends a wait: the eventfd is polled at all times.
+ */
+#include "io/engines.h"
+#include "io/io.h"
+
+#include "base/os.h"
+#include "base/os_uring.h"
+
+#include <errno.h>
+#include <poll.h>
+
+#define RING_ENTRIES 256
+#define RING_COMPLETIONS 4096
+
+/* What a completion is of, in the low bits of its user data. */
+#define TAG_OP 0u
+#define TAG_CANCEL 1u
+#define TAG_WAKE 2u
+#define TAGS 7u
+
+struct ring_engine {
+	struct cp_io io;
+	struct io_uring ring;
+	int wakefd;
+	bool armed; /* the eventfd is polled */
+};
+
+static struct ring_engine *of(struct cp_engine *engine)
+{
+	return CP_CONTAINER_OF(engine, struct ring_engine, io.engine);
+}
+
+/* ------------------------------------------------------------------- the two queues */
+
+/* The operation is over: whoever waits for it, and whoever waits to close its file, go on. */
+static void over(struct ring_engine *e, struct cp_op *op)
+{
+	struct cp_rt *rt = cp_rt;
+
+	e->io.engine.waiting--;
+	cp_wake(rt, op->wait.task, 0);
+	cp_fd_unref(rt, op->at);
+}
+
+static void complete(struct ring_engine *e, const struct io_uring_cqe *cqe)
+{
+	struct cp_op *op = (struct cp_op *)(uintptr_t)(cqe->user_data & ~(uint64_t)TAGS);
+
+	switch (cqe->user_data & TAGS) {
+	case TAG_WAKE:
+		cp_os_eventfd_drain(e->wakefd);
+		if (!(cqe->flags & IORING_CQE_F_MORE))
+			e->armed = false;
+		return;
+	case TAG_OP:
+		op->res = cqe->res;
+		if (cqe->flags & IORING_CQE_F_SOCK_NONEMPTY)
+			op->at->ready |= CP_READS;
+		break;
+	default: /* it was found, or it was not: either way it ends by itself */ break;
+	}
+	if (--op->pending == 0)
+		over(e, op);
+}
+
+static void reap(struct ring_engine *e)
+{
+	struct io_uring_cqe *cqe;
+	unsigned head, seen = 0;
+
+	io_uring_for_each_cqe(&e->ring, head, cqe)
+	{
+		complete(e, cqe);
+		seen++;
+	}
+	io_uring_cq_advance(&e->ring, seen);
+}
+
+static struct io_uring_sqe *next_entry(struct ring_engine *e)
+{
+	struct io_uring_sqe *sqe;
+
+	while (CP_UNLIKELY(!(sqe = io_uring_get_sqe(&e->ring)))) {
+		int r = cp_os_uring_submit(&e->ring);
+
+		if (r == -EBUSY || r == -EAGAIN) /* too many completions, or no memory right now */
+			reap(e);
+		else if (r < 0 && r != -EINTR)
+			cp_die("io_uring cannot submit: error %d", -r);
+	}
+	return sqe;
+}
+
+static void arm_wake(struct ring_engine *e)
+{
+	struct io_uring_sqe *sqe = next_entry(e);
+
+	io_uring_prep_poll_multishot(sqe, e->wakefd, POLLIN);
+	sqe->user_data = TAG_WAKE;
+	e->armed = true;
+}
+
+/* -------------------------------------------------------------------- an operation */
+
+static void submit_cancel(struct ring_engine *e, struct cp_op *op)
+{
+	struct io_uring_sqe *sqe;
+
+	if (op->stopping || !op->pending)
+		return;
+	op->stopping = true;
+	sqe = next_entry(e);
+	io_uring_prep_cancel(sqe, op, 0);
+	sqe->user_data = (uintptr_t)op | TAG_CANCEL;
+	op->pending++;
+}
+
+static bool ring_abort(struct cp_wait *wait)
+{
+	submit_cancel(of(cp_rt->engine), CP_CONTAINER_OF(wait, struct cp_op, wait));
+	return false;
+}
+
+/* Waits for what was put into `sqe`: its result, which may be -ECANCELED. */
+static int park(struct ring_engine *e, struct cp_op *op, struct cp_fd *at, struct io_uring_sqe *sqe)
+{
+	struct cp_rt *rt = cp_rt;
+	int r;
+
+	sqe->user_data = (uintptr_t)op | TAG_OP;
+	op->at = at;
+	op->pending = 1;
+	op->stopping = false;
+	op->wait.abort = ring_abort;
+	at->refs++;
+	e->io.engine.waiting++;
+	cp_op_enlist(op);
+	r = cp_park(rt, &op->wait);
+	CP_ASSERT(r == 0 && op->pending == 0);
+	if (!op->closed)
+		cp_op_leave(op);
+	return op->res;
+}
+
+/* Was it stopped before it had any effect, and how is that called? Else 0. */
+static int stopped(struct cp_op *op, int res)
+{
+	struct cp_rt *rt = cp_rt;
+
+	if (!op->stopping || (res != -ECANCELED && res != -EINTR))
+		return 0;
+	if (op->closed)
+		return COOP_ECLOSED;
+	rt->body->blocked_what = op->wait.what;
+	rt->body->blocked_ns = 0;
+	rt->cancels_delivered++;
+	cp_ignored(rt);
+	return COOP_ECANCELED;
+}
+
+static int wait_ready(struct cp_io *io, struct cp_op *op, struct cp_fd *f, uint8_t dirs)
+{
+	struct ring_engine *e = of(&io->engine);
+	struct io_uring_sqe *sqe = next_entry(e);
+	unsigned events = 0;
+	int res, r;
+
+	if (op->code == CP_OP_POLL)
+		events = (unsigned)op->flags;
+	else
+		events = (dirs & CP_READS ? POLLIN | POLLRDHUP : 0u) |
+			 (dirs & CP_WRITES ? (unsigned)POLLOUT : 0u);
+	io_uring_prep_poll_add(sqe, f->fd, events);
+	res = park(e, op, f, sqe);
+	r = stopped(op, res);
+	if (r < 0)
+		return r;
+	if (op->closed)
+		return COOP_ECLOSED;
+	if (res < 0)
+		return res;
+	f->ready |= dirs;
+	return 0;
+}
+
+/* -------------------------------------------------------------------------- sockets */
+
+static void prepare(struct io_uring_sqe *sqe, struct cp_op *op)
+{
+	int fd = op->f->fd, flags = op->flags;
+
+	switch (op->code) {
+	case CP_OP_READ:
+	case CP_OP_RECV:
+		io_uring_prep_recv(sqe, fd, op->iov->iov_base, op->iov->iov_len, flags);
+		break;
+	case CP_OP_WRITE:
+	case CP_OP_SEND:
+		io_uring_prep_send(sqe, fd, op->iov->iov_base, op->iov->iov_len,
+				   flags | MSG_NOSIGNAL);
+		break;
+	case CP_OP_RECVMSG:
+		io_uring_prep_recvmsg(sqe, fd, op->msg, (unsigned)flags | MSG_CMSG_CLOEXEC);
+		break;
+	default: io_uring_prep_sendmsg(sqe, fd, op->msg, (unsigned)flags | MSG_NOSIGNAL); break;
+	}
+}
+
+/*
+ * One call of its own costs less than a trip through the ring if nothing else is to be submitted
+ * together with it; a receive is tried where there is reason to believe that something is there.
+ */
+static bool try_first(struct ring_engine *e, const struct cp_op *op)
+{
+	if (op->dirs & CP_READS)
+		return op->f->ready & CP_READS;
+	return !cp_rt->ready_head && !io_uring_sq_ready(&e->ring);
+}
+
+static int run_socket(struct ring_engine *e, struct cp_op *op)
+{
+	struct io_uring_sqe *sqe;
+	int res, r;
+
+	if (try_first(e, op) || op->flags & MSG_DONTWAIT) {
+		r = cp_op_try(op);
+		if (op->dirs & CP_READS)
+			op->f->ready &= (uint8_t)~CP_READS;
+		if (r != -EAGAIN || op->flags & MSG_DONTWAIT) {
+			if (op->dirs & CP_READS && r > 0 && op->count == 1 &&
+			    (size_t)r == op->iov->iov_len)
+				op->f->ready |= CP_READS;
+			cp_schedule_point(cp_rt);
+			return r;
+		}
+	}
+	for (;;) {
+		sqe = next_entry(e);
+		prepare(sqe, op);
+		res = park(e, op, op->f, sqe);
+		r = stopped(op, res);
+		if (r < 0)
+			return r;
+		if (res == -EAGAIN) /* in non-blocking mode, or the kernel changed its mind */
+			return op->closed ? COOP_ECLOSED : cp_op_run_ready(&e->io, op, wait_ready);
+		if (res != -EINTR)
+			return res;
+		if (op->closed)
+			return COOP_ECLOSED;
+	}
+}
+
+/* ---------------------------------------------------------------------------- files */
+
+static int run_file(struct ring_engine *e, struct cp_op *op)
+{
+	struct io_uring_sqe *sqe;
+	int r = cp_op_file_now(op), res;
+
+	if (r != -EAGAIN) {
+		cp_schedule_point(cp_rt);
+		return r;
+	}
+	if (op->code == CP_OP_WRITE || op->code == CP_OP_PWRITE)
+		return cp_op_file(&e->io,
+				  op); /* buffered: the ring would hand it to a thread, too */
+	sqe = next_entry(e);
+	if (op->code == CP_OP_FSYNC)
+		io_uring_prep_fsync(sqe, op->f->fd, op->flags ? IORING_FSYNC_DATASYNC : 0);
+	else
+		io_uring_prep_readv(sqe, op->f->fd, op->iov, (unsigned)op->count,
+				    (uint64_t)op->offset);
+	e->io.engine.in_flight++;
+	res = park(e, op, op->f, sqe);
+	e->io.engine.in_flight--;
+	r = stopped(op, res);
+	if (r < 0)
+		return r;
+	if (res == -EAGAIN || res == -EOPNOTSUPP || res == -EINVAL)
+		return op->closed ? COOP_ECLOSED : cp_op_file(&e->io, op);
+	return res;
+}
+
+static bool by_ring(const struct cp_op *op)
+{
+	const struct cp_fd *f = op->f;
+
+	if (f->kind != CP_FD_STREAM && f->kind != CP_FD_SOCKET)
+		return false;
+	return (op->code >= CP_OP_RECV && op->code <= CP_OP_SENDMSG) ||
+	       (op->code <= CP_OP_WRITE && op->count == 1);
+}
+
+/* Back to what the ring can wait for: it was set for the connecting only. */
+static int run_connect(struct cp_io *io, struct cp_op *op)
+{
+	int r = cp_op_run_ready(io, op, wait_ready);
+
+	return r < 0 ? r : cp_fd_want_blocking(op->f);
+}
+
+static int ring_run(struct cp_io *io, struct cp_op *op)
+{
+	struct ring_engine *e = of(&io->engine);
+	int r;
+
+	if (by_ring(op))
+		return run_socket(e, op);
+	if (op->code == CP_OP_CONNECT)
+		return run_connect(io, op);
+	if (op->code == CP_OP_PREAD || op->code == CP_OP_PWRITE || op->code == CP_OP_FSYNC ||
+	    (op->f->kind == CP_FD_FILE && op->code != CP_OP_SPLICE))
+		return run_file(e, op);
+	r = cp_op_run_ready(io, op, wait_ready);
+	if (CP_UNLIKELY(r == -EPERM && op->f->kind == CP_FD_OTHER)) {
+		op->f->kind = CP_FD_FILE;
+		return run_file(e, op);
+	}
+	return r;
+}
+
+static void ring_closing(struct cp_io *io, struct cp_fd *f)
+{
+	for (int d = 0; d < 2; d++) {
+		struct cp_op *op = f->waiting[d];
+
+		if (!op)
+			continue;
+		cp_op_leave(op);
+		op->closed = true;
+		submit_cancel(of(&io->engine), op);
+	}
+}
+
+static void ring_forget(struct cp_io *io, struct cp_fd *f)
+{
+	(void)io;
+	(void)f;
+}
+
+static const struct cp_io_ops ring_io_ops = {
+	.run = ring_run,
+	.closing = ring_closing,
+	.forget = ring_forget,
+	.look = cp_fd_look,
+	.close = cp_fd_close,
+};
+
+/* ----------------------------------------------------------------------- the engine */
+
+static int ring_engine_wait(struct cp_engine *engine, int64_t timeout_ns)
+{
+	struct ring_engine *e = of(engine);
+	int r;
+
+	if (CP_UNLIKELY(!e->armed))
+		arm_wake(e);
+	r = cp_os_uring_enter(&e->ring, timeout_ns);
+	reap(e);
+	return r == -ETIME || r == -EINTR || r == -EBUSY || r == -EAGAIN || r > 0 ? 0 : r;
+}
+
+static void ring_engine_wake(struct cp_engine *engine)
+{
+	cp_os_eventfd_signal(of(engine)->wakefd);
+}
+
+static void ring_engine_close(struct cp_engine *engine)
+{
+	struct ring_engine *e = of(engine);
+
+	cp_os_uring_close(&e->ring);
+	cp_os_close(e->wakefd);
+	cp_fds_deinit(&e->io);
+	cp_free(e);
+}
+
+static const struct cp_engine_ops ring_ops = {
+	.name = "uring",
+	.wait = ring_engine_wait,
+	.wake = ring_engine_wake,
+	.close = ring_engine_close,
+};
+
+int cp_uring_open(struct cp_engine **ret_engine)
+{
+	struct ring_engine *e = cp_calloc(1, sizeof *e);
+	int r;
+
+	if (!e)
+		return -ENOMEM;
+	e->io.engine.ops = &ring_ops;
+	e->io.ops = &ring_io_ops;
+	e->wakefd = r = cp_os_eventfd();
+	if (r >= 0)
+		r = cp_os_uring_open(&e->ring, RING_ENTRIES, RING_COMPLETIONS);
+	if (r < 0) {
+		if (e->wakefd >= 0)
+			cp_os_close(e->wakefd);
+		cp_free(e);
+		return r;
+	}
+	*ret_engine = &e->io.engine;
+	return 0;
+}
