@@ -25,7 +25,7 @@ ifdef DEB_BUILD_OPTIONS
 SETUP += -Dwerror=false
 endif
 PLACES = -Dprefix=$(PREFIX) $(if $(LIBDIR),-Dlibdir=$(LIBDIR))
-C_FILES = $(shell find include src tests examples bench -name '*.[ch]' -o -name '*.cpp')
+C_FILES = $(shell find include src cmd tests examples bench -name '*.[ch]' -o -name '*.cpp')
 
 .PHONY: all lists demo check check-all bench docs fmt tidy deps auto-deps hooks install clean
 .NOTPARALLEL:

@@ -3,7 +3,8 @@
 """layers.py: an #include in src/<layer> points to the same layer or to one below it.
 
 From the bottom: base ctx core sync io sys trace testing.  Public headers may be included anywhere;
-a public header includes public and system headers only.
+a public header includes public and system headers only.  A command in cmd/ includes public headers
+and those of its own folder.
 """
 import os
 import re
@@ -39,6 +40,9 @@ def check(path):
             mine, other = parts[1], found.split(os.sep)[1]
             if LAYERS.index(other) > LAYERS.index(mine):
                 yield f'{where}: {mine} includes {found} of the higher layer {other}'
+        elif parts[0] == 'cmd' and not found.startswith('include'):
+            if os.path.dirname(found) != os.path.dirname(path):
+                yield f'{where}: a command includes {found}'
 
 
 def main():
@@ -46,7 +50,7 @@ def main():
         print(__doc__)
         return 0
     wrong = []
-    for path in csource.files('include', 'src', ext=('.c', '.h', '.S')):
+    for path in csource.files('include', 'src', 'cmd', ext=('.c', '.h', '.S')):
         parts = path.split(os.sep)
         if parts[0] == 'src' and (len(parts) < 3 or parts[1] not in LAYERS):
             wrong.append(f'{path}: not in a layer')

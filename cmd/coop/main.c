@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The coop command: from the command line to a plan, from a plan to its verb.
+ *
+ * Nothing is started before the plan is complete and right. Whatever is wrong until then is one
+ * line on standard error and status 125.
+ */
+#include "option.h"
+#include "verbs.h"
+
+#include <stdlib.h>
+
+static int verb_missing(struct plan *plan)
+{
+	fprintf(stderr, "coop %s: not in this build\n", verb_table[plan->verb].name);
+	return STATUS_OWN;
+}
+
+/* One row a verb. */
+static int (*const verbs[VERBS])(struct plan *plan) = {
+	[VERB_RUN] = verb_missing,  [VERB_MAP] = verb_missing,     [VERB_EXEC] = verb_missing,
+	[VERB_UP] = verb_missing,   [VERB_CHECK] = verb_check,     [VERB_GRAPH] = verb_graph,
+	[VERB_PS] = verb_missing,   [VERB_TREE] = verb_missing,    [VERB_LOGS] = verb_missing,
+	[VERB_STOP] = verb_missing, [VERB_RESTART] = verb_missing, [VERB_DOCTOR] = verb_missing,
+	[VERB_HELP] = verb_help,    [VERB_VERSION] = verb_version,
+};
+
+static int make_plan(int argc, char **argv, struct plan **ret_plan)
+{
+	int error = options_parse(argc, argv, ret_plan);
+	struct plan *plan = *ret_plan;
+
+	if (!error &&
+	    (plan->verb == VERB_UP || plan->verb == VERB_CHECK || plan->verb == VERB_GRAPH))
+		error = plan_load(plan);
+	if (error)
+		return error;
+	jobserver_parse(plan, getenv("MAKEFLAGS"));
+	return plan_finish(plan);
+}
+
+/* What was printed may have met a full disk or a closed pipe. */
+static int finish_output(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	fputs("coop: cannot write to standard output\n", stderr);
+	return status ? status : STATUS_OWN;
+}
+
+int main(int argc, char **argv)
+{
+	struct plan *plan;
+	int status;
+
+	if (make_plan(argc, argv, &plan) < 0) {
+		fprintf(stderr, "%s\n", plan->error);
+		status = STATUS_OWN;
+	} else if (plan->is_dry_run) {
+		status = finish_output(plan_print(plan));
+	} else {
+		status = finish_output(verbs[plan->verb](plan));
+	}
+	plan_free(plan);
+	return status;
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * --dry-run: each task with the command that would be executed, quoted for a shell, and what is not
+ * as usual about it. Of variables only the names: values may be secrets.
+ */
+#include "front.h"
+#include "option.h"
+#include "text.h"
+#include "verbs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A list of facts about one task, on lines of their own. */
+struct facts {
+	int indent;
+	bool has_any;
+};
+
+COOP_PRINTF(2, 3)
+static void fact(struct facts *facts, const char *format, ...)
+{
+	va_list args;
+
+	if (facts->has_any)
+		printf(", ");
+	else
+		printf("%*s", facts->indent, "");
+	facts->has_any = true;
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+}
+
+static void facts_end(struct facts *facts)
+{
+	if (facts->has_any)
+		putchar('\n');
+	facts->has_any = false;
+}
+
+static void print_argv(struct plan *plan, const char *const *argv)
+{
+	for (size_t i = 0; argv[i]; i++)
+		printf("%s%s", i ? " " : "", plan_quote(plan, argv[i]));
+	putchar('\n');
+}
+
+static const char *const state_names[] = { "started", "ready", "done", "ok" };
+static const char *const on_fail_names[] = { "cancel", "log", "restart", "keep-going" };
+static const char *const restart_names[] = { "no", "on-failure", "always" };
+
+static void print_start(struct facts *f, const struct plan_task *task)
+{
+	char buf[TEXT_DURATION_SIZE];
+
+	for (size_t i = 0; i < task->after_count; i++)
+		fact(f, "after %s:%s", task->after[i].name, state_names[task->after[i].state]);
+	for (size_t i = 0; i < task->locks.count; i++)
+		fact(f, "lock %s", task->locks.items[i]);
+	if (task->is_main)
+		fact(f, "main");
+	if (task->is_service)
+		fact(f, "service");
+	if (task->ready.kind != PROBE_NONE)
+		fact(f, "ready %s within %s", task->ready.text,
+		     text_of_duration(task->ready_timeout_ns, buf));
+	facts_end(f);
+}
+
+static void print_failure(struct facts *f, const struct plan_task *task)
+{
+	char buf[TEXT_DURATION_SIZE], codes[600];
+
+	if (option_given(task->given, "on-fail"))
+		fact(f, "on-fail %s", on_fail_names[task->on_fail]);
+	if (task->timeout_ns != COOP_NEVER)
+		fact(f, "timeout %s", text_of_duration(task->timeout_ns, buf));
+	if (task->attempts_max > 1)
+		fact(f, "retry %u", task->attempts_max - 1);
+	if (task->restart != RESTART_NO)
+		fact(f, "restart %s", restart_names[task->restart]);
+	if (task->ok_codes.bits[0] != 1 || task->ok_codes.bits[1] || task->ok_codes.bits[2] ||
+	    task->ok_codes.bits[3]) {
+		text_of_codes(&task->ok_codes, codes, sizeof codes);
+		fact(f, "ok-codes %s", codes);
+	}
+	facts_end(f);
+}
+
+static void print_stop(struct facts *f, const struct plan_task *task)
+{
+	char buf[TEXT_DURATION_SIZE];
+
+	if (task->is_shielded && task->shield_ns == COOP_NEVER)
+		fact(f, "shield");
+	else if (task->is_shielded)
+		fact(f, "shield %s", text_of_duration(task->shield_ns, buf));
+	if (task->cwd)
+		fact(f, "in %s", task->cwd);
+	if (task->nice)
+		fact(f, "nice %d", task->nice);
+	if (task->has_tty)
+		fact(f, "tty");
+	for (size_t i = 0; i < task->env.count; i++)
+		fact(f, "%.*s=...", (int)strcspn(task->env.items[i], "="), task->env.items[i]);
+	facts_end(f);
+}
+
+static void print_task(struct plan *plan, const struct plan_task *task, int width)
+{
+	struct facts facts = { .indent = width + 4 };
+
+	printf("  %-*s  ", width, task->name);
+	print_argv(plan, task->command.argv);
+	print_start(&facts, task);
+	print_failure(&facts, task);
+	print_stop(&facts, task);
+}
+
+static void print_head(const struct plan_group *group)
+{
+	char buf[TEXT_DURATION_SIZE];
+
+	printf("group %s, %s", group->path, group->is_keep_going ? "keep-going" : "fail-fast");
+	if (group->jobs_max != COOP_UNLIMITED)
+		printf(", jobs %u", group->jobs_max);
+	if (group->timeout_ns != COOP_NEVER)
+		printf(", timeout %s", text_of_duration(group->timeout_ns, buf));
+	putchar('\n');
+}
+
+static void print_group(struct plan *plan, const struct plan_group *group, int width)
+{
+	bool has_head = !group->parent;
+
+	for (size_t i = 0; i < plan->task_count; i++) {
+		if (plan->tasks[i]->group != group)
+			continue;
+		if (!has_head)
+			print_head(group);
+		has_head = true;
+		print_task(plan, plan->tasks[i], width);
+	}
+	if (group->finally_count && !has_head)
+		print_head(group);
+	for (size_t i = 0; i < group->finally_count; i++) {
+		printf("  %-*s  ", width, "finally");
+		print_argv(plan, group->finally[i].argv);
+	}
+}
+
+/* The width of the longest name, within reason. */
+static int name_width(const struct plan *plan)
+{
+	size_t width = 7;
+
+	for (size_t i = 0; i < plan->task_count; i++) {
+		size_t len = strlen(plan->tasks[i]->name);
+
+		if (len > width && len <= 24)
+			width = len;
+	}
+	return (int)width;
+}
+
+static int print_input(struct plan *plan, const char *input, uint64_t number)
+{
+	char **argv = plan_map_argv(plan, input, number);
+
+	if (!argv)
+		return -ENOMEM;
+	print_argv(plan, (const char *const *)argv);
+	free(argv);
+	return 0;
+}
+
+/* Inputs from a file or from standard input. */
+static int print_lines(struct plan *plan, FILE *in)
+{
+	char *line = NULL;
+	size_t size = 0;
+	uint64_t number = 0;
+	ssize_t len;
+	int error = 0;
+
+	while (!error && (len = getdelim(&line, &size, plan->map.separator, in)) >= 0) {
+		if (len && line[len - 1] == plan->map.separator)
+			line[len - 1] = '\0';
+		error = print_input(plan, line, ++number);
+	}
+	free(line);
+	return error ? error : ferror(in) ? -EIO : 0;
+}
+
+static int print_map(struct plan *plan)
+{
+	const struct plan_map *map = &plan->map;
+	FILE *in;
+	int error = 0;
+
+	if (map->input == INPUT_ARGS) {
+		for (size_t i = 0; i < map->args.count && !error; i++)
+			error = print_input(plan, map->args.items[i], i + 1);
+		return error;
+	}
+	if (map->input == INPUT_STDIN)
+		return print_lines(plan, stdin);
+	in = fopen(map->file, "re");
+	if (!in)
+		return -errno;
+	error = print_lines(plan, in);
+	fclose(in);
+	return error;
+}
+
+int plan_print(struct plan *plan)
+{
+	int error;
+
+	if (plan->verb == VERB_MAP) {
+		error = print_map(plan);
+		if (error)
+			fprintf(stderr, "coop map: cannot read %s: %s\n",
+				plan->map.file ? plan->map.file : "standard input",
+				strerror(-error));
+		return error ? STATUS_OWN : 0;
+	}
+	printf("%s: %zu task%s, %s\n", plan->groups[0]->name, plan->task_count,
+	       plan->task_count == 1 ? "" : "s",
+	       plan->groups[0]->is_keep_going ? "keep-going" : "fail-fast");
+	for (size_t i = 0; i < plan->group_count; i++)
+		print_group(plan, plan->groups[i], name_width(plan));
+	return 0;
+}
