@@ -7,6 +7,7 @@
 #   make check        build, run the quick tests and the checks of the tree
 #   make check-all    everything: both compilers, sanitizers, valgrind, aarch64, models, mutants
 #   make bench        what things cost, and what they cost in the peers that are installed
+#   make bench-net    of that, TCP echo beside other servers
 #   make docs         docs/behaviours.md from a run of the tests
 #   make fmt, tidy    clang-format; clang-tidy and the rules of form
 #   make deps         install what this machine lacks (DEPS=all: for check-all)
@@ -27,7 +28,7 @@ endif
 PLACES = -Dprefix=$(PREFIX) $(if $(LIBDIR),-Dlibdir=$(LIBDIR))
 C_FILES = $(shell find include src cmd tests examples bench -name '*.[ch]' -o -name '*.cpp')
 
-.PHONY: all lists demo check check-all bench docs fmt tidy deps auto-deps hooks install clean
+.PHONY: all lists demo check check-all bench bench-net docs fmt tidy deps auto-deps hooks install clean
 .NOTPARALLEL:
 
 all: lists $(BUILD)/build.ninja
@@ -56,6 +57,10 @@ check-all:
 bench: all
 	@$(BUILD)/bench/coop-bench
 	@bench/run-peers.sh $(BUILD)
+	@bench/run-net.sh $(BUILD)
+
+bench-net: all
+	@bench/run-net.sh $(BUILD)
 
 docs: auto-deps all
 	@tools/run-tests $(BUILD) --suite programs,scenarios,examples --no-suite slow \
