@@ -332,11 +332,11 @@ COOP_API COOP_MUST_USE
 int coop_local_set(const struct coop_local *key, void *value);
 
 /**
- * Reads what is bound to `key` in the running task.
+ * Reads what is bound to `key` in the running task; in an offloaded function, in its task.
  *
  * Returns the value, NULL if there is none.
  *
- * Checkpoint: never.   Errors: none.   Thread: the runtime's.   Since: 0.1
+ * Checkpoint: never.   Errors: none.   Thread: any.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
 void *coop_local_get(const struct coop_local *key);

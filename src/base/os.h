@@ -135,6 +135,25 @@ int cp_os_sigaction(int sig, const struct sigaction *act, struct sigaction *ret_
 int cp_os_sigaltstack(const stack_t *stack, stack_t *ret_old);
 int cp_os_atfork_child(void (*fn)(void));
 
+/* ---- threads */
+unsigned cp_os_cpus(void); /* that this process may run on; at least 1 */
+/* A thread that nobody joins, with every signal blocked but those of faults, and `sig`. */
+int cp_os_thread_start(void *(*fn)(void *), void *arg, int sig);
+/*
+ * Sleeps while *word is `expected`, at most `timeout_ns` (< 0: for ever). 0, -ETIMEDOUT, or at once
+ * or early -EAGAIN, -EINTR: look again. The wake is signal-safe; `word` may be gone by then.
+ */
+int cp_os_futex_wait(uint32_t *word, uint32_t expected, int64_t timeout_ns);
+void cp_os_futex_wake(uint32_t *word, int count);
+/* A clock that sends a signal to the thread that opened it, again and again while it is set. */
+struct cp_os_alarm {
+	void *timer;
+	bool open;
+};
+int cp_os_alarm_open(struct cp_os_alarm *alarm, int sig);
+void cp_os_alarm_set(struct cp_os_alarm *alarm, int64_t period_ns); /* first at once; 0: off */
+void cp_os_alarm_close(struct cp_os_alarm *alarm);
+
 /* ---- a text in memory, of any length; NULL without memory */
 FILE *cp_os_text_open(char **text, size_t *size);
 void cp_os_text_close(FILE *out);

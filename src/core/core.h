@@ -153,10 +153,17 @@ CP_INLINE void cp_scope_set_word(struct coop_scope *s, uint64_t word)
 	*(uint64_t *)&s->_state = word;
 }
 
+/* Bits of rt->pending: what came from outside the loop. */
+enum {
+	CP_PENDING_SIGNALS = 1, /* counted by the handler: sys/signal.c */
+	CP_PENDING_POSTS = 2,   /* in the inbox: post.h */
+};
+
 struct cp_body;
 struct cp_debt;
 struct cp_extra;
 struct cp_held;
+struct cp_inbox;
 struct cp_queue;
 struct cp_rt;
 
@@ -442,9 +449,12 @@ struct cp_rt {
 	int64_t shutdown_ns;
 
 	/* the world beside tasks: set by the layers above */
-	uint32_t pending; /* atomic: something came from outside */
-	void (*on_pending)(struct cp_rt *rt);
-	uint32_t external; /* sources that may wake it: receivers, portals */
+	uint32_t pending; /* atomic: what came from outside, bits CP_PENDING_ */
+	uint32_t asleep;  /* atomic: whoever sets a bit has to wake the loop */
+	void (*on_signals)(struct cp_rt *rt);
+	struct cp_inbox *inbox; /* of this run, once somebody has asked for it: post.h */
+	uint32_t external;      /* sources that may wake it: receivers, portals */
+	uint32_t working;       /* threads at work for a task: meanwhile no virtual time passes */
 	bool ladder;       /* SIGINT and SIGTERM may stop it */
 
 	/* tests */
@@ -779,6 +789,10 @@ bool cp_queue_would_deadlock(struct cp_rt *rt, const struct cp_queue *q, char *t
 /* ---------------------------------------------------------------- local.c */
 struct cp_local *cp_local_ref(struct cp_local *local);
 void cp_local_unref(struct cp_local *local);
+/* The same bindings in a list of its own, for one owner in whatever thread: 0 or -ENOMEM. */
+int cp_local_copy(const struct cp_local *local, struct cp_local **ret_copy);
+/* What coop_local_get sees outside of runs: a thread that works for a task. */
+extern __thread const struct cp_local *cp_thread_locals;
 
 /* ---------------------------------------------------------------- runtime.c */
 /* What tests want of the next run on this thread: a look at every checkpoint, every choice. */
@@ -794,6 +808,21 @@ int cp_rt_open(const struct coop_run_opts *opts, struct cp_rt **ret_rt);
 int cp_rt_run(struct cp_rt *rt, coop_fn *fn, void *arg);
 void cp_rt_close(struct cp_rt *rt);
 bool cp_rt_forked(void);
+/* Something came from outside: the loop looks at its next turn. Any thread, signal-safe. */
+CP_INLINE void cp_pending(struct cp_rt *rt, uint32_t bit)
+{
+	/* Pairs with engine_wait: either it sees the bit, or it is seen asleep here. */
+	__atomic_fetch_or(&rt->pending, bit, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&rt->asleep, __ATOMIC_SEQ_CST) &&
+	    __atomic_exchange_n(&rt->asleep, 0, __ATOMIC_SEQ_CST))
+		rt->engine->ops->wake(rt->engine);
+}
+
+/* ---------------------------------------------------------------- post.c */
+/* Calls what has been posted. */
+void cp_inbox_take(struct cp_rt *rt);
+/* The run ends: nothing is accepted any more, and what was, is called. */
+void cp_inbox_end(struct cp_rt *rt);
 
 /* ---------------------------------------------------------------- shutdown.c */
 /* `code`: the signal's number, or what failed. */

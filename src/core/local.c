@@ -9,6 +9,8 @@
 
 #include <errno.h>
 
+__thread const struct cp_local *cp_thread_locals;
+
 struct cp_local *cp_local_ref(struct cp_local *local)
 {
 	if (local)
@@ -26,11 +28,27 @@ void cp_local_unref(struct cp_local *local)
 	}
 }
 
-static struct cp_local *find(struct cp_local *at, const struct coop_local *key)
+int cp_local_copy(const struct cp_local *local, struct cp_local **ret_copy)
+{
+	struct cp_local *copy = NULL, **at = &copy;
+
+	for (; local; local = local->next, at = &(*at)->next) {
+		*at = cp_alloc(sizeof **at);
+		if (!*at) {
+			cp_local_unref(copy);
+			return -ENOMEM;
+		}
+		**at = (struct cp_local){ .key = local->key, .value = local->value, .refs = 1 };
+	}
+	*ret_copy = copy;
+	return 0;
+}
+
+static struct cp_local *find(const struct cp_local *at, const struct coop_local *key)
 {
 	while (at && at->key != key)
 		at = at->next;
-	return at;
+	return (struct cp_local *)(uintptr_t)at;
 }
 
 /* A new head before `*list`; the list's reference moves into it. */
@@ -68,7 +86,7 @@ int coop_local_set(const struct coop_local *key, void *value)
 void *coop_local_get(const struct coop_local *key)
 {
 	struct cp_rt *rt = cp_in_task();
-	struct cp_local *found = rt ? find(rt->body->locals, key) : NULL;
+	const struct cp_local *found = find(rt ? rt->body->locals : cp_thread_locals, key);
 
 	return found ? found->value : NULL;
 }

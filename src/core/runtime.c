@@ -326,7 +326,7 @@ static CP_COLD void deadlock(struct cp_rt *rt)
 /* Nobody can come from outside any more, and nobody inside can go on. */
 static bool is_deadlock(const struct cp_rt *rt)
 {
-	if (rt->external || rt->engine->in_flight || rt->engine->waiting ||
+	if (rt->external || rt->working || rt->engine->in_flight || rt->engine->waiting ||
 	    rt->opts.ignore_deadlock)
 		return false;
 	if (rt->opts.detect_deadlock) /* a signal could stop it, but nothing else can happen */
@@ -339,9 +339,20 @@ static void engine_wait(struct cp_rt *rt, int64_t timeout_ns)
 	int r;
 
 	rt->waits++;
+	if (timeout_ns) { /* pairs with cp_pending */
+		__atomic_store_n(&rt->asleep, 1, __ATOMIC_SEQ_CST);
+		if (__atomic_load_n(&rt->pending, __ATOMIC_SEQ_CST))
+			timeout_ns = 0;
+	}
 	r = rt->engine->ops->wait(rt->engine, timeout_ns);
+	__atomic_store_n(&rt->asleep, 0, __ATOMIC_RELAXED);
 	if (r < 0 && r != -EINTR)
 		cp_die("the %s engine failed: %s", rt->engine->ops->name, strerror(-r));
+}
+
+static bool is_pending(const struct cp_rt *rt)
+{
+	return __atomic_load_n(&rt->pending, __ATOMIC_RELAXED) != 0;
 }
 
 /* Wakes the first of those who wait for silence, and those with the same cushion. */
@@ -383,7 +394,7 @@ static bool idle_silence(struct cp_rt *rt, int64_t next)
 	if (cushion) {
 		start = cp_os_now_ns();
 		engine_wait(rt, cushion);
-		if (rt->ready_head || rt->pending || cp_os_now_ns() - start < cushion)
+		if (rt->ready_head || is_pending(rt) || cp_os_now_ns() - start < cushion)
 			return true;
 	}
 	wake_idle_waiters(rt);
@@ -409,7 +420,7 @@ static void idle_virtual(struct cp_rt *rt, int64_t next)
 		engine_wait(rt, wait);
 		return;
 	}
-	if (no_timer(rt, next) || rt->clock_rate > 0 || rt->engine->in_flight) {
+	if (no_timer(rt, next) || rt->clock_rate > 0 || rt->working || rt->engine->in_flight) {
 		engine_wait(rt, -1);
 		return;
 	}
@@ -417,11 +428,11 @@ static void idle_virtual(struct cp_rt *rt, int64_t next)
 		int64_t start = cp_os_now_ns();
 
 		engine_wait(rt, rt->autojump_ns);
-		if (rt->ready_head || rt->pending || cp_os_now_ns() - start < rt->autojump_ns)
+		if (rt->ready_head || is_pending(rt) || cp_os_now_ns() - start < rt->autojump_ns)
 			return;
 	} else if (rt->external || rt->ladder || rt->engine->waiting) {
 		engine_wait(rt, 0);
-		if (rt->ready_head || rt->pending)
+		if (rt->ready_head || is_pending(rt))
 			return;
 	}
 	if (next > rt->now_ns)
@@ -476,6 +487,16 @@ static CP_COLD void wait_for_stacks(struct cp_rt *rt, unsigned *tries)
 	engine_wait(rt, COOP_MILLISECONDS(1));
 }
 
+static void take_pending(struct cp_rt *rt)
+{
+	uint32_t bits = __atomic_exchange_n(&rt->pending, 0, __ATOMIC_ACQUIRE);
+
+	if ((bits & CP_PENDING_SIGNALS) && rt->on_signals)
+		rt->on_signals(rt);
+	if (bits & CP_PENDING_POSTS)
+		cp_inbox_take(rt);
+}
+
 static void loop(struct cp_rt *rt)
 {
 	unsigned tries = 0;
@@ -485,11 +506,8 @@ static void loop(struct cp_rt *rt)
 
 		rt->turns++;
 		cp_clock(rt);
-		if (__atomic_load_n(&rt->pending, __ATOMIC_ACQUIRE)) {
-			__atomic_store_n(&rt->pending, 0, __ATOMIC_RELAXED);
-			if (rt->on_pending)
-				rt->on_pending(rt);
-		}
+		if (is_pending(rt))
+			take_pending(rt);
 		if (CP_UNLIKELY(rt->causes_free < 32))
 			cp_causes_refill(rt);
 		fire_timers(rt);
@@ -525,6 +543,7 @@ static void reset(struct cp_rt *rt, coop_fn *fn, void *arg)
 	rt->main_rc = 0;
 	rt->main_err = NULL;
 	rt->beside_count = 0;
+	rt->working = 0;
 	rt->main_ended = rt->deadlocked = rt->internal_failed = false;
 	rt->shutdown = COOP_SHUTDOWN_NONE;
 	rt->stop_signal = 0;
@@ -568,6 +587,7 @@ int cp_rt_run(struct cp_rt *rt, coop_fn *fn, void *arg)
 	cp_fpenv_save(&rt->fpenv);
 	loop(rt);
 	cp_debts_end(rt);
+	cp_inbox_end(rt);
 	cp_fpenv_load(&rt->fpenv); /* a task that did not ask may have left others */
 	rt->running = false;
 	cp_rt = NULL;

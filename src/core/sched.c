@@ -172,7 +172,7 @@ void cp_yield(struct cp_rt *rt)
 {
 	struct coop_task *t = rt->cur;
 
-	if (!rt->ready_head && rt->ticks > 0 && !rt->pending) {
+	if (!rt->ready_head && rt->ticks > 0 && !__atomic_load_n(&rt->pending, __ATOMIC_RELAXED)) {
 		/* Alone: no need to go anywhere, but the loop's look at the world comes nearer. */
 		rt->ticks--;
 		rt->budget = rt->budget_max;

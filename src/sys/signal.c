@@ -106,8 +106,7 @@ static void on_signal(int sig)
 	if (rt && on_ladder(sig) && unheard() > 1 && ladder_step + unheard() >= CP_LADDER_STEPS)
 		end_deaf(rt, sig);
 	if (rt) {
-		__atomic_store_n(&rt->pending, 1, __ATOMIC_RELEASE);
-		rt->engine->ops->wake(rt->engine);
+		cp_pending(rt, CP_PENDING_SIGNALS);
 	}
 	__atomic_fetch_sub(&handlers_running, 1, __ATOMIC_SEQ_CST);
 	errno = err_no;
@@ -156,7 +155,7 @@ static int own(struct cp_rt *rt)
 	} else if (r >= 0) {
 		owner_uses++;
 		owner_thread = pthread_self();
-		rt->on_pending = take_in;
+		rt->on_signals = take_in;
 		__atomic_store_n(&owner, rt, __ATOMIC_SEQ_CST);
 	}
 	pthread_mutex_unlock(&owner_lock);
@@ -169,7 +168,7 @@ static void disown(struct cp_rt *rt)
 	if (--owner_uses == 0) {
 		__atomic_store_n(&owner, NULL, __ATOMIC_SEQ_CST);
 		quiesce();
-		rt->on_pending = NULL;
+		rt->on_signals = NULL;
 	}
 	pthread_mutex_unlock(&owner_lock);
 }
@@ -324,7 +323,7 @@ static void take_in_ladder(struct cp_rt *rt, int sig)
 
 	if (rt->group._scope._state != CP_OPEN) {
 		if (cp_unopened(rt->group._scope._state))
-			__atomic_store_n(&rt->pending, 1, __ATOMIC_RELAXED);
+			__atomic_fetch_or(&rt->pending, CP_PENDING_SIGNALS, __ATOMIC_RELAXED);
 		return; /* after the run: see cp_ladder_remove */
 	}
 	n = __atomic_exchange_n(&slots[sig].count, 0, __ATOMIC_ACQUIRE);
@@ -400,7 +399,7 @@ static void give_back(struct coop_signals *s)
 		if (late[sig] && slots[sig].ladder) {
 			late[sig] = 0;
 			__atomic_fetch_add(&slots[sig].count, 1, __ATOMIC_RELEASE);
-			__atomic_store_n(&rt->pending, 1, __ATOMIC_RELEASE);
+			__atomic_fetch_or(&rt->pending, CP_PENDING_SIGNALS, __ATOMIC_RELEASE);
 		}
 	}
 	disown(rt);
