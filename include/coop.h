@@ -17,6 +17,7 @@
 #include <coop/signal.h>
 #include <coop/sync.h>
 #include <coop/task.h>
+#include <coop/thread.h>
 #include <coop/time.h>
 #include <coop/trace.h>
 #include <coop/version.h>
