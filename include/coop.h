@@ -12,6 +12,7 @@
 #include <coop/group.h>
 #include <coop/io.h>
 #include <coop/log.h>
+#include <coop/process.h>
 #include <coop/run.h>
 #include <coop/scope.h>
 #include <coop/signal.h>

@@ -73,7 +73,8 @@ COOP_BEGIN_DECLS
 	X(COOP_EFORK, 15, 0, "fork", "no runtime lives on in a forked child") \
 	X(COOP_EINTERRUPT, 16, COOP_CODE_FATAL_BIT, "interrupt", "stopped by a signal") \
 	X(COOP_EINTERNAL, 17, COOP_CODE_FATAL_BIT, "internal", "a callback or system task failed") \
-	X(COOP_EGROUP, 18, 0, "group", "a group failed")
+	X(COOP_EGROUP, 18, 0, "group", "a group failed") \
+	X(COOP_EPROCESS, 19, 0, "process", "a process did not end well")
 
 /* clang-format off */
 #define COOP_ECANCELED        (-(COOP_CODE_CANCEL_BIT | COOP_DOMAIN_COOP << 16 | 1))
@@ -94,6 +95,7 @@ COOP_BEGIN_DECLS
 #define COOP_EINTERRUPT       COOP_CODE_FATAL(COOP_DOMAIN_COOP, 16)
 #define COOP_EINTERNAL        COOP_CODE_FATAL(COOP_DOMAIN_COOP, 17)
 #define COOP_EGROUP           COOP_CODE(COOP_DOMAIN_COOP, 18)
+#define COOP_EPROCESS         COOP_CODE(COOP_DOMAIN_COOP, 19)
 /** Asks the program to end with exit status n, 0 to 255; fatal class. */
 #define COOP_EEXIT(n)         COOP_CODE_FATAL(COOP_DOMAIN_COOP, 0x100 | ((n) & 0xff))
 /* clang-format on */

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/* What process.h promises, call by call. */
+#include "../core/core_help.h"
+
+#include <coop/process.h>
+
+struct stage {
+	struct coop_process *ended;  /* in a task: has ended, and is not reaped */
+	struct coop_process *reaped; /* in a task */
+};
+
+#include "contract.h"
+
+static char *argv[] = { (char *)"true", NULL };
+static const struct coop_process_opts program = { .argv = argv };
+static const struct coop_process_status exited = { .code = 3 };
+
+static int start_and_end(void *arg)
+{
+	struct coop_process **p = arg;
+
+	CHECK_INT(coop_process_spawn(&program, p), ==, 0);
+	return coop_process_wait_end(*p, NULL);
+}
+
+static void stage_open(struct stage *s, bool in_task)
+{
+	if (!in_task)
+		return;
+	CHECK_INT(coop_shield(start_and_end, &s->ended), ==, 0);
+	CHECK_INT(coop_shield(start_and_end, &s->reaped), ==, 0);
+	CHECK_INT(coop_process_stop(s->reaped, NULL), ==, 0);
+}
+
+static void stage_close(struct stage *s, bool in_task)
+{
+	if (!in_task)
+		return;
+	coop_process_free(s->ended);
+	coop_process_free(s->reaped);
+}
+
+/* Calls that need a process, of which there is none outside of a task. */
+static struct coop_process *of(struct stage *s)
+{
+	static char none[sizeof(struct coop_process *) * 64];
+
+	return s->ended ? s->ended : (struct coop_process *)(void *)none;
+}
+
+/* ---- a task is needed */
+
+ROW(coop_process_spawn, ALWAYS, 0, COOP_ENOTASK)
+{
+	struct coop_process *p = NULL;
+	int r = coop_process_spawn(&program, &p);
+
+	while (r == 0 && coop_process_look(p, NULL) == -EAGAIN)
+		; /* so that freeing it need not wait */
+	coop_process_free(p);
+	return r;
+}
+
+ROW_AS(coop_process_spawn, no_options, NEVER, -EINVAL, COOP_ENOTASK)
+{
+	struct coop_process *p;
+
+	return coop_process_spawn(NULL, &p);
+}
+
+ROW(coop_process_wait, ALWAYS, 0, COOP_ENOTASK)
+{
+	return coop_process_wait(of(s), NULL);
+}
+
+ROW_AS(coop_process_wait, reaped, ALWAYS, 0, COOP_ENOTASK)
+{
+	return coop_process_wait(s->reaped ? s->reaped : of(s), NULL);
+}
+
+ROW(coop_process_wait_end, ALWAYS, 0, COOP_ENOTASK)
+{
+	return coop_process_wait_end(of(s), NULL);
+}
+
+ROW(coop_process_stop, CUSTOM, 0, COOP_ENOTASK)
+{
+	return coop_process_stop(of(s), NULL);
+}
+
+ROW(coop_process_run, ALWAYS, -ENOENT, COOP_ENOTASK)
+{
+	static char *none[] = { (char *)"/nonexistent", NULL };
+	struct coop_process_status status;
+	int r = coop_process_run(&(struct coop_process_opts){ .argv = none }, &status);
+
+	coop_error_clear();
+	return r;
+}
+
+ROW(coop_process_capture, ALWAYS, -ENOENT, COOP_ENOTASK)
+{
+	static char *none[] = { (char *)"/nonexistent", NULL };
+	struct coop_capture c;
+	int r = coop_process_capture(&(struct coop_process_opts){ .argv = none }, NULL, &c);
+
+	coop_error_clear();
+	return r;
+}
+
+ROW_AS(coop_process_capture, bad_options, NEVER, -EINVAL, COOP_ENOTASK)
+{
+	struct coop_capture_opts opts = { .drain_ns = -1 };
+	struct coop_capture c;
+
+	return coop_process_capture(&program, &opts, &c);
+}
+
+/* ---- no task is needed, but a process */
+
+ROW(coop_process_look, NEVER, 0, NOTHING_OUTSIDE)
+{
+	return coop_process_look(s->ended, NULL);
+}
+
+ROW(coop_process_signal, NEVER, -ESRCH, NOTHING_OUTSIDE)
+{
+	return coop_process_signal(s->reaped, SIGTERM);
+}
+
+ROW(coop_process_signal_group, NEVER, -EPERM, NOTHING_OUTSIDE)
+{
+	return coop_process_signal_group(s->ended, SIGTERM);
+}
+
+ROW(coop_process_pid, NEVER, 1, NOTHING_OUTSIDE)
+{
+	return coop_process_pid(s->ended) > 1;
+}
+
+ROW(coop_process_fd, NEVER, -1, NOTHING_OUTSIDE)
+{
+	return coop_process_fd(s->ended, 1);
+}
+
+ROW(coop_process_take_fd, NEVER, -1, NOTHING_OUTSIDE)
+{
+	return coop_process_take_fd(s->ended, 1);
+}
+
+ROW(coop_process_resize, NEVER, -ENOTTY, NOTHING_OUTSIDE)
+{
+	return coop_process_resize(s->ended, 10, 10);
+}
+
+ROW(coop_process_free, CUSTOM, 0, 0)
+{
+	s->ended = coop_process_free(s->ended);
+	CHECK(!s->ended);
+	return 0;
+}
+
+/* ---- nothing is needed */
+
+ROW(coop_capture_deinit, NEVER, 0, 0)
+{
+	struct coop_capture c = { 0 };
+
+	coop_capture_deinit(&c);
+	CHECK(!c.out && !c.err);
+	return 0;
+}
+
+ROW(coop_process_ok, NEVER, 0, 0)
+{
+	return coop_process_ok(&exited);
+}
+
+ROW(coop_process_shell_code, NEVER, 3, 3)
+{
+	return coop_process_shell_code(&exited);
+}
+
+ROW(coop_process_text, NEVER, 6, 6)
+{
+	char text[16];
+
+	return (int)strlen(coop_process_text(&exited, text, sizeof text));
+}
