@@ -13,6 +13,7 @@
 #include <coop/io.h>
 #include <coop/log.h>
 #include <coop/process.h>
+#include <coop/net.h>
 #include <coop/run.h>
 #include <coop/scope.h>
 #include <coop/signal.h>

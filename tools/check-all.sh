@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 STEPS=(deps tree gcc gcc-debug gcc-release clang-debug clang-release
 	gcc-asan clang-asan clang-tsan valgrind aarch64
-	epoll sweeps oracle examples models mutants clang-tidy)
+	epoll sweeps fuzz oracle examples models mutants clang-tidy)
 LOGS=build-logs
 
 # Sanitizers, valgrind and qemu are slow: tests lower their numbers, and get more time.
@@ -89,6 +89,24 @@ step_epoll() { CC=gcc CXX=g++ build gcc && COOP_IO=epoll suite gcc --suite progr
 # The long ones on their own, so that the table has a row for each.
 long() { CC=gcc CXX=g++ build gcc && tools/run-tests build-gcc --strict "$@"; }
 step_sweeps() { long sweep-cancel-all sweep-alloc-all; }
+
+# Each fuzz target for a minute, from its seeds (one a line); FUZZ_SECONDS=3600 looks longer.
+fuzz() {
+	local name=$1 corpus=build-fuzz/corpus-$1
+	mkdir -p "$corpus"
+	split -l 1 "tests/fuzz/$name.seeds" "$corpus/seed-"
+	clang -g -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -fno-sanitize-recover -Iinclude \
+		"tests/fuzz/fuzz_$name.c" build-fuzz/src/libcoop.a -o "build-fuzz/fuzz-$name" &&
+		"build-fuzz/fuzz-$name" -max_total_time="${FUZZ_SECONDS:-60}" -max_len=1024 \
+			-artifact_prefix=build-fuzz/ "$corpus"
+}
+step_fuzz() {
+	CC=clang CXX=clang++ build fuzz -Db_sanitize=address,undefined -Db_lundef=false \
+		-Dwerror=false -Dtests=false -Dc_args=-fsanitize=fuzzer-no-link || return 1
+	for target in tests/fuzz/fuzz_*.c; do
+		fuzz "$(basename "$target" .c | cut -c6-)" || return 1
+	done
+}
 step_oracle() { long oracle-long; }
 step_examples() { long examples-real; }
 

@@ -91,6 +91,8 @@ int cp_os_shutdown(int fd, int how);
 int cp_os_pipe(int ret_fds[2]);
 int cp_os_set_nonblocking(int fd); /* and close-on-exec */
 int cp_os_somaxconn(void);         /* the kernel's limit of a backlog; 4096 if it does not say */
+int cp_os_if_index(const char *name); /* of a network interface */
+int cp_os_if_name(unsigned index, char ret_name[16]); /* IF_NAMESIZE */
 
 /* ---- paths of sockets */
 struct cp_path_info {

@@ -9,6 +9,7 @@
 #include "base/os_impl.h"
 
 #include <fcntl.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -113,6 +114,21 @@ int cp_os_somaxconn(void)
 	limit = read(fd, text, sizeof text - 1) > 0 ? strtol(text, NULL, 10) : 0;
 	close(fd);
 	return limit > 0 && limit <= INT32_MAX ? (int)limit : SOMAXCONN_DEFAULT;
+}
+
+int cp_os_if_index(const char *name)
+{
+	unsigned index = cp_os_refused() ? 0 : if_nametoindex(name);
+
+	return index ? (int)index : -ENODEV;
+}
+
+int cp_os_if_name(unsigned index, char ret_name[16])
+{
+	_Static_assert(IF_NAMESIZE == 16, "room for a name");
+	if (cp_os_refused())
+		return cp_os_refusal();
+	return if_indextoname(index, ret_name) ? 0 : -errno;
 }
 
 /* ---- paths */
