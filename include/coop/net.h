@@ -18,7 +18,7 @@
  *		r = coop_serve(listener, echo, NULL, NULL); // until it is cancelled
  *	coop_listener_close(listener);
  *
- * Every descriptor that is made here is close-on-exec and non-blocking, is used with the calls of
+ * Every descriptor that is made here is close-on-exec, is used with the calls of
  * io.h, and closed by coop_close.
  */
 #ifndef COOP_NET_H

@@ -81,8 +81,6 @@ int cp_os_socket(int domain, int type, int protocol);
 int cp_os_socketpair(int domain, int type, int protocol, int ret_fds[2]);
 int cp_os_bind(int fd, const struct sockaddr *addr, uint32_t len);
 int cp_os_listen(int fd, int backlog);
-int cp_os_net_accept(int fd, struct sockaddr *ret_addr, uint32_t *len); /* of a non-blocking one */
-int cp_os_net_connect(int fd, const struct sockaddr *addr, uint32_t len);
 int cp_os_getsockname(int fd, struct sockaddr *ret_addr, uint32_t *len);
 int cp_os_getpeername(int fd, struct sockaddr *ret_addr, uint32_t *len);
 int cp_os_setsockopt(int fd, int level, int name, const void *value, uint32_t bytes);

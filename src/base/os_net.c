@@ -43,18 +43,6 @@ int cp_os_listen(int fd, int backlog)
 	return cp_os_refused() ? cp_os_refusal() : cp_os_result(listen(fd, backlog));
 }
 
-int cp_os_net_accept(int fd, struct sockaddr *ret_addr, uint32_t *len)
-{
-	if (cp_os_refused())
-		return cp_os_refusal();
-	return cp_os_result(accept4(fd, ret_addr, len, SOCK_CLOEXEC | SOCK_NONBLOCK));
-}
-
-int cp_os_net_connect(int fd, const struct sockaddr *addr, uint32_t len)
-{
-	return cp_os_refused() ? cp_os_refusal() : cp_os_result(connect(fd, addr, len));
-}
-
 int cp_os_getsockname(int fd, struct sockaddr *ret_addr, uint32_t *len)
 {
 	return cp_os_refused() ? cp_os_refusal() : cp_os_result(getsockname(fd, ret_addr, len));

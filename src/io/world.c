@@ -30,13 +30,13 @@ static int world_listen(struct cp_world *world, int fd, int backlog)
 static int world_accept(struct cp_world *world, int fd, struct sockaddr *ret_addr, socklen_t *len)
 {
 	(void)world;
-	return cp_os_net_accept(fd, ret_addr, len);
+	return cp_os_accept(fd, ret_addr, len, 0);
 }
 
 static int world_connect(struct cp_world *world, int fd, const struct sockaddr *addr, socklen_t len)
 {
 	(void)world;
-	return cp_os_net_connect(fd, addr, len);
+	return cp_os_connect(fd, addr, len);
 }
 
 static int world_getsockname(struct cp_world *world, int fd, struct sockaddr *ret_addr,
