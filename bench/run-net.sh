@@ -16,9 +16,32 @@ out=$(cd "$build/bench/net" && pwd)
 coop=$(cd "$build/bench" && pwd)/echo_coop
 : >"$out/servers"
 
+crates=/usr/share/cargo/registry
+
+have_cxx() { echo "#include <$1>" | c++ -E -x c++ - >/dev/null 2>&1; }
+have_python() { /usr/bin/python3 -c "import $1" 2>/dev/null; }
+have_go() { type go >/dev/null 2>&1; }
+have_tokio() { type cargo >/dev/null 2>&1 && [ -n "$(ls -d "$crates"/tokio-1.* 2>/dev/null)" ]; }
 have_c() { echo "#include <$1>" | cc -E -x c - >/dev/null 2>&1; }
 yes_if() { if "$@"; then echo yes; else echo no; fi; }
 cc_to() { cc -O2 -std=gnu17 "$here/$1.c" -o "$out/$1" "${@:2}"; }
+build_asio() { c++ -O2 -std=gnu++17 "$here/echo_asio.cpp" -o "$out/echo_asio" -pthread; }
+build_go()
+{
+	GO111MODULE=off GOFLAGS='' GOCACHE="$out/go.cache" \
+		go build -o "$out/echo_go" "$here/echo.go"
+}
+
+# Without the network: crates are taken from where Debian puts them.
+build_tokio()
+{
+	mkdir -p "$out/tokio.build/.cargo"
+	cp "$here/tokio/Cargo.toml" "$here/tokio/main.rs" "$out/tokio.build"
+	printf '[source.crates-io]\nreplace-with = "debian"\n[source.debian]\ndirectory = "%s"\n' \
+		"$crates" >"$out/tokio.build/.cargo/config.toml"
+	(cd "$out/tokio.build" && cargo build --release --offline) &&
+		cp "$out/tokio.build/target/release/tokio-echo" "$out/echo_tokio"
+}
 
 # program NAME PACKAGES AVAILABLE BUILD...: builds NAME, or says why not.
 program()
@@ -48,5 +71,18 @@ if program echo_uring 'gcc liburing-dev' "$uring" cc_to echo_uring -luring; then
 fi
 server coop-epoll COOP_IO=epoll "$coop"
 server coop-uring COOP_IO=uring "$coop"
+program echo_uv 'gcc libuv1-dev' "$(yes_if have_c uv.h)" cc_to echo_uv -luv &&
+	server libuv "$out/echo_uv"
+program echo_tokio 'cargo librust-tokio-dev' "$(yes_if have_tokio)" build_tokio &&
+	server tokio "$out/echo_tokio"
+program echo_asio 'g++ libboost-dev' "$(yes_if have_cxx boost/asio.hpp)" build_asio &&
+	server asio "$out/echo_asio"
+program echo_st 'gcc libst-dev' "$(yes_if have_c st.h)" cc_to echo_st -lst &&
+	server st "$out/echo_st"
+program echo_go golang-go "$(yes_if have_go)" build_go && server go "$out/echo_go"
+program uvloop python3-uvloop "$(yes_if have_python uvloop)" true &&
+	server uvloop /usr/bin/python3 "$here/echo_asyncio.py" uvloop
+program asyncio python3 "$(yes_if have_python asyncio)" true &&
+	server asyncio /usr/bin/python3 "$here/echo_asyncio.py"
 
 exec "$here/table.py" "$out" "$@"

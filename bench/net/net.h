@@ -45,9 +45,13 @@ static inline long net_raise_files(void)
 
 static inline struct sockaddr_in net_loopback(int port)
 {
-	return (struct sockaddr_in){ .sin_family = AF_INET,
-				     .sin_port = htons((uint16_t)port),
-				     .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in at;
+
+	memset(&at, 0, sizeof at);
+	at.sin_family = AF_INET;
+	at.sin_port = htons((uint16_t)port);
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	return at;
 }
 
 /* A listener on a port that is free; the port is told on standard output, as the runner expects. */
@@ -71,7 +75,7 @@ static inline int net_listen(int flags)
 static inline int net_connect(int port)
 {
 	struct sockaddr_in to = net_loopback(port);
-	struct linger reset = { .l_onoff = 1 };
+	struct linger reset = { 1, 0 };
 	int fd = net_must(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
 
 	net_must(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset), "SO_LINGER");
