@@ -9,6 +9,7 @@
 
 #include "base/os.h"
 
+#include <coop/io.h>
 #include <coop/process.h>
 
 #include <dirent.h>
