@@ -10,9 +10,7 @@ using boost::asio::buffer;
 using boost::asio::ip::tcp;
 using boost::system::error_code;
 
-class conn : public std::enable_shared_from_this<conn>
-{
-      public:
+struct conn : std::enable_shared_from_this<conn> {
 	explicit conn(tcp::socket s) : socket(std::move(s))
 	{
 	}
@@ -26,7 +24,6 @@ class conn : public std::enable_shared_from_this<conn>
 		socket.async_read_some(buffer(buf), got);
 	}
 
-      private:
 	void answer(std::size_t bytes)
 	{
 		auto sent = [self = shared_from_this()](error_code e, std::size_t) {
