@@ -3,29 +3,17 @@
  * Command lines become plans, or one line that says what is wrong.
  */
 #include "test.h"
-#include "option.h"
+#include "plan_help.h"
 
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORDS_MAX = 40 };
-
-/* Words between blanks; '~' in a word stands for a blank. Kept until the end of the test. */
+/* Kept until the end of the test. */
 static struct plan *parse(const char *line, int *ret_error)
 {
-	static char *argv[WORDS_MAX + 1];
-	char *copy = strdup(line), *save = NULL;
-	struct plan *plan;
-	int argc = 0;
+	struct plan *plan = parse_line(line, ret_error);
 
-	for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
-		for (char *p = word; *p; p++)
-			*p = *p == '~' ? ' ' : *p;
-		argv[argc++] = word;
-	}
-	argv[argc] = NULL;
-	*ret_error = options_parse(argc, argv, &plan);
 	if (!*ret_error)
 		*ret_error = plan_finish(plan);
 	return plan;
