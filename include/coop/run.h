@@ -15,7 +15,8 @@
  * the process at once; also where a task hangs and the loop hears nothing, without a dump then.
  *
  * For every program, unless it is set-uid: COOP_CLOCK=virtual, COOP_IO=auto|uring|epoll|sim,
- * COOP_SEED=n, COOP_BUDGET=n, COOP_STACK=bytes (64K, 1M), COOP_LOG=level. They go before options.
+ * COOP_SEED=n, COOP_BUDGET=n, COOP_STACK=bytes (64K, 1M), COOP_SPIN=ns, COOP_LOG=level. They go
+ * before options.
  */
 #ifndef COOP_RUN_H
 #define COOP_RUN_H
@@ -64,8 +65,12 @@ struct coop_run_opts {
 	size_t stack_cache_bytes;  /* touched memory of free stacks that is kept, of each size;
 				      0: 64 MiB */
 	int64_t ignore_warn;       /* cancels ignored in one scope before a warning; 0: 1000 */
+	int64_t spin_ns;           /* before it sleeps the loop looks for so long whether something
+				      comes, as long as things have come that fast; 0: 50 us,
+				      COOP_NO_SPIN: sleeps at once */
 	uint64_t _reserved[8];
 };
+#define COOP_NO_SPIN (-1)
 
 /**
  * Runs fn(arg) as the main task on this thread, until every task has ended.

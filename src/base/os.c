@@ -296,6 +296,19 @@ int64_t cp_os_timer_slack_ns(void)
 	return cp_os_refused() ? cp_os_refusal() : cp_os_result(prctl(PR_GET_TIMERSLACK));
 }
 
+int cp_os_cpus(void)
+{
+	static int known;
+	int n = __atomic_load_n(&known, __ATOMIC_RELAXED);
+
+	if (!n) {
+		n = (int)sysconf(_SC_NPROCESSORS_ONLN);
+		n = n < 1 ? 1 : n;
+		__atomic_store_n(&known, n, __ATOMIC_RELAXED);
+	}
+	return n;
+}
+
 /* ---- environment */
 
 const char *cp_os_env(const char *name)

@@ -420,6 +420,8 @@ struct cp_rt {
 	struct coop_run_opts opts;
 	int64_t grace_ns;
 	int64_t slack_ns;
+	int64_t spin_ns; /* 0: sleeps at once */
+	int64_t rest_ns; /* how long the last waits were, averaged */
 	uint32_t ignore_warn;
 	size_t stack_bytes;
 	struct cp_fpenv fpenv; /* of the thread when the run began */

@@ -20,6 +20,7 @@
 #include <string.h>
 
 #define CP_BUDGET 128
+#define CP_SPIN_NS COOP_MICROSECONDS(50)
 #define CP_SLACK_NS COOP_MICROSECONDS(50)
 #define CP_IGNORE_WARN 1000
 /* The virtual clock starts here, so that no deadline a program computes from it is 0. */
@@ -142,14 +143,18 @@ static int take_env(struct coop_run_opts *o)
 	static const char *const clocks[] = { "real", "virtual", NULL };
 	static const char *const engines[] = { "auto", "uring", "epoll", "sim", NULL };
 	uint64_t seed = o->seed, budget = o->budget, stack = o->stack_bytes;
+	uint64_t spin = UINT64_MAX;
 	int clock = (int)o->clock, engine = (int)o->engine;
 
 	if (env_word("COOP_CLOCK", clocks, &clock) < 0 ||
 	    env_word("COOP_IO", engines, &engine) < 0 ||
 	    env_number("COOP_SEED", UINT64_MAX, false, &seed) < 0 ||
 	    env_number("COOP_BUDGET", INT32_MAX, false, &budget) < 0 ||
+	    env_number("COOP_SPIN", INT64_MAX, false, &spin) < 0 ||
 	    env_number("COOP_STACK", UINT64_C(1) << 30, true, &stack) < 0)
 		return -EINVAL;
+	if (spin != UINT64_MAX)
+		o->spin_ns = spin ? (int64_t)spin : COOP_NO_SPIN;
 	o->clock = (enum coop_clock)clock;
 	o->engine = (enum coop_engine)engine;
 	o->seed = seed;
@@ -170,6 +175,8 @@ static int check_opts(const struct coop_run_opts *o)
 		return -EINVAL;
 	if (o->grace_ns < 0 && o->grace_ns != COOP_NO_GRACE)
 		return -EINVAL;
+	if (o->spin_ns < 0 && o->spin_ns != COOP_NO_SPIN)
+		return -EINVAL;
 	return 0;
 }
 
@@ -188,6 +195,10 @@ static void take_opts(struct cp_rt *rt)
 	rt->slack_ns = rt->clock_virtual || o->timer_slack_ns == COOP_NEVER ? 0
 		       : o->timer_slack_ns                                  ? o->timer_slack_ns
 									    : CP_SLACK_NS;
+	rt->spin_ns = o->spin_ns == COOP_NO_SPIN || cp_os_cpus() < 2 ? 0
+		      : o->spin_ns                                   ? o->spin_ns
+								     : CP_SPIN_NS;
+	rt->rest_ns = INT64_MAX / 8;
 	rt->ignore_warn = o->ignore_warn ? (uint32_t)o->ignore_warn : CP_IGNORE_WARN;
 	rt->stack_bytes = o->stack_bytes;
 	if (o->stack_cache_bytes)
@@ -439,6 +450,45 @@ static void idle_virtual(struct cp_rt *rt, int64_t next)
 		rt->now_ns = next;
 }
 
+/* Looks for at most `bound_ns` whether something has come. */
+static bool spin(struct cp_rt *rt, int64_t start_ns, int64_t bound_ns)
+{
+	do {
+		engine_wait(rt, 0);
+		if (rt->ready_head || __atomic_load_n(&rt->pending, __ATOMIC_RELAXED))
+			return true;
+	} while (cp_os_now_ns() - start_ns < bound_ns);
+	return false;
+}
+
+/*
+ * Waits. To be woken on a core that sleeps takes longer than many an answer, so where the
+ * last waits were short the loop looks on for a moment. One that was long puts an end to that: a
+ * loop that is at rest, or has timers only, never does it.
+ */
+static void rest(struct cp_rt *rt, int64_t wait_ns)
+{
+	int64_t start = rt->now_ns, bound = rt->spin_ns, spent;
+
+	if (!bound || !(rt->engine->waiting | rt->engine->in_flight | rt->external)) {
+		engine_wait(rt, wait_ns);
+		return;
+	}
+	if (wait_ns > 0 && wait_ns < bound)
+		bound = wait_ns;
+	if (rt->rest_ns >= rt->spin_ns || !spin(rt, start, bound)) {
+		if (rt->rest_ns < rt->spin_ns && wait_ns > 0)
+			wait_ns = wait_ns > bound ? wait_ns - bound : 0;
+		engine_wait(rt, wait_ns);
+	}
+	spent = cp_os_now_ns() - start;
+	if (spent > 8 * rt->spin_ns)
+		spent = 8 * rt->spin_ns;
+	if (rt->rest_ns > 8 * rt->spin_ns)
+		rt->rest_ns = 8 * rt->spin_ns;
+	rt->rest_ns += (spent - rt->rest_ns) / 4;
+}
+
 static void idle_real(struct cp_rt *rt, int64_t next)
 {
 	int64_t wait;
@@ -452,7 +502,7 @@ static void idle_real(struct cp_rt *rt, int64_t next)
 		wait += rt->slack_ns > COOP_MICROSECONDS(50) ? rt->slack_ns - COOP_MICROSECONDS(50)
 							     : 0;
 	if (wait != 0)
-		engine_wait(rt, wait);
+		rest(rt, wait);
 }
 
 /* Each size of stacks has its own cache, and its own bound. */

@@ -90,7 +90,11 @@ static int try_accept(struct cp_op *op)
 {
 	int r = cp_fd_want_nonblock(op->f);
 
-	return r < 0 ? r : cp_os_accept(op->f->fd, op->addr, op->addr_len, 0);
+	if (r >= 0)
+		r = cp_os_accept(op->f->fd, op->addr, op->addr_len, 0);
+	if (r >= 0) /* of the listener's kind; without memory its first call asks */
+		(void)cp_fd_made(cp_io_of(cp_rt), r, op->f->kind, false);
+	return r;
 }
 
 /* The first time it begins to connect, then it asks how that went. */
