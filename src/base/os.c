@@ -296,7 +296,7 @@ int64_t cp_os_timer_slack_ns(void)
 	return cp_os_refused() ? cp_os_refusal() : cp_os_result(prctl(PR_GET_TIMERSLACK));
 }
 
-int cp_os_cpus(void)
+int cp_os_cpus_online(void)
 {
 	static int known;
 	int n = __atomic_load_n(&known, __ATOMIC_RELAXED);

@@ -195,9 +195,9 @@ static void take_opts(struct cp_rt *rt)
 	rt->slack_ns = rt->clock_virtual || o->timer_slack_ns == COOP_NEVER ? 0
 		       : o->timer_slack_ns                                  ? o->timer_slack_ns
 									    : CP_SLACK_NS;
-	rt->spin_ns = o->spin_ns == COOP_NO_SPIN || cp_os_cpus() < 2 ? 0
-		      : o->spin_ns                                   ? o->spin_ns
-								     : CP_SPIN_NS;
+	rt->spin_ns = o->spin_ns == COOP_NO_SPIN || cp_os_cpus_online() < 2 ? 0
+		      : o->spin_ns                                          ? o->spin_ns
+									    : CP_SPIN_NS;
 	rt->rest_ns = INT64_MAX / 8;
 	rt->ignore_warn = o->ignore_warn ? (uint32_t)o->ignore_warn : CP_IGNORE_WARN;
 	rt->stack_bytes = o->stack_bytes;
