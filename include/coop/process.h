@@ -381,6 +381,117 @@ int coop_process_shell_code(const struct coop_process_status *status);
 COOP_API
 char *coop_process_text(const struct coop_process_status *status, char *buf, size_t size);
 
+/*
+ * Containment. A process whose parent ends becomes a child of the nearest subreaper above it, so
+ * below a subreaper nobody gets away, by setsid and double forks neither. These calls are for
+ * programs that own every process below them, as runners and init do: they see those of
+ * other libraries in this program, too.
+ */
+
+/** A process below another one, as /proc had it a moment ago. */
+struct coop_process_info {
+	int pid;
+	int parent;
+	int group;
+	int session;
+	unsigned depth; /* 1: a child of where the walk began */
+	char state;     /* as ps has it: R, S, D, T, Z ... */
+	char name[16];
+};
+
+/** Called with each process of a tree; true ends the walk. */
+typedef bool coop_process_tree_fn(const struct coop_process_info *info, void *ctx);
+
+/**
+ * Walks all processes below `pid`, itself apart, parents before their children; 0: below this one.
+ *
+ * The tree may change meanwhile: one that is started behind the walk's back is not seen.
+ *
+ * Returns how many it has called `fn` with.
+ *
+ * Checkpoint: never.
+ * Errors: -ESRCH (no such process), -ENOMEM, those of reading /proc.   Thread: any.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_process_tree(int pid, coop_process_tree_fn *fn, void *ctx);
+
+/**
+ * Makes this process the subreaper of what is below it, or no longer.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.   Errors: the system's.   Thread: any.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_subreaper(bool on);
+
+/**
+ * Called with a child that has ended and was not started by coop: one that was adopted. True: it is
+ * reaped; false: somebody else in this program waits for it. It may be asked again about the same.
+ */
+typedef bool coop_orphan_fn(int pid, const struct coop_process_status *status, void *ctx);
+
+/**
+ * Reaps the adopted children that have ended. `fn` is asked about each; NULL: all are.
+ *
+ * Children that coop has started, in this run or another, are never touched.
+ *
+ * Returns how many were reaped.
+ *
+ * Checkpoint: never.
+ * Errors: -EAGAIN (another thread starts a process right now: later), -ENOMEM, those of reading
+ *   /proc.   Thread: any.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_orphans_reap(coop_orphan_fn *fn, void *ctx);
+
+/**
+ * Reaps adopted children as they end, by SIGCHLD, until it is cancelled; the body of a service.
+ *
+ * Returns what ended it.
+ *
+ * Checkpoint: always.
+ * Cancel: COOP_ECANCELED; none was lost.
+ * Errors: COOP_ECANCELED, -EBUSY (SIGCHLD has a receiver), COOP_EWRONGTHREAD (another run owns
+ *   signals), -ENOMEM, those of reading /proc, COOP_ENOTASK, COOP_EFORK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_orphans_serve(coop_orphan_fn *fn, void *ctx);
+
+/** A process that a sweep could not end. */
+struct coop_survivor {
+	int pid;
+	int reason; /* -EPERM: may not be signalled; -EBUSY: killed, and the kernel holds it */
+	char state; /* as ps has it: D, say */
+	char name[16];
+};
+
+struct coop_sweep_opts {
+	int below;          /* everything below this one, itself apart; 0: below this process */
+	int64_t timeout_ns; /* for those that do not go; 0: 5 s */
+	uint64_t _reserved[4];
+};
+
+/**
+ * Ends every process below this one, and reaps the adopted ones; for a subreaper.
+ *
+ * First all are stopped, so that none starts another one unseen, then all are killed; that is
+ * repeated until none is left. Each is named by a pidfd that is known to be of the process that the
+ * walk has seen. Those that coop has started are left for their owners to reap.
+ *
+ * Returns the number of survivors, 0 for none; the first `room` of them are in `ret_survivors`.
+ *
+ * Checkpoint: custom; it waits for them to go, no longer than was said, and no cancel ends that.
+ * Cancel: never.
+ * Errors: -EINVAL (options), -ESRCH (no such process), -ENOMEM, those of reading /proc,
+ *   COOP_ENOTASK, COOP_EFORK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_process_sweep(const struct coop_sweep_opts *opts, struct coop_survivor *ret_survivors,
+		       size_t room);
+
 COOP_END_DECLS
 
 #endif

@@ -111,6 +111,11 @@ int cp_os_signal_group(int group, int sig)
 	return cp_os_refused() ? cp_os_refusal() : cp_os_result(kill(-group, sig));
 }
 
+int cp_os_pid(void)
+{
+	return (int)getpid();
+}
+
 int cp_os_set_subreaper(bool on)
 {
 	return cp_os_refused() ? cp_os_refusal()

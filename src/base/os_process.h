@@ -62,6 +62,7 @@ int cp_os_signal_process(int pid, int pidfd, int sig);
 int cp_os_signal_group(int group, int sig);
 int cp_os_pidfd_open(int pid);
 int cp_os_set_subreaper(bool on);
+int cp_os_pid(void); /* of this process */
 
 /* Both ends are close-on-exec; ours does not block. `ours` is the end that is read, or written. */
 int cp_os_child_pipe(bool ours_is_read, int *ret_ours, int *ret_theirs);

@@ -19,6 +19,7 @@
 #include <coop/io.h>
 #include <coop/signal.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,16 +29,27 @@
 /* -------------------------------------------------------------------- registry */
 
 static struct coop_process *registry;
+static unsigned starting; /* starts that are under way, in any thread */
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 
-void cp_process_enlist(struct coop_process *p)
+void cp_process_starting(void)
 {
 	pthread_mutex_lock(&registry_lock);
-	p->prev = NULL;
-	p->next = registry;
-	if (registry)
-		registry->prev = p;
-	registry = p;
+	starting++;
+	pthread_mutex_unlock(&registry_lock);
+}
+
+void cp_process_started(struct coop_process *p)
+{
+	pthread_mutex_lock(&registry_lock);
+	starting--;
+	if (p) {
+		p->prev = NULL;
+		p->next = registry;
+		if (registry)
+			registry->prev = p;
+		registry = p;
+	}
 	pthread_mutex_unlock(&registry_lock);
 }
 
@@ -50,15 +62,42 @@ void cp_process_delist(struct coop_process *p)
 	pthread_mutex_unlock(&registry_lock);
 }
 
-bool cp_process_is_ours(int pid)
+static bool is_registered(int pid)
 {
 	struct coop_process *p;
 
-	pthread_mutex_lock(&registry_lock);
 	for (p = registry; p && p->pid != pid; p = p->next)
 		;
-	pthread_mutex_unlock(&registry_lock);
 	return p != NULL;
+}
+
+bool cp_process_is_ours(int pid)
+{
+	bool ours;
+
+	pthread_mutex_lock(&registry_lock);
+	ours = is_registered(pid);
+	pthread_mutex_unlock(&registry_lock);
+	return ours;
+}
+
+/* The lock is held to the end, so that none that has just been started is taken for an orphan. */
+int cp_process_reap_orphan(int pid, coop_orphan_fn *fn, void *ctx)
+{
+	struct coop_process_status status;
+	int r = 0;
+
+	if (cp_process_is_ours(pid) || cp_os_wait_process(pid, -1, false, &status) < 0)
+		return 0;
+	if (fn && !fn(pid, &status, ctx))
+		return 0;
+	pthread_mutex_lock(&registry_lock);
+	if (starting)
+		r = -EAGAIN;
+	else if (!is_registered(pid))
+		r = cp_os_wait_process(pid, -1, true, &status) >= 0;
+	pthread_mutex_unlock(&registry_lock);
+	return r;
 }
 
 /* ------------------------------------------------------------------------- end */

@@ -3,6 +3,7 @@
 #ifndef CP_PROCESS_H
 #define CP_PROCESS_H
 
+#include "base/os_proc.h"
 #include "base/os_process.h"
 #include "core/park.h"
 
@@ -67,10 +68,35 @@ void cp_process_close_fds(struct coop_process *p);
 /* Waits until a descriptor of a process is ready, POLLIN or POLLOUT. A checkpoint. */
 int cp_process_poll(int fd, int events);
 
-/* The registry. */
-void cp_process_enlist(struct coop_process *p);
+/*
+ * The registry. Between cp_process_starting and cp_process_started there is perhaps a child that is
+ * not in it yet; so nobody is taken for an orphan then.
+ */
+void cp_process_starting(void);
+/* `p` is enlisted, if the start went well; NULL if not. */
+void cp_process_started(struct coop_process *p);
 void cp_process_delist(struct coop_process *p);
 /* Is `pid` a process that was started here and is not reaped? */
 bool cp_process_is_ours(int pid);
+/*
+ * Reaps `pid`, a child that has ended, if it is an orphan and `fn` says so. 1: reaped; 0: not;
+ * -EAGAIN: it may be one that is being started.
+ */
+int cp_process_reap_orphan(int pid, coop_orphan_fn *fn, void *ctx);
+
+/* ---- process_tree.c */
+
+/* The processes below one, in the order of the walk. */
+struct cp_tree {
+	struct cp_tree_node {
+		struct cp_proc proc;
+		unsigned depth;
+	} * nodes; /* the first one is where it began */
+	size_t count, room;
+};
+
+/* Walks: 0, -ESRCH, -ENOMEM ... To be given to cp_tree_deinit in any case. */
+int cp_tree_walk(struct cp_tree *tree, int pid);
+void cp_tree_deinit(struct cp_tree *tree);
 
 #endif

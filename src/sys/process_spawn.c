@@ -327,13 +327,23 @@ static void start_end(struct start *s)
 	cp_free(s->paths);
 }
 
+static int spawn_registered(struct start *s)
+{
+	int r;
+
+	cp_process_starting();
+	r = cp_os_spawn(&s->spawn, &s->process->pid, &s->process->pidfd);
+	cp_process_started(r >= 0 ? s->process : NULL);
+	return r;
+}
+
 /* A program that is open for writing somewhere is written to its end in a moment. */
 static int spawn_patiently(struct start *s)
 {
 	int64_t slept = 0, nap = COOP_MILLISECONDS(1);
 
 	for (;;) {
-		int r = cp_os_spawn(&s->spawn, &s->process->pid, &s->process->pidfd);
+		int r = spawn_registered(s);
 
 		if (r != -ETXTBSY || slept >= CP_BUSY_WAIT_NS)
 			return r;
@@ -413,7 +423,6 @@ int coop_process_spawn(const struct coop_process_opts *opts, struct coop_process
 	if (r >= 0) {
 		*ret_process = s.process;
 		cp_debt_add(rt, &s.process->debt);
-		cp_process_enlist(s.process);
 		s.process = NULL;
 	}
 	start_end(&s);

@@ -11,8 +11,6 @@
  */
 #include "sys/process.h"
 
-#include "base/os_proc.h"
-
 #include <coop/signal.h>
 
 #define CP_LOOK_MIN_NS COOP_MILLISECONDS(2) /* between looks at a group, which tells nobody */

@@ -3,6 +3,7 @@
 #include "../core/core_help.h"
 
 #include <coop/process.h>
+#include <coop/signal.h>
 
 struct stage {
 	struct coop_process *ended;  /* in a task: has ended, and is not reaped */
@@ -88,6 +89,30 @@ ROW(coop_process_stop, CUSTOM, 0, COOP_ENOTASK)
 	return coop_process_stop(of(s), NULL);
 }
 
+static bool ends(const struct coop_process_info *info, void *ctx)
+{
+	(void)info;
+	(void)ctx;
+	return true;
+}
+
+ROW(coop_process_sweep, CUSTOM, 0, COOP_ENOTASK)
+{
+	return coop_process_sweep(NULL, NULL, 0);
+}
+
+ROW(coop_orphans_serve, ALWAYS, -EBUSY, COOP_ENOTASK)
+{
+	static const int sigchld[] = { SIGCHLD };
+	struct coop_signals *signals = NULL;
+	int r, opened = coop_signals_open(sigchld, 1, &signals);
+
+	r = coop_orphans_serve(NULL, NULL);
+	if (opened == 0)
+		coop_signals_close(signals);
+	return r;
+}
+
 ROW(coop_process_run, ALWAYS, -ENOENT, COOP_ENOTASK)
 {
 	static char *none[] = { (char *)"/nonexistent", NULL };
@@ -161,6 +186,21 @@ ROW(coop_process_free, CUSTOM, 0, 0)
 }
 
 /* ---- nothing is needed */
+
+ROW(coop_process_tree, NEVER, 1, 0)
+{
+	return coop_process_tree(0, ends, NULL);
+}
+
+ROW(coop_subreaper, NEVER, 0, 0)
+{
+	return coop_subreaper(false);
+}
+
+ROW(coop_orphans_reap, NEVER, 0, 0)
+{
+	return coop_orphans_reap(NULL, NULL);
+}
 
 ROW(coop_capture_deinit, NEVER, 0, 0)
 {
