@@ -96,7 +96,8 @@ fuzz() {
 	mkdir -p "$corpus"
 	split -l 1 "tests/fuzz/$name.seeds" "$corpus/seed-"
 	clang -g -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -fno-sanitize-recover -Iinclude \
-		"tests/fuzz/fuzz_$name.c" build-fuzz/src/libcoop.a -o "build-fuzz/fuzz-$name" &&
+		-Icmd/coop "tests/fuzz/fuzz_$name.c" build-fuzz/cmd/coop/libcoop-cmd.a \
+		build-fuzz/src/libcoop.a $(pkg-config --libs libfyaml) -o "build-fuzz/fuzz-$name" &&
 		"build-fuzz/fuzz-$name" -max_total_time="${FUZZ_SECONDS:-60}" -max_len=1024 \
 			-artifact_prefix=build-fuzz/ "$corpus"
 }

@@ -31,6 +31,31 @@ static bool is_yaml(const char *path)
 	return ends_with(path, ".yaml") || ends_with(path, ".yml") || ends_with(path, ".json");
 }
 
+/* Below the folder of the file, as it would be with the file in the current one. */
+static const char *below(struct plan *plan, const char *path, size_t folder)
+{
+	if (path && *path == '/')
+		return path;
+	return plan_format(plan, "%.*s%s", (int)folder, plan->file, path ? path : "");
+}
+
+/* Tasks of a file in another folder run there, and their paths begin there. */
+static void move_tasks(struct plan *plan)
+{
+	const char *slash = strrchr(plan->file, '/');
+	size_t folder = slash ? (size_t)(slash - plan->file) + 1 : 0;
+
+	for (size_t i = 0; i < plan->task_count && folder; i++) {
+		struct plan_task *task = plan->tasks[i];
+		struct plan_list files = { 0 };
+
+		task->cwd = below(plan, task->cwd, folder);
+		for (size_t j = 0; j < task->env_files.count; j++)
+			plan_list_add(plan, &files, below(plan, task->env_files.items[j], folder));
+		task->env_files = files;
+	}
+}
+
 int plan_load(struct plan *plan)
 {
 	char *text;
@@ -45,6 +70,9 @@ int plan_load(struct plan *plan)
 	error = plan_read_file(plan, plan->file, NULL, &text, &len);
 	if (error)
 		return error;
-	return is_yaml(plan->file) ? yaml_read(plan, plan->file, text, len)
-				   : procfile_read(plan, plan->file, text, len);
+	error = is_yaml(plan->file) ? yaml_read(plan, plan->file, text, len)
+				    : procfile_read(plan, plan->file, text, len);
+	if (!error)
+		move_tasks(plan);
+	return error;
 }

@@ -21,7 +21,7 @@ static int (*const verbs[VERBS])(struct plan *plan) = {
 	[VERB_RUN] = verb_missing,  [VERB_MAP] = verb_missing,     [VERB_EXEC] = verb_missing,
 	[VERB_UP] = verb_missing,   [VERB_CHECK] = verb_check,     [VERB_GRAPH] = verb_graph,
 	[VERB_PS] = verb_missing,   [VERB_TREE] = verb_missing,    [VERB_LOGS] = verb_missing,
-	[VERB_STOP] = verb_missing, [VERB_RESTART] = verb_missing, [VERB_DOCTOR] = verb_missing,
+	[VERB_STOP] = verb_missing, [VERB_RESTART] = verb_missing, [VERB_DOCTOR] = verb_doctor,
 	[VERB_HELP] = verb_help,    [VERB_VERSION] = verb_version,
 };
 

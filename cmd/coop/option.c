@@ -278,6 +278,7 @@ static int wants_help(struct reader *r)
 	r->plan->words = (struct plan_list){ 0 };
 	plan_list_add(r->plan, &r->plan->words, verb_name(r));
 	r->plan->verb = VERB_HELP;
+	r->plan->task_count = 0;
 	r->at = r->argc;
 	return 0;
 }

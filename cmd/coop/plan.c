@@ -6,6 +6,7 @@
  * bound; nothing is freed before plan_free.
  */
 #include "front.h"
+#include "utf8.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -114,17 +115,6 @@ bool plan_list_has(const struct plan_list *list, const char *item)
 	return false;
 }
 
-/* Makes control characters visible: nothing of what was written reaches a terminal as one. A C1
- * control is two bytes in UTF-8, so it goes byte by byte, as everything that is not ASCII does
- * where it is no whole character. */
-static void make_visible(char *text)
-{
-	for (char *p = text; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f ||
-		    ((unsigned char)p[0] == 0xc2 && (unsigned char)p[1] < 0xa0 && p[1]))
-			*p = '?';
-}
-
 int plan_fail(struct plan *plan, const struct plan_place *place, const char *format, ...)
 {
 	const char *verb = plan->groups[0]->name;
@@ -147,7 +137,7 @@ int plan_fail(struct plan *plan, const struct plan_place *place, const char *for
 	va_end(args);
 	if (place && !place->file && place->line && used < size)
 		snprintf(plan->error + used, size - used, " (argument %d)", place->line);
-	make_visible(plan->error);
+	utf8_make_visible(plan->error);
 	return -EINVAL;
 }
 

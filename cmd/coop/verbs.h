@@ -9,6 +9,7 @@
 
 int verb_check(struct plan *plan);
 int verb_graph(struct plan *plan);
+int verb_doctor(struct plan *plan);
 int verb_help(struct plan *plan);
 int verb_version(struct plan *plan);
 

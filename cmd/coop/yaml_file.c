@@ -4,6 +4,7 @@
  * with a policy each, and options of the whole. What was said on the command line is not set
  * again.
  */
+#include "utf8.h"
 #include "yaml.h"
 
 #include <errno.h>
@@ -202,6 +203,26 @@ static int read_only(struct yaml *y, struct fy_parser *parser, struct fy_diag *d
 	return error;
 }
 
+/* libfyaml does not come back from some bytes that are no UTF-8. */
+static int check_text(struct yaml *y, const char *text)
+{
+	uint32_t c;
+	size_t len;
+
+	y->place.line = y->place.column = 1;
+	for (; *text; text += len) {
+		len = utf8_char(text, &c);
+		if (len == 0)
+			return yaml_fail(y, "not UTF-8");
+		if ((c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f)
+			return yaml_fail(y, "a control character");
+		y->place.column = c == '\n' ? 1 : y->place.column + 1;
+		y->place.line += c == '\n';
+	}
+	y->place.line = y->place.column = 0;
+	return 0;
+}
+
 int yaml_read(struct plan *plan, const char *name, const char *text, size_t len)
 {
 	struct yaml y = {
@@ -212,6 +233,8 @@ int yaml_read(struct plan *plan, const char *name, const char *text, size_t len)
 	struct fy_parser *parser;
 	int error;
 
+	if (check_text(&y, text) < 0)
+		return -EINVAL;
 	fy_diag_cfg_default(&diag_cfg);
 	diag_cfg.fp = NULL;
 	cfg.diag = fy_diag_create(&diag_cfg);

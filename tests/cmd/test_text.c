@@ -4,6 +4,7 @@
  */
 #include "test.h"
 #include "text.h"
+#include "utf8.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -340,4 +341,41 @@ TEST(nearest_word)
 			text_near_offer(&near, words[j]);
 		CHECK_STR(near.best, cases[i].best);
 	}
+}
+
+static void check_char(const char *text, size_t len, uint32_t expected)
+{
+	uint32_t c = 0xffff;
+
+	CHECK_INT(utf8_char(text, &c), ==, len);
+	CHECK_INT(c, ==, len ? expected : 0xffff);
+}
+
+/* Characters of each length, and what is none. */
+TEST(characters_of_utf8)
+{
+	check_char("a", 1, 'a');
+	check_char("\xc3\xa4x", 2, 0xe4);
+	check_char("\xe2\x82\xac", 3, 0x20ac);
+	check_char("\xf0\x9f\x98\x80", 4, 0x1f600);
+	check_char("", 0, 0);
+	check_char("\x80", 0, 0);
+	check_char("\xc3", 0, 0);
+	check_char("\xe2\x82", 0, 0);
+	check_char("\xc0\x80", 0, 0);
+	check_char("\xe0\x80\x80", 0, 0);
+	check_char("\xed\xa0\x80", 0, 0);
+	check_char("\xf4\x90\x80\x80", 0, 0);
+	check_char("\xff", 0, 0);
+}
+
+/* Names and files reach a terminal as text: no escape sequence, no C1, nothing turned round. */
+TEST(what_is_shown_has_no_controls)
+{
+	char text[] = "a\x1b[31m\xc2\x9b"
+		      "b\x9b\xe2\x80\xae\xc3\xa4\x7f\n";
+
+	utf8_make_visible(text);
+	CHECK_STR(text, "a?[31m?b??\xc3\xa4??");
+	PROVES(rel_K04);
 }

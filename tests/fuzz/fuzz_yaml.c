@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * coop.yaml.
+ */
+#include "fuzz_plan.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *text = text_of(data, size);
+	struct plan *plan = plan_new(VERB_UP);
+
+	if (!memchr(text, '\0', size) && yaml_read(plan, "f", text, size) < 0)
+		check_error(plan);
+	else
+		check_plan(plan);
+	plan_free(plan);
+	free(text);
+	return 0;
+}
