@@ -26,7 +26,7 @@
 static const struct bench *const lists[] = {
 	bench_switch,   bench_scopes, bench_spawn,  bench_cancel,
 	bench_sleepers, bench_timers, bench_skynet, bench_channel,
-	bench_sync,
+	bench_sync,     bench_process,
 };
 #define LISTS (sizeof lists / sizeof *lists)
 
