@@ -49,7 +49,7 @@ int coop_read(int fd, void *buf, size_t bytes);
  * Checkpoint: always.
  * Cancel: COOP_ECANCELED, and nothing was written.
  * Errors: COOP_ECANCELED, COOP_ECLOSED, -EBUSY (another task waits to write), -ENOMEM, those of
- *   write(2) but -EAGAIN and -EINTR (-EPIPE raises no signal on a socket), COOP_ENOTASK,
+ *   write(2) but -EAGAIN and -EINTR (-EPIPE raises no signal), COOP_ENOTASK,
  *   COOP_EFORK.
  * Thread: the runtime's, in a task.   Since: 0.1
  */

@@ -12,10 +12,15 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define RWF_NOSIGNAL_6_18 0x100
 
 #define AGAIN(expr) \
 	({ \
@@ -177,18 +182,65 @@ static int writev_tty(int fd, const struct iovec *iov, int count)
 	return r;
 }
 
-int cp_os_writev(int fd, const struct iovec *iov, int count, bool blocking)
+static int writev_plain(int fd, const struct iovec *iov, int count, bool blocking)
 {
 	int r;
 
-	if (cp_os_refused())
-		return cp_os_refusal();
 	if (!blocking)
 		return AGAIN(writev(fd, iov, count));
 	r = AGAIN(pwritev2(fd, iov, count, -1, RWF_NOWAIT));
 	if (!knows_no_flag(r))
 		return r;
 	return isatty(fd) ? writev_tty(fd, iov, count) : writev_short(fd, iov, count);
+}
+
+/*
+ * A pipe that nobody reads sends SIGPIPE to the thread that writes, beside the error. The signal is
+ * kept off for this one call and taken away again, so that the program's own writes, of standard
+ * output, say, end it as they always did.
+ */
+static bool quiet_begin(sigset_t *ret_mask)
+{
+	sigset_t pipe_only;
+
+	sigemptyset(&pipe_only);
+	sigaddset(&pipe_only, SIGPIPE);
+	return pthread_sigmask(SIG_BLOCK, &pipe_only, ret_mask) == 0 &&
+	       !sigismember(ret_mask, SIGPIPE);
+}
+
+static int quiet_end(int r, const sigset_t *mask)
+{
+	const struct timespec at_once = { 0 };
+	sigset_t pipe_only;
+
+	sigemptyset(&pipe_only);
+	sigaddset(&pipe_only, SIGPIPE);
+	if (r == -EPIPE)
+		sigtimedwait(&pipe_only, NULL, &at_once);
+	pthread_sigmask(SIG_SETMASK, mask, NULL);
+	return r;
+}
+
+int cp_os_writev(int fd, const struct iovec *iov, int count, bool blocking)
+{
+	static int no_flag; /* the kernel has no RWF_NOSIGNAL: before Linux 6.18 */
+	sigset_t mask;
+	int r;
+
+	if (cp_os_refused())
+		return cp_os_refusal();
+	if (!__atomic_load_n(&no_flag, __ATOMIC_RELAXED)) {
+		r = AGAIN(pwritev2(fd, iov, count, -1,
+				   RWF_NOSIGNAL_6_18 | (blocking ? RWF_NOWAIT : 0)));
+		if (!knows_no_flag(r))
+			return r;
+		if (!blocking && !isatty(fd)) /* terminals know no flags at all */
+			__atomic_store_n(&no_flag, 1, __ATOMIC_RELAXED);
+	}
+	if (!quiet_begin(&mask))
+		return writev_plain(fd, iov, count, blocking);
+	return quiet_end(writev_plain(fd, iov, count, blocking), &mask);
 }
 
 int cp_os_preadv(int fd, const struct iovec *iov, int count, int64_t offset, bool may_wait)
@@ -219,9 +271,15 @@ int cp_os_fsync(int fd, bool data)
 
 int cp_os_splice(int fd_in, int fd_out, size_t bytes, unsigned flags)
 {
+	sigset_t mask;
+	bool quiet;
+	int r;
+
 	if (cp_os_refused())
 		return cp_os_refusal();
-	return AGAIN(splice(fd_in, NULL, fd_out, NULL, bytes, flags | SPLICE_F_NONBLOCK));
+	quiet = quiet_begin(&mask);
+	r = AGAIN(splice(fd_in, NULL, fd_out, NULL, bytes, flags | SPLICE_F_NONBLOCK));
+	return quiet ? quiet_end(r, &mask) : r;
 }
 
 /* ---- epoll */
