@@ -17,6 +17,7 @@
 #include <coop/run.h>
 #include <coop/scope.h>
 #include <coop/signal.h>
+#include <coop/stream.h>
 #include <coop/sync.h>
 #include <coop/task.h>
 #include <coop/thread.h>

@@ -131,6 +131,16 @@ int cp_os_preadv(int fd, const struct iovec *iov, int count, int64_t offset, boo
 int cp_os_pwritev(int fd, const struct iovec *iov, int count, int64_t offset);
 int cp_os_fsync(int fd, bool data);
 
+/* ---- files */
+struct cp_fd_traits {
+	bool reads, writes; /* as it was opened */
+	bool nonblock;
+	bool regular;
+	bool pipe;
+	bool pty_master;
+};
+int cp_os_fd_traits(int fd, struct cp_fd_traits *ret_traits);
+
 /* ---- signals */
 int cp_os_sigaction(int sig, const struct sigaction *act, struct sigaction *ret_old);
 int cp_os_sigaltstack(const stack_t *stack, stack_t *ret_old);
