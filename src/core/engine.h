@@ -6,7 +6,8 @@
  * most so long, to look without waiting, and to be woken from anywhere. Operations on
  * descriptors are submitted to the same engine by the layer above, which counts those that
  * are sure to end (`in_flight`), and those that may wait for others (`waiting`): the virtual clock
- * stands still for the former only.
+ * stands still for the former only. What an engine does by the clock (`due_ns`) is one more timer to
+ * the loop, which has the engine wait, with a timeout of 0, when it is due.
  */
 #ifndef CP_ENGINE_H
 #define CP_ENGINE_H
@@ -16,6 +17,7 @@
 #include <coop/run.h>
 
 struct cp_engine;
+struct cp_sim_control;
 struct cp_world;
 
 struct cp_engine_ops {
@@ -28,14 +30,19 @@ struct cp_engine_ops {
 	/* Makes a wait that is going on, or the next one, return. Any thread, signal-safe. */
 	void (*wake)(struct cp_engine *engine);
 	void (*close)(struct cp_engine *engine);
+	/* A run begins, at this time of its clock. NULL: it is nothing to this engine. */
+	void (*begin)(struct cp_engine *engine, int64_t now_ns, uint64_t seed);
 };
 
 struct cp_engine {
 	const struct cp_engine_ops *ops;
 	uint64_t in_flight; /* operations whose end is sure to come */
 	uint64_t waiting;   /* operations that wait for something to happen outside */
+	int64_t due_ns;     /* something will happen in it then, as by a timer; or COOP_NEVER */
 	/* Answers the calls that need no waiting (io/world.h); NULL: the system does. */
 	struct cp_world *world;
+	/* How a test plans what happens in it (io/sim_control.h); NULL: it is not simulated. */
+	const struct cp_sim_control *sim;
 	char why[96];       /* why this engine */
 };
 

@@ -144,7 +144,7 @@ static int take_env(struct coop_run_opts *o)
 	static const char *const engines[] = { "auto", "uring", "epoll", "sim", NULL };
 	uint64_t seed = o->seed, budget = o->budget, stack = o->stack_bytes;
 	uint64_t spin = UINT64_MAX;
-	int clock = (int)o->clock, engine = (int)o->engine;
+	int clock = -1, engine = (int)o->engine;
 
 	if (env_word("COOP_CLOCK", clocks, &clock) < 0 ||
 	    env_word("COOP_IO", engines, &engine) < 0 ||
@@ -155,8 +155,11 @@ static int take_env(struct coop_run_opts *o)
 		return -EINVAL;
 	if (spin != UINT64_MAX)
 		o->spin_ns = spin ? (int64_t)spin : COOP_NO_SPIN;
-	o->clock = (enum coop_clock)clock;
 	o->engine = (enum coop_engine)engine;
+	if (clock >= 0)
+		o->clock = (enum coop_clock)clock;
+	else if (o->engine == COOP_ENGINE_SIM) /* its world has no other */
+		o->clock = COOP_CLOCK_VIRTUAL;
 	o->seed = seed;
 	o->budget = (uint32_t)budget;
 	o->stack_bytes = stack;
@@ -520,6 +523,9 @@ static void idle(struct cp_rt *rt)
 	bool exact;
 	int64_t next = cp_wheel_next(&rt->wheel, &exact);
 
+	if (rt->engine->due_ns < next)
+		next = rt->engine->due_ns;
+
 	if (rt->idle_waiters && idle_silence(rt, next))
 		return;
 	trim_stacks(rt);
@@ -561,6 +567,8 @@ static void loop(struct cp_rt *rt)
 		if (CP_UNLIKELY(rt->causes_free < 32))
 			cp_causes_refill(rt);
 		fire_timers(rt);
+		if (CP_UNLIKELY(rt->engine->due_ns <= rt->now_ns))
+			engine_wait(rt, 0);
 		if (!rt->ready_head) {
 			idle(rt);
 			continue;
@@ -608,6 +616,8 @@ static void reset(struct cp_rt *rt, coop_fn *fn, void *arg)
 	rt->group = (struct coop_group)COOP_GROUP_INIT;
 	cp_wheel_init(&rt->wheel, rt->now_ns);
 	rt->wheel.settled = settled;
+	if (rt->engine->ops->begin)
+		rt->engine->ops->begin(rt->engine, rt->now_ns, rt->opts.seed);
 	cp_ctx_init_thread(&rt->loop_ctx);
 }
 

@@ -68,7 +68,9 @@ int cp_engine_open(enum coop_engine want, struct cp_engine **ret_engine)
 	char why[sizeof(*ret_engine)->why];
 	int r = open_wanted(want, ret_engine, why, sizeof why);
 
-	if (r >= 0)
-		memcpy((*ret_engine)->why, why, sizeof why);
-	return r;
+	if (r < 0)
+		return r;
+	memcpy((*ret_engine)->why, why, sizeof why);
+	(*ret_engine)->due_ns = COOP_NEVER;
+	return 0;
 }

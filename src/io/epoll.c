@@ -15,26 +15,16 @@
  *      once, it cannot spin.
  */
 #include "io/engines.h"
-#include "io/io.h"
 
 #include "base/os.h"
 
 #include <errno.h>
-#include <sys/epoll.h>
 
-#define CP_EPOLL_EVENTS 256
 #define CP_EPOLL_EDGES (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 
-struct epoll_engine {
-	struct cp_io io;
-	int epfd;
-	int wakefd;
-	struct epoll_event events[CP_EPOLL_EVENTS];
-};
-
-static struct epoll_engine *of(struct cp_engine *engine)
+static struct cp_epoll *of(struct cp_engine *engine)
 {
-	return CP_CONTAINER_OF(engine, struct epoll_engine, io.engine);
+	return CP_CONTAINER_OF(engine, struct cp_epoll, io.engine);
 }
 
 /* ------------------------------------------------------------------ descriptors */
@@ -45,7 +35,7 @@ static uint64_t mark_of(const struct cp_fd *f)
 	return (uint64_t)f->gen << 32 | (uint32_t)f->fd;
 }
 
-static int watch(struct epoll_engine *e, struct cp_fd *f)
+static int watch(struct cp_epoll *e, struct cp_fd *f)
 {
 	int r = cp_os_epoll_add(e->epfd, f->fd, CP_EPOLL_EDGES, mark_of(f));
 
@@ -87,7 +77,7 @@ static void epoll_forget(struct cp_io *io, struct cp_fd *f)
 		cp_os_epoll_remove(of(&io->engine)->epfd, f->fd);
 }
 
-static void handle(struct epoll_engine *e, const struct epoll_event *event)
+static void handle(struct cp_epoll *e, const struct epoll_event *event)
 {
 	struct cp_fd *f = cp_fd_peek(&e->io, (int)(uint32_t)event->data.u64);
 	uint8_t dirs = 0;
@@ -103,7 +93,7 @@ static void handle(struct epoll_engine *e, const struct epoll_event *event)
 	cp_fd_is_ready(&e->io, f, dirs);
 }
 
-static const struct cp_io_ops epoll_io_ops = {
+const struct cp_io_ops cp_epoll_io_ops = {
 	.run = epoll_run,
 	.closing = cp_fd_closing,
 	.forget = epoll_forget,
@@ -115,7 +105,7 @@ static const struct cp_io_ops epoll_io_ops = {
 
 static int epoll_engine_wait(struct cp_engine *engine, int64_t timeout_ns)
 {
-	struct epoll_engine *e = of(engine);
+	struct cp_epoll *e = of(engine);
 	int n = cp_os_epoll_wait(e->epfd, e->events, CP_EPOLL_EVENTS, timeout_ns);
 
 	if (n < 0)
@@ -136,41 +126,54 @@ static void epoll_engine_wake(struct cp_engine *engine)
 
 static void epoll_engine_close(struct cp_engine *engine)
 {
-	struct epoll_engine *e = of(engine);
+	struct cp_epoll *e = of(engine);
 
-	cp_os_close(e->wakefd);
-	cp_os_close(e->epfd);
-	cp_fds_deinit(&e->io);
+	cp_epoll_deinit(e);
 	cp_free(e);
 }
 
-static const struct cp_engine_ops epoll_ops = {
+const struct cp_engine_ops cp_epoll_ops = {
 	.name = "epoll",
 	.wait = epoll_engine_wait,
 	.wake = epoll_engine_wake,
 	.close = epoll_engine_close,
 };
 
-int cp_epoll_open(struct cp_engine **ret_engine)
+void cp_epoll_deinit(struct cp_epoll *e)
 {
-	struct epoll_engine *e = cp_calloc(1, sizeof *e);
+	if (e->wakefd >= 0)
+		cp_os_close(e->wakefd);
+	if (e->epfd >= 0)
+		cp_os_close(e->epfd);
+	cp_fds_deinit(&e->io);
+}
+
+int cp_epoll_init(struct cp_epoll *e)
+{
 	int r;
 
-	if (!e)
-		return -ENOMEM;
-	e->io.engine.ops = &epoll_ops;
-	e->io.ops = &epoll_io_ops;
+	e->io.engine.ops = &cp_epoll_ops;
+	e->io.ops = &cp_epoll_io_ops;
 	e->wakefd = -1;
 	e->epfd = r = cp_os_epoll_create();
 	if (r >= 0)
 		e->wakefd = r = cp_os_eventfd();
 	if (r >= 0)
 		r = cp_os_epoll_add(e->epfd, e->wakefd, EPOLLIN, 0);
+	if (r < 0)
+		cp_epoll_deinit(e);
+	return r;
+}
+
+int cp_epoll_open(struct cp_engine **ret_engine)
+{
+	struct cp_epoll *e = cp_calloc(1, sizeof *e);
+	int r;
+
+	if (!e)
+		return -ENOMEM;
+	r = cp_epoll_init(e);
 	if (r < 0) {
-		if (e->wakefd >= 0)
-			cp_os_close(e->wakefd);
-		if (e->epfd >= 0)
-			cp_os_close(e->epfd);
 		cp_free(e);
 		return r;
 	}
