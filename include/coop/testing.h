@@ -216,6 +216,92 @@ int coop_sweep_seeds(coop_fn *fn, void *arg, const struct coop_run_opts *opts, u
 		     uint64_t count, coop_sweep_check *check, void *ctx,
 		     struct coop_sweep *ret_sweep);
 
+/* ---------------------------------------------------------- the simulated world */
+
+/** How many errors of accept a plan takes. */
+#define COOP_SIM_ACCEPT_ERRORS 32
+
+/**
+ * What the simulated engine's world does beside what was asked of it; all zero: nothing, what is
+ * sent is there whole and at once. What is left to chance is drawn from the run's seed.
+ */
+struct coop_sim_opts {
+	uint32_t short_percent;     /* of transfers that move less than they could */
+	uint32_t refuse_percent;    /* of TCP connections that are refused */
+	uint32_t reset_percent;     /* of TCP connections that are reset ... */
+	uint32_t reset_bytes;       /* ... before one side has sent so many bytes; 0: 64 KiB */
+	uint32_t drop_percent;      /* of UDP's datagrams, that are lost */
+	uint32_t dup_percent;       /* of them, that come twice */
+	uint32_t fds_max;           /* simulated descriptors at once; 0: the system's limit */
+	uint32_t buffer_bytes;      /* of each direction of a stream; 0: as the kernel has them */
+	int64_t latency_min_ns;     /* from host to host: drawn once for a connection, */
+	int64_t latency_max_ns;     /* for each datagram anew */
+	int64_t completion_max_ns;  /* a call's result comes this much later, at most */
+	const int *accept_errors;   /* positive errnos: what the next calls of accept fail with, */
+	uint32_t accept_errors_count; /* copied, in turn; at most COOP_SIM_ACCEPT_ERRORS */
+	uint64_t _reserved[8];
+};
+
+/** Kinds of calls that coop_sim_fail can make fail. */
+enum coop_sim_call {
+	COOP_SIM_READ,     /* coop_read, recv, pread ... */
+	COOP_SIM_WRITE,    /* coop_write, send, pwrite ... */
+	COOP_SIM_ACCEPT,
+	COOP_SIM_CONNECT,
+	COOP_SIM_POLL,
+	COOP_SIM_FSYNC,
+	COOP_SIM_SPLICE,
+	COOP_SIM_SOCKET,   /* socket, socketpair, pipe */
+	COOP_SIM_BIND,
+	COOP_SIM_LISTEN,
+	COOP_SIM_SHUTDOWN,
+	COOP_SIM_OPTION,   /* getsockopt, setsockopt */
+	COOP_SIM_PATH,     /* of a socket: unlink, rename, chmod, its information */
+	COOP_SIM_CALLS,    /* how many there are */
+};
+
+/**
+ * Plans the simulated world's behaviour from now on; NULL: nothing but what is asked of it.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EINVAL (a percentage, a time or a count out of range), -ENOTSUP (another engine),
+ *   COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_sim_plan(const struct coop_sim_opts *opts);
+
+/**
+ * Makes the nth call of this kind from now on fail with `error` (positive, of errno.h); 1 is the
+ * next. Such a call has no effect. At most 32 are planned at once.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EINVAL, -ENOSPC (32 are planned already), -ENOTSUP (another engine), COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_sim_fail(enum coop_sim_call call, int error, uint64_t nth);
+
+/**
+ * Cuts the network between two hosts, or joins it again: addresses as "10.0.0.1", "10.0.0.2".
+ *
+ * The hosts of the simulated world are 127.0.0.0/8, ::1, 10.0.0.0/8 and fd00::/8. What is sent over
+ * a connection that is cut arrives when it is joined; a connect waits till then; datagrams are
+ * lost.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EINVAL (no address), -ENOMEM, -ENOTSUP (another engine), COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_sim_partition(const char *host_a, const char *host_b, bool cut);
+
 COOP_END_DECLS
 
 #endif

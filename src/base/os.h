@@ -71,6 +71,7 @@ int cp_os_eventfd(void);
 void cp_os_eventfd_signal(int fd); /* async-signal-safe */
 void cp_os_eventfd_drain(int fd);
 void cp_os_close(int fd);
+int cp_os_dup(int fd); /* close-on-exec, the lowest number there is */
 int cp_os_close_any(int fd); /* one that the program gave us: 0 or -EBADF */
 int cp_os_write_all(int fd, const void *data, size_t bytes); /* async-signal-safe */
 /* Standard error, for last words: never refused by a test, async-signal-safe. */

@@ -42,6 +42,11 @@ int cp_os_close_any(int fd)
 	return close(fd) < 0 && errno == EBADF ? -EBADF : 0;
 }
 
+int cp_os_dup(int fd)
+{
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
 int cp_os_fd_flags(int fd)
 {
 	return cp_os_refused() ? cp_os_refusal() : cp_os_result(fcntl(fd, F_GETFL));

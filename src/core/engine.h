@@ -6,8 +6,8 @@
  * most so long, to look without waiting, and to be woken from anywhere. Operations on
  * descriptors are submitted to the same engine by the layer above, which counts those that
  * are sure to end (`in_flight`), and those that may wait for others (`waiting`): the virtual clock
- * stands still for the former only. What an engine does by the clock (`due_ns`) is one more timer to
- * the loop, which has the engine wait, with a timeout of 0, when it is due.
+ * stands still for the former only. What an engine does by the clock (`due_ns`) is one more timer
+ * to the loop, which has the engine wait, with a timeout of 0, when it is due.
  */
 #ifndef CP_ENGINE_H
 #define CP_ENGINE_H

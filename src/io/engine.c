@@ -48,7 +48,8 @@ static int open_wanted(enum coop_engine want, struct cp_engine **ret_engine, cha
 
 	if (want == COOP_ENGINE_EPOLL || want == COOP_ENGINE_SIM) {
 		snprintf(why, size, "asked for");
-		return cp_epoll_open(ret_engine);
+		return want == COOP_ENGINE_SIM ? cp_sim_open(ret_engine)
+					       : cp_epoll_open(ret_engine);
 	}
 	r = open_ring(ret_engine);
 	if (want == COOP_ENGINE_URING) {

@@ -25,6 +25,7 @@ void cp_epoll_deinit(struct cp_epoll *e);
 
 /* 0, -EMFILE, -ENFILE, -ENOMEM. */
 int cp_epoll_open(struct cp_engine **ret_engine);
+int cp_sim_open(struct cp_engine **ret_engine);
 
 /* The same, and -ENOSYS, -EPERM, -EACCES, -EINVAL: the system does not give one. */
 int cp_uring_open(struct cp_engine **ret_engine);

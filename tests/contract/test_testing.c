@@ -114,3 +114,18 @@ ROW(coop_sweep_seeds, NEVER, -EALREADY, 0)
 {
 	return coop_sweep_seeds(returns_7, NULL, NULL, 1, 3, NULL, NULL, NULL);
 }
+
+ROW(coop_sim_plan, NEVER, -ENOTSUP, COOP_ENOTASK)
+{
+	return coop_sim_plan(NULL);
+}
+
+ROW(coop_sim_fail, NEVER, -ENOTSUP, COOP_ENOTASK)
+{
+	return coop_sim_fail(COOP_SIM_READ, EIO, 1);
+}
+
+ROW(coop_sim_partition, NEVER, -ENOTSUP, COOP_ENOTASK)
+{
+	return coop_sim_partition("10.0.0.1", "10.0.0.2", true);
+}
