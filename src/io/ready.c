@@ -12,6 +12,9 @@
 #include <errno.h>
 #include <poll.h>
 
+#define CP_ASK_FIRST COOP_MICROSECONDS(100)
+#define CP_ASK_MAX COOP_MILLISECONDS(10)
+
 static bool ready_abort(struct cp_wait *wait)
 {
 	struct cp_op *op = CP_CONTAINER_OF(wait, struct cp_op, wait);
@@ -109,9 +112,31 @@ static int wait_splice(struct cp_io *io, struct cp_op *op, cp_wait_ready *wait_r
 	return 0;
 }
 
+/*
+ * Nothing says that the queue of a Unix listener, which was full, has room again: asks again, after
+ * pauses that grow. Meanwhile it is in its place, so that it ends with its descriptor.
+ */
+static int ask_again(struct cp_op *op, int64_t *pause_ns)
+{
+	int r;
+
+	cp_op_enlist(op);
+	r = cp_park_sleep(cp_rt, 0, *pause_ns);
+	if (r == COOP_ECANCELED)
+		cp_ignored(cp_rt);
+	if (op->closed)
+		return r < 0 ? r : COOP_ECLOSED;
+	cp_op_leave(op);
+	op->f->ready |= CP_WRITES; /* to be tried */
+	if (*pause_ns < CP_ASK_MAX)
+		*pause_ns *= 2;
+	return r;
+}
+
 int cp_op_run_ready(struct cp_io *io, struct cp_op *op, cp_wait_ready *wait_ready)
 {
 	struct cp_rt *rt = cp_rt;
+	int64_t pause_ns = CP_ASK_FIRST;
 	bool waited = false;
 	int r;
 
@@ -122,8 +147,12 @@ int cp_op_run_ready(struct cp_io *io, struct cp_op *op, cp_wait_ready *wait_read
 				break;
 			op->f->ready &= (uint8_t)~op->dirs;
 		}
-		r = op->code == CP_OP_SPLICE ? wait_splice(io, op, wait_ready)
-					     : wait_ready(io, op, op->f, op->dirs);
+		if (op->code == CP_OP_SPLICE)
+			r = wait_splice(io, op, wait_ready);
+		else if (op->code == CP_OP_CONNECT && !op->state)
+			r = ask_again(op, &pause_ns);
+		else
+			r = wait_ready(io, op, op->f, op->dirs);
 		if (r < 0 && (waited || r == COOP_ECANCELED || r == COOP_ECLOSED))
 			return r;
 		if (r < 0)
