@@ -152,6 +152,17 @@ static int send_unix(struct cp_sim *sim, struct sim_sock *s, const struct sim_ad
 	return r < 0 ? r : (int)t.bytes;
 }
 
+/* One that is connected takes nothing from others. */
+static bool takes_from(const struct sim_sock *to, const struct sim_sock *s)
+{
+	struct sim_ip want, is = sim_ip_of(&s->local);
+
+	if (!to->remote.len)
+		return true;
+	want = sim_ip_of(&to->remote);
+	return want.port == is.port && IN6_ARE_ADDR_EQUAL(&want.ip, &is.ip);
+}
+
 static int send_udp(struct cp_sim *sim, struct sim_sock *s, const struct sim_addr *name,
 		    struct sim_transfer t)
 {
@@ -167,8 +178,7 @@ static int send_udp(struct cp_sim *sim, struct sim_sock *s, const struct sim_add
 	to = sim_lookup(sim, s, name, &error);
 	if (sim_is_cut(sim, &s->local, name) || sim_chance(sim, sim->plan.drop_percent))
 		return (int)t.bytes;
-	/* one that is connected takes nothing from others */
-	if (!to || (to->remote.len && to->peer && to->peer != s)) {
+	if (!to || !takes_from(to, s)) {
 		bounce(sim, s);
 		return (int)t.bytes;
 	}
