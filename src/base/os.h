@@ -127,9 +127,9 @@ int cp_os_readv(int fd, const struct iovec *iov, int count, bool blocking);
 int cp_os_writev(int fd, const struct iovec *iov, int count, bool blocking);
 int cp_os_splice(int fd_in, int fd_out, size_t bytes, unsigned flags);
 int cp_os_epoll_remove(int epfd, int fd);
-/* These wait for the disk, the first only if it may. An offset of -1: the file's position. */
+/* These wait for the disk, if they may. An offset of -1: the file's position. */
 int cp_os_preadv(int fd, const struct iovec *iov, int count, int64_t offset, bool may_wait);
-int cp_os_pwritev(int fd, const struct iovec *iov, int count, int64_t offset);
+int cp_os_pwritev(int fd, const struct iovec *iov, int count, int64_t offset, bool may_wait);
 int cp_os_fsync(int fd, bool data);
 
 /* ---- files */

@@ -260,11 +260,16 @@ int cp_os_preadv(int fd, const struct iovec *iov, int count, int64_t offset, boo
 	return knows_no_flag(r) ? -EAGAIN : r;
 }
 
-int cp_os_pwritev(int fd, const struct iovec *iov, int count, int64_t offset)
+int cp_os_pwritev(int fd, const struct iovec *iov, int count, int64_t offset, bool may_wait)
 {
+	int r;
+
 	if (cp_os_refused())
 		return cp_os_refusal();
-	return AGAIN(pwritev2(fd, iov, count, offset, 0));
+	if (may_wait)
+		return AGAIN(pwritev2(fd, iov, count, offset, 0));
+	r = AGAIN(pwritev2(fd, iov, count, offset, RWF_NOWAIT));
+	return knows_no_flag(r) ? -EAGAIN : r;
 }
 
 int cp_os_fsync(int fd, bool data)

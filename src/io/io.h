@@ -178,7 +178,7 @@ CP_INLINE void cp_fd_unref(struct cp_rt *rt, struct cp_fd *f)
 /* Carries it out without waiting: a result, or -EAGAIN. For all but the kind FILE. */
 int cp_op_try(struct cp_op *op);
 /* The same for the kind FILE, which poll cannot wait for: goes through a thread, if it must. */
-int cp_op_file(struct cp_io *io, struct cp_op *op);
+int cp_op_file(struct cp_op *op);
 /* What of it can be done without waiting: a result, or -EAGAIN. */
 int cp_op_file_now(struct cp_op *op);
 /* What kind of file the system says it is. */

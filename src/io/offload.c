@@ -24,6 +24,7 @@
  */
 #include "core/park.h"
 #include "core/post.h"
+#include "io/offload.h"
 #include "io/pool.h"
 
 #include <errno.h>
@@ -477,6 +478,13 @@ static int offload_apart(struct cp_rt *rt, coop_fn *fn, void *arg,
 	if (outcome == NOT_BEGUN && r == COOP_ECANCELED)
 		o->late(arg, r);
 	return r;
+}
+
+int cp_offload_file(struct cp_rt *rt, coop_fn *fn, void *arg)
+{
+	static const struct coop_offload_opts opts = { .lane = COOP_LANE_FS };
+
+	return offload_here(rt, fn, arg, &opts, "file\0" COOP_HERE);
 }
 
 int coop_offload_at(coop_fn *fn, void *arg, const struct coop_offload_opts *opts, const char *site)

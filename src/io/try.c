@@ -6,6 +6,7 @@
  * have no such flag, so theirs is set to non-blocking mode.
  */
 #include "io/io.h"
+#include "io/offload.h"
 
 #include "base/os.h"
 
@@ -152,7 +153,7 @@ int cp_op_try(struct cp_op *op)
 	case CP_OP_POLL: return try_poll(op);
 	case CP_OP_SPLICE: return try_splice(op);
 	case CP_OP_PREAD: return cp_os_preadv(fd, op->iov, op->count, op->offset, true);
-	case CP_OP_PWRITE: return cp_os_pwritev(fd, op->iov, op->count, op->offset);
+	case CP_OP_PWRITE: return cp_os_pwritev(fd, op->iov, op->count, op->offset, true);
 	case CP_OP_FSYNC: return cp_os_fsync(fd, op->flags);
 	}
 	return -EINVAL;
@@ -165,14 +166,16 @@ int cp_op_file_now(struct cp_op *op)
 		return op->flags & (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM);
 	if (op->code == CP_OP_READ || op->code == CP_OP_PREAD)
 		return cp_os_preadv(op->f->fd, op->iov, op->count, op->offset, false);
-	if (op->code == CP_OP_WRITE || op->code == CP_OP_PWRITE || op->code == CP_OP_FSYNC)
-		return -EAGAIN;
-	return cp_op_try(op);
+	if (op->code == CP_OP_WRITE || op->code == CP_OP_PWRITE)
+		return cp_os_pwritev(op->f->fd, op->iov, op->count, op->offset, false);
+	return op->code == CP_OP_FSYNC ? -EAGAIN : cp_op_try(op);
 }
 
-/* In the thread that calls. */
-static int file_waiting(struct cp_op *op)
+/* In whatever thread calls it. */
+static int file_waiting(void *arg)
 {
+	struct cp_op *op = arg;
+
 	switch (op->code) {
 	case CP_OP_READ:
 	case CP_OP_PREAD:
@@ -180,17 +183,34 @@ static int file_waiting(struct cp_op *op)
 	case CP_OP_FSYNC:
 		return cp_os_fsync(op->f->fd, op->flags);
 	default:
-		return cp_os_pwritev(op->f->fd, op->iov, op->count, op->offset);
+		return cp_os_pwritev(op->f->fd, op->iov, op->count, op->offset, true);
 	}
 }
 
-int cp_op_file(struct cp_io *io, struct cp_op *op)
+/* While the thread works the entry is in use: others are told so, and a close waits. */
+static int file_by_thread(struct cp_op *op)
+{
+	int r;
+
+	op->f->refs++;
+	cp_op_enlist(op);
+	r = cp_offload_file(cp_rt, file_waiting, op);
+	if (!op->closed)
+		cp_op_leave(op);
+	cp_fd_unref(cp_rt, op->f);
+	return r;
+}
+
+int cp_op_file(struct cp_op *op)
 {
 	int r = cp_op_file_now(op);
 
-	(void)io;
-	if (r == -EAGAIN)
-		r = file_waiting(op);
+	if (r == -EAGAIN) {
+		r = file_by_thread(op);
+		if (r != -EAGAIN && r != -ENOMEM)
+			return r;
+		r = file_waiting(op); /* there is no thread to be had */
+	}
 	cp_schedule_point(cp_rt);
 	return r;
 }

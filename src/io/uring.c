@@ -279,8 +279,7 @@ static int run_file(struct ring_engine *e, struct cp_op *op)
 		return r;
 	}
 	if (op->code == CP_OP_WRITE || op->code == CP_OP_PWRITE)
-		return cp_op_file(&e->io,
-				  op); /* buffered: the ring would hand it to a thread, too */
+		return cp_op_file(op); /* buffered: the ring would hand it to a thread, too */
 	sqe = next_entry(e);
 	if (op->code == CP_OP_FSYNC)
 		io_uring_prep_fsync(sqe, op->f->fd, op->flags ? IORING_FSYNC_DATASYNC : 0);
@@ -294,7 +293,7 @@ static int run_file(struct ring_engine *e, struct cp_op *op)
 	if (r < 0)
 		return r;
 	if (res == -EAGAIN || res == -EOPNOTSUPP || res == -EINVAL)
-		return op->closed ? COOP_ECLOSED : cp_op_file(&e->io, op);
+		return op->closed ? COOP_ECLOSED : cp_op_file(op);
 	return res;
 }
 

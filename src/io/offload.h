@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Offload, for the calls that stand on it. */
+#ifndef CP_OFFLOAD_H
+#define CP_OFFLOAD_H
+
+#include "core/core.h"
+
+/*
+ * As coop_offload in the lane of files, behind the cancel half of a checkpoint. -EAGAIN, -ENOMEM:
+ * there is no thread to be had, and fn was not run.
+ */
+int cp_offload_file(struct cp_rt *rt, coop_fn *fn, void *arg);
+
+#endif
