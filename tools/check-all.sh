@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 STEPS=(deps tree gcc gcc-debug gcc-release clang-debug clang-release
 	gcc-asan clang-asan clang-tsan valgrind aarch64
-	epoll sweeps fuzz oracle examples models mutants clang-tidy)
+	epoll sweeps soak fuzz oracle examples models mutants clang-tidy)
 LOGS=build-logs
 
 # Sanitizers, valgrind and qemu are slow: tests lower their numbers, and get more time.
@@ -106,6 +106,16 @@ step_fuzz() {
 		-Dwerror=false -Dtests=false -Dc_args=-fsanitize=fuzzer-no-link || return 1
 	for target in tests/fuzz/fuzz_*.c; do
 		fuzz "$(basename "$target" .c | cut -c6-)" || return 1
+	done
+}
+
+# 9,000 connections for a minute on each engine.
+step_soak() {
+	CC=gcc CXX=g++ build gcc || return 1
+	local engine
+	for engine in epoll uring; do
+		echo "engine $engine"
+		COOP_IO=$engine build-gcc/tests/soak 9000 60 || return 1
 	done
 }
 step_oracle() { long oracle-long; }
