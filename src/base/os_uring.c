@@ -49,16 +49,22 @@ static int restrict_ring(struct io_uring *ring)
 /* Every operation that may be asked for has to be there: by asking, never by the version. */
 static int probe(struct io_uring *ring)
 {
-	struct io_uring_probe *p = io_uring_get_probe_ring(ring);
-	int r = 0;
+	union {
+		struct io_uring_probe probe;
+		char room[sizeof(struct io_uring_probe) + 256 * sizeof(struct io_uring_probe_op)];
+	} p = { .room = { 0 } };
+	int r = ring_register(ring, IORING_REGISTER_PROBE, &p, 256);
 
-	if (!p)
-		return -ENOMEM;
-	for (size_t i = 0; i < OPCODES; i++)
-		if (!io_uring_opcode_supported(p, opcodes[i]))
+	for (size_t i = 0; r >= 0 && i < OPCODES; i++)
+		if (!io_uring_opcode_supported(&p.probe, opcodes[i]))
 			r = -ENOSYS;
-	io_uring_free_probe(p);
 	return r;
+}
+
+/* The last of the three calls, too: a sandbox may have forgotten it. */
+static int enter_once(struct io_uring *ring)
+{
+	return cp_os_result(syscall(__NR_io_uring_enter, ring->ring_fd, 0, 0, 0, NULL, 0));
 }
 
 int cp_os_uring_open(struct io_uring *ring, unsigned entries, unsigned completions)
@@ -77,6 +83,8 @@ int cp_os_uring_open(struct io_uring *ring, unsigned entries, unsigned completio
 		r = restrict_ring(ring);
 	if (r >= 0)
 		r = ring_register(ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+	if (r >= 0)
+		r = enter_once(ring);
 	if (r >= 0) {
 		(void)io_uring_ring_dontfork(ring);
 		(void)io_uring_register_ring_fd(
