@@ -6,6 +6,7 @@
  * line on standard error and status 125.
  */
 #include "option.h"
+#include "run.h"
 #include "verbs.h"
 
 #include <stdlib.h>
@@ -18,8 +19,8 @@ static int verb_missing(struct plan *plan)
 
 /* One row a verb. */
 static int (*const verbs[VERBS])(struct plan *plan) = {
-	[VERB_RUN] = verb_missing,  [VERB_MAP] = verb_missing,     [VERB_EXEC] = verb_missing,
-	[VERB_UP] = verb_missing,   [VERB_CHECK] = verb_check,     [VERB_GRAPH] = verb_graph,
+	[VERB_RUN] = verb_run,      [VERB_MAP] = verb_run,         [VERB_EXEC] = verb_run,
+	[VERB_UP] = verb_run,       [VERB_CHECK] = verb_check,     [VERB_GRAPH] = verb_graph,
 	[VERB_PS] = verb_missing,   [VERB_TREE] = verb_missing,    [VERB_LOGS] = verb_missing,
 	[VERB_STOP] = verb_missing, [VERB_RESTART] = verb_missing, [VERB_DOCTOR] = verb_doctor,
 	[VERB_HELP] = verb_help,    [VERB_VERSION] = verb_version,

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The guard: the process that the user started. It makes a second one, in which everything
+ * happens (the runtime), and sees to it that nothing is left, however that one ends.
+ */
+
+#include "plan.h"
+
+/* What the two have in common, in memory that they share. */
+struct guard {
+	int pipe;              /* the runtime's end: presses as bytes; its end: the guard is gone */
+	int runtime_signal;    /* the runtime has ended in order, and asks to die of this one */
+	bool is_finished;      /* the runtime has ended in order */
+	bool is_terminal_set;  /* the terminal's modes are not those from the start */
+	bool is_first_process; /* the guard is PID 1: nobody dies of a signal */
+	int cgroup;            /* folder of the job's cgroup, or -1 */
+	char cgroup_path[PATH_MAX];
+};
+
+/*
+ * Becomes the guard, and runs `body` in the runtime's process; its result is the status.
+ * Returns the exit status of the command, after nothing is left; or does not return, and dies of
+ * the signal that ended the job.
+ */
+int guard_run(struct plan *plan, int (*body)(struct plan *plan, struct guard *guard));

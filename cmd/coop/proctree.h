@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The tree of processes below one of ours, as /proc tells it, and the end of it.
+ *
+ * No runtime is needed: the guard has none. Nothing here waits but proc_end_all.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* One process as it was when it was looked at. */
+struct proc {
+	int pid, parent, group;
+	char state;    /* R, S, D, T, Z, ... */
+	char name[16]; /* cut by the kernel */
+};
+
+/* A growing list of them. */
+struct proc_list {
+	struct proc *items;
+	size_t count, room;
+};
+void proc_list_free(struct proc_list *list);
+
+/* Reads one: 0, or -errno; -ESRCH if there is none. */
+int proc_read(int pid, struct proc *ret_proc);
+
+/* All that live below `root`, parents before children, without it. Without memory, or where they
+ * change while they are read, some may be missing. */
+void proc_descendants(int root, struct proc_list *list);
+
+/* Tells of a child of ours whether it leads a task of its own. */
+typedef bool proc_known(int pid, void *ctx);
+
+/*
+ * Whether somebody who is no zombie is in that process group, after the end of its leader. Who was
+ * below that is our child now, or below one; what is below children that are known is left out.
+ */
+bool proc_group_lives(int group, proc_known *is_known, void *ctx);
+
+/*
+ * One stroke of the end: all below `root` are stopped, until no new ones appear, and then killed.
+ * `root` itself is not touched. Returns how many were there that are no zombies.
+ */
+size_t proc_kill_below(int root);
+
+/* Reaps every child of ours that has ended and is not known. */
+void proc_reap(proc_known *is_known, void *ctx);
+
+/* The children of ours that live and are not known: orphans that came to us. */
+void proc_orphans(proc_known *is_known, void *ctx, struct proc_list *list);
+
+/* Signals the process that was found, and no other that has got its number since. */
+void proc_signal(const struct proc *proc, int sig);
+
+/* Kills and reaps until we have no child left; false if some are left after `limit_ns`. */
+bool proc_end_all(int64_t limit_ns);
+
+/* Why a process is still there: a text for people. */
+const char *proc_why(const struct proc *proc);

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A group of the plan as a group of the library: its members are its children, its failure is one
+ * of its parent, its time limit is its own, and when all have ended its --finally commands run.
+ *
+ * Tasks return 0 always: what a failure means is decided here, by run_group_failed, before the task
+ * returns. So the reason of every cancel is in words that say which task has failed and how.
+ */
+#include "run_map.h"
+#include "screen.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+void run_group_failed(struct run_group *group, int code, bool is_fatal, const char *why)
+{
+	if (!group->failed_count++)
+		group->first_code = code;
+	if (code > group->max_code)
+		group->max_code = code;
+	if (!group->job->stop_sig)
+		group->job->is_failed_first = true;
+	if (is_fatal && group->is_open)
+		coop_group_cancel(&group->coop, why);
+}
+
+int run_group_status(const struct run_group *group)
+{
+	if (!group->failed_count)
+		return 0;
+	switch (group->plan->exit) {
+	case EXIT_MAX: return group->max_code;
+	case EXIT_COUNT: return group->failed_count > 100 ? 101 : (int)group->failed_count;
+	case EXIT_ZERO: return 0;
+	default: return group->first_code;
+	}
+}
+
+static int start_members(struct run_group *group)
+{
+	struct job *job = group->job;
+	int r = 0;
+
+	for (size_t i = 0; i < job->plan->group_count && r >= 0; i++)
+		if (job->groups[i].parent == group)
+			r = coop_spawn(&group->coop, run_group, &job->groups[i]);
+	for (size_t i = 0; i < job->plan->task_count && r >= 0; i++)
+		if (job->tasks[i].group == group)
+			r = coop_spawn(&group->coop, run_task, &job->tasks[i]);
+	return r;
+}
+
+/* The whole has its own limit beside that of the root group. */
+static int64_t limit_of(const struct run_group *group)
+{
+	int64_t limit = group->plan->timeout_ns;
+
+	if (!group->parent && group->job->plan->deadline_ns < limit)
+		limit = group->job->plan->deadline_ns;
+	return limit;
+}
+
+static int members(struct run_group *group)
+{
+	int64_t limit = limit_of(group);
+	struct coop_group_opts opts = { .name = group->plan->name,
+					.policy = COOP_COLLECT,
+					.timeout_ns = limit == COOP_NEVER ? 0 : limit };
+	int r;
+
+	coop_group_open(&group->coop, &opts);
+	group->is_open = true;
+	if (group->job->map)
+		r = map_run(group->job->map);
+	else
+		r = start_members(group);
+	r = coop_group_join(&group->coop, r);
+	group->is_open = false;
+	return r;
+}
+
+/* ----------------------------------------------------------------------- finally */
+
+static int run_final(void *arg)
+{
+	struct run_task *task = arg;
+	char text[SCREEN_TEXT], why[RUN_WHY_SIZE + 64];
+	int r;
+
+	task->attempt = 1;
+	r = run_attempt(task);
+	if (r < 0)
+		return r;
+	run_task_end(task, task->code ? OUTCOME_FAILED : OUTCOME_OK);
+	snprintf(why, sizeof why, "finally: %s", screen_end_text(task, text));
+	if (task->code)
+		run_group_failed(task->group, task->code, false, why);
+	return 0;
+}
+
+/* One after the other, whatever the one before did; a third Ctrl-C leaves them out. */
+static void run_finals(struct run_group *group)
+{
+	struct job *job = group->job;
+
+	for (size_t i = job->first_final; i < job->task_count; i++) {
+		struct run_task *task = &job->tasks[i];
+
+		if (task->group != group)
+			continue;
+		if (job->level == LEVEL_KILL_SHIELDS) {
+			snprintf(task->why, sizeof task->why, "killed before it began");
+			run_task_end(task, OUTCOME_SKIPPED);
+			continue;
+		}
+		task->is_in_shield = true;
+		if (coop_shield(run_final, task) < 0)
+			job->own_error = -ECANCELED;
+	}
+}
+
+/* ------------------------------------------------------------------------- a group */
+
+static void timed_out(struct run_group *group)
+{
+	char why[96];
+
+	snprintf(why, sizeof why, "%s%stime limit", group->plan->path,
+		 *group->plan->path ? ": " : "");
+	group->is_timed_out = true;
+	run_group_failed(group, STATUS_TIMEOUT, false, why);
+}
+
+int run_group(void *arg)
+{
+	struct run_group *group = arg;
+	int r = members(group), status;
+	struct coop_cancel_info info;
+	char why[128];
+
+	if (coop_scope_cancel_called(coop_group_scope(&group->coop)) &&
+	    coop_scope_reason(coop_group_scope(&group->coop), &info) &&
+	    info.source == COOP_CANCEL_DEADLINE)
+		timed_out(group);
+	else if (r < 0 && !coop_is_cancel(r))
+		group->job->own_error = r;
+	coop_error_clear();
+	run_finals(group);
+	status = run_group_status(group);
+	if (status && group->parent) {
+		snprintf(why, sizeof why, "group %s has failed", group->plan->path);
+		run_group_failed(group->parent, status, !group->parent->plan->is_keep_going, why);
+	}
+	return 0;
+}

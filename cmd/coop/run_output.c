@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a task writes: read from its pipes or its terminal, and handed to the screen by whole lines.
+ *
+ * A reader is a task of the plumbing, so a cancel of the job does not reach it: what is written
+ * while stopping is read too. It ends with its stream. A descendant that got away may hold the
+ * stream open for ever; so after the end of the process group the reader is given DRAIN_NS, and
+ * then the stream is closed under it.
+ *
+ * Memory is bounded: a buffer grows up to LINE_MAX, a longer line is handed on in pieces; and what
+ * the screen cannot take yet is not read.
+ */
+#include "run_map.h"
+#include "screen.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define DRAIN_NS COOP_SECONDS(1)
+
+enum { BUF_MIN = 4 << 10, LINE_CAP = 64 << 10 };
+
+struct run_stream {
+	struct run_task *task;
+	int which, fd;
+	char *buf;
+	size_t used, room;
+	size_t owed;     /* bytes that were in it when its process group had ended */
+	bool is_reading; /* not handing on: all that was read has got through */
+};
+
+static int to_log(const struct run_task *task, const char *data, size_t size)
+{
+	while (task->log_fd >= 0 && size) {
+		int r = coop_write(task->log_fd, data, size);
+
+		if (r < 0)
+			return r;
+		data += r;
+		size -= (size_t)r;
+	}
+	return 0;
+}
+
+/* Line by line, for a probe that wants them. */
+static void to_probe(struct run_task *task, const char *data, size_t size)
+{
+	while (size && task->has_regex && task->state == RUN_RUNNING) {
+		const char *end = memchr(data, '\n', size);
+		size_t line = end ? (size_t)(end - data) : size;
+
+		run_probe_line(task, data, line);
+		line += end != NULL;
+		data += line;
+		size -= line;
+	}
+}
+
+/* Our reader has gone: nobody can see what the job does, so it is stopped. */
+static void out_failed(struct job *job, int r)
+{
+	char text[64];
+
+	if (!job->stop_sig && !job->own_error) {
+		if (r == -EPIPE)
+			job->stop_sig = SIGPIPE;
+		else
+			job->own_error = r;
+		snprintf(text, sizeof text, "standard output: %s", strerror(-r));
+		job_stop(job, text);
+	}
+}
+
+static int hand_on(struct run_stream *s, const char *data, size_t size)
+{
+	struct run_task *task = s->task;
+	struct screen *screen = task->job->screen;
+	int r;
+
+	if (!size)
+		return 0;
+	tail_put(&task->tail, data, size);
+	to_probe(task, data, size);
+	r = to_log(task, data, size);
+	if (r < 0 && !coop_is_cancel(r)) {
+		job_say(task->job, SAY_ALERT, "%s: its log: %s", task->name, strerror(-r));
+		close(task->log_fd);
+		task->log_fd = -1;
+	}
+	r = task->number ? map_output(task, s->which, data, size)
+			 : screen->ops->output(screen, task, s->which, data, size);
+	if (r < 0 && !coop_is_cancel(r)) {
+		out_failed(task->job, r);
+		return 0;
+	}
+	return r;
+}
+
+/* The whole lines in the buffer, or all of it where it is full. */
+static int hand_on_lines(struct run_stream *s)
+{
+	bool is_full = s->used == LINE_CAP;
+	const char *end = memrchr(s->buf, '\n', s->used);
+	size_t size = end ? (size_t)(end + 1 - s->buf) : is_full ? s->used : 0;
+	int r;
+
+	if (!s->task->job->screen->ops->wants_lines && !s->task->has_regex)
+		size = s->used;
+	r = hand_on(s, s->buf, size);
+	s->used -= size;
+	memmove(s->buf, s->buf + size, s->used);
+	return r;
+}
+
+/* A larger buffer, if the last read has filled this one. */
+static int make_room(struct run_stream *s)
+{
+	size_t room = s->room ? s->room * 4 : BUF_MIN;
+	char *buf;
+
+	if (s->room && (s->used < s->room / 2 || s->room >= LINE_CAP))
+		return 0;
+	buf = realloc(s->buf, room);
+	if (!buf)
+		return s->used < s->room ? 0 : -ENOMEM;
+	s->buf = buf;
+	s->room = room;
+	return 0;
+}
+
+static int read_stream(struct run_stream *s)
+{
+	size_t last = 0;
+
+	for (;;) {
+		int r = last + s->used >= s->room ? make_room(s) : 0;
+
+		s->is_reading = true;
+		if (r >= 0)
+			r = coop_read(s->fd, s->buf + s->used, s->room - s->used);
+		s->is_reading = false;
+		if (r <= 0)
+			return r;
+		last = (size_t)r;
+		s->owed -= last < s->owed ? last : s->owed;
+		s->used += last;
+		r = hand_on_lines(s);
+		if (r < 0)
+			return r;
+	}
+}
+
+/* EIO is how a terminal ends; ECLOSED, that we would wait no longer. */
+static int reader(void *arg)
+{
+	struct run_stream *s = arg;
+	struct run_task *task = s->task;
+	int r = read_stream(s);
+
+	if (!coop_is_cancel(r)) {
+		int rest = hand_on(s, s->buf, s->used);
+
+		r = r == -EIO || r == COOP_ECLOSED || r == -EBADF ? rest : r;
+	}
+	if (s->fd >= 0)
+		coop_close(s->fd);
+	task->streams[s->which - 1] = NULL;
+	free(s->buf);
+	free(s);
+	coop_pulse_send(&task->drained);
+	return coop_is_cancel(r) ? r : 0;
+}
+
+int run_read(struct run_task *task, int which, int fd)
+{
+	struct run_stream *s = calloc(1, sizeof *s);
+	int r = s ? 0 : -ENOMEM;
+
+	if (s) {
+		*s = (struct run_stream){ .task = task, .which = which, .fd = fd };
+		r = coop_spawn_with(&task->job->plumbing, reader, s,
+				    &(struct coop_spawn_opts){ .name = "reader" }, NULL);
+	}
+	if (r < 0) {
+		free(s);
+		coop_close(fd);
+		return r;
+	}
+	task->streams[which - 1] = s;
+	return 0;
+}
+
+static int await_drained(void *arg)
+{
+	struct run_task *task = arg;
+	int r = 0;
+
+	while ((task->streams[0] || task->streams[1]) && r >= 0)
+		r = coop_pulse_wait(&task->drained);
+	return r;
+}
+
+static int drain_for(void *arg)
+{
+	return coop_move_on_after(DRAIN_NS, await_drained, arg);
+}
+
+/* What was written before the end is owed, however slow our own reader is. */
+static void note_owed(struct run_stream *s)
+{
+	int bytes = 0;
+
+	if (s && ioctl(s->fd, FIONREAD, &bytes) == 0 && bytes > 0)
+		s->owed = (size_t)bytes;
+}
+
+static bool is_owing(const struct run_stream *s)
+{
+	return s && (s->owed || !s->is_reading);
+}
+
+void run_drain(struct run_task *task)
+{
+	note_owed(task->streams[0]);
+	note_owed(task->streams[1]);
+	do {
+		if (!task->streams[0] && !task->streams[1])
+			return;
+		(void)!coop_shield(drain_for, task);
+	} while (is_owing(task->streams[0]) || is_owing(task->streams[1]));
+
+	for (int i = 0; i < 2; i++)
+		if (task->streams[i]) {
+			int fd = task->streams[i]->fd;
+
+			job_say(task->job, SAY_DETAIL, "%s: somebody holds its output open",
+				task->name);
+			task->streams[i]->fd = -1;
+			coop_close(fd);
+		}
+	(void)!coop_shield(await_drained, task);
+}

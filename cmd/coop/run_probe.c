@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whether a task is ready: its probe, asked by a task of the plumbing while the process runs.
+ *
+ * A probe that is asked is asked again and again, each time with a limit of its own; one that is
+ * told (log, fd, notify) waits to be told. Either way there is one limit for the whole, and a task
+ * that is not ready by then has failed: it is stopped, and its status is that of a timeout.
+ */
+#include "run.h"
+#include "screen.h"
+#include "text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* ------------------------------------------------------------------- preparation */
+
+/* A socket with a name that the kernel makes up, without a file. */
+static int prepare_notify(struct run_task *task)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	socklen_t len = sizeof(sa_family_t);
+	int on = 1;
+
+	task->notify_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (task->notify_fd < 0)
+		return -errno;
+	if (bind(task->notify_fd, (struct sockaddr *)&address, len) < 0 ||
+	    setsockopt(task->notify_fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)
+		return -errno;
+	len = sizeof address;
+	if (getsockname(task->notify_fd, (struct sockaddr *)&address, &len) < 0)
+		return -errno;
+	len -= (socklen_t)offsetof(struct sockaddr_un, sun_path);
+	snprintf(task->notify_path, sizeof task->notify_path, "@%.*s", (int)len - 1,
+		 address.sun_path + 1);
+	return 0;
+}
+
+static int prepare_fd(struct run_task *task)
+{
+	int pipe[2];
+
+	if (pipe2(pipe, O_CLOEXEC) < 0)
+		return -errno;
+	task->ready_fd = pipe[0];
+	task->ready_child_fd = pipe[1];
+	return 0;
+}
+
+static int prepare_log(struct run_task *task)
+{
+	if (!task->has_regex &&
+	    regcomp(&task->regex, task->plan->ready.regex, REG_EXTENDED | REG_NOSUB))
+		return -EINVAL;
+	task->has_regex = true;
+	return 0;
+}
+
+int run_probe_prepare(struct run_task *task)
+{
+	switch (task->plan->ready.kind) {
+	case PROBE_NOTIFY: return prepare_notify(task);
+	case PROBE_FD: return prepare_fd(task);
+	case PROBE_LOG: return prepare_log(task);
+	default: return 0;
+	}
+}
+
+void run_probe_started(struct run_task *task)
+{
+	if (task->ready_child_fd >= 0)
+		close(task->ready_child_fd);
+	task->ready_child_fd = -1;
+}
+
+/* ----------------------------------------------------------------------- asking */
+
+static int try_connect(const struct sockaddr *address, socklen_t len, int *ret_fd)
+{
+	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int r = fd < 0 ? -errno : coop_connect(fd, address, len);
+
+	if (r < 0 && fd >= 0)
+		coop_close(fd);
+	if (r >= 0)
+		*ret_fd = fd;
+	return r;
+}
+
+/* The addresses of a name in turn. A name that is none of a number's is asked from the system. */
+static int connect_tcp(const struct plan_probe *probe, int *ret_fd)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list = NULL;
+	char port[8];
+	int r = -EADDRNOTAVAIL;
+
+	snprintf(port, sizeof port, "%u", probe->port);
+	if (getaddrinfo(probe->host, port, &hints, &list))
+		return r;
+	for (struct addrinfo *a = list; a; a = a->ai_next) {
+		r = try_connect(a->ai_addr, a->ai_addrlen, ret_fd);
+		if (r >= 0 || coop_is_cancel(r))
+			break;
+	}
+	freeaddrinfo(list);
+	return r;
+}
+
+static int ask_tcp(struct run_task *task)
+{
+	int fd, r = connect_tcp(&task->plan->ready, &fd);
+
+	if (r >= 0)
+		coop_close(fd);
+	return r;
+}
+
+static int ask_unix(struct run_task *task)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	const char *path = task->plan->ready.path;
+	int fd, r;
+
+	if (strlen(path) >= sizeof address.sun_path)
+		return -ENAMETOOLONG;
+	memcpy(address.sun_path, path, strlen(path));
+	r = try_connect((struct sockaddr *)&address, sizeof address, &fd);
+	if (r >= 0)
+		coop_close(fd);
+	return r;
+}
+
+/* One request, and the first line of the answer: 200 to 399 is ready. */
+static int talk_http(int fd, const struct plan_probe *probe)
+{
+	char buf[1024];
+	size_t used = 0;
+	int status, r;
+	int len = snprintf(buf, sizeof buf,
+			   "GET %s HTTP/1.1\r\nHost: %s:%u\r\nUser-Agent: coop\r\n"
+			   "Accept: */*\r\nConnection: close\r\n\r\n",
+			   probe->path ? probe->path : "/", probe->host, probe->port);
+
+	if (len < 0 || (size_t)len >= sizeof buf)
+		return -ENAMETOOLONG;
+	r = coop_send(fd, buf, (size_t)len, 0);
+	while (r > 0 && used < sizeof buf - 1 && !memchr(buf, '\n', used)) {
+		r = coop_read(fd, buf + used, sizeof buf - 1 - used);
+		used += r > 0 ? (size_t)r : 0;
+	}
+	if (r < 0)
+		return r;
+	buf[used] = '\0';
+	if (sscanf(buf, "HTTP/%*d.%*d %3d", &status) != 1)
+		return -EPROTO;
+	return status >= 200 && status < 400 ? 0 : -EAGAIN;
+}
+
+static int ask_http(struct run_task *task)
+{
+	int fd, r = connect_tcp(&task->plan->ready, &fd);
+
+	if (r < 0)
+		return r;
+	r = talk_http(fd, &task->plan->ready);
+	coop_close(fd);
+	return r;
+}
+
+/* A path that is not absolute is below the task's folder. */
+static int ask_file(struct run_task *task)
+{
+	const char *path = task->plan->ready.path, *cwd = task->plan->cwd;
+	char full[PATH_MAX];
+	struct stat st;
+
+	if (path[0] != '/' && cwd) {
+		snprintf(full, sizeof full, "%s/%s", cwd, path);
+		path = full;
+	}
+	return stat(path, &st) < 0 ? -errno : 0;
+}
+
+static int ask_cmd(struct run_task *task)
+{
+	int r = run_command(task->job, &task->plan->ready.command, task->plan, COOP_NEVER);
+
+	return r > 0 ? -EAGAIN : r;
+}
+
+/* ------------------------------------------------------------------- being told */
+
+/* A newline, or the end after something was written. */
+static int told_by_fd(struct run_task *task)
+{
+	bool has_any = false;
+	char buf[256];
+
+	for (;;) {
+		int r = coop_read(task->ready_fd, buf, sizeof buf);
+
+		if (r < 0)
+			return r;
+		if (r > 0 && memchr(buf, '\n', (size_t)r))
+			return 0;
+		if (r == 0)
+			return has_any ? 0 : coop_sleep(COOP_NEVER);
+		has_any = true;
+	}
+}
+
+static bool says_ready(const char *text)
+{
+	for (const char *line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, "READY=1", 7) == 0 && (!line[7] || line[7] == '\n'))
+			return true;
+	}
+	return false;
+}
+
+/* From a process of the same user, or of root. */
+static bool is_trusted(struct msghdr *msg)
+{
+	const struct cmsghdr *control = CMSG_FIRSTHDR(msg);
+	struct ucred who;
+
+	if (!control || control->cmsg_type != SCM_CREDENTIALS)
+		return false;
+	memcpy(&who, CMSG_DATA(control), sizeof who);
+	return who.uid == geteuid() || who.uid == 0;
+}
+
+static int told_by_notify(struct run_task *task)
+{
+	char text[4096];
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(struct ucred))];
+	} control;
+
+	for (;;) {
+		struct iovec iov = { text, sizeof text - 1 };
+		struct msghdr msg = { .msg_iov = &iov,
+				      .msg_iovlen = 1,
+				      .msg_control = &control,
+				      .msg_controllen = sizeof control };
+		int r = coop_recvmsg(task->notify_fd, &msg, 0);
+
+		if (r < 0)
+			return r;
+		text[r] = '\0';
+		if (is_trusted(&msg) && says_ready(text))
+			return 0;
+	}
+}
+
+void run_probe_line(struct run_task *task, const char *line, size_t size)
+{
+	regmatch_t range = { .rm_so = 0, .rm_eo = (regoff_t)size };
+
+	if (regexec(&task->regex, line, 1, &range, REG_STARTEND) == 0)
+		run_set_ready(task);
+}
+
+/* -------------------------------------------------------------------- the prober */
+
+static int ask(void *arg)
+{
+	struct run_task *task = arg;
+
+	switch (task->plan->ready.kind) {
+	case PROBE_TCP: return ask_tcp(task);
+	case PROBE_UNIX: return ask_unix(task);
+	case PROBE_HTTP: return ask_http(task);
+	case PROBE_FILE: return ask_file(task);
+	default: return ask_cmd(task);
+	}
+}
+
+static int ask_until_ready(struct run_task *task)
+{
+	const struct plan_probe *probe = &task->plan->ready;
+	int r = probe->delay_ns > 0 ? coop_sleep(probe->delay_ns) : 0;
+
+	while (r >= 0) {
+		r = probe->attempt_ns == COOP_NEVER ? ask(task)
+						    : coop_fail_after(probe->attempt_ns, ask, task);
+		if (r >= 0 || coop_is_cancel(r))
+			return r;
+		r = coop_sleep(probe->interval_ns > 0 ? probe->interval_ns
+						      : COOP_MILLISECONDS(100));
+	}
+	return r;
+}
+
+static int probe_body(void *arg)
+{
+	struct run_task *task = arg;
+	int r;
+
+	switch (task->plan->ready.kind) {
+	case PROBE_LOG: return coop_sleep(COOP_NEVER);
+	case PROBE_FD: r = told_by_fd(task); break;
+	case PROBE_NOTIFY: r = told_by_notify(task); break;
+	default: r = ask_until_ready(task);
+	}
+	if (r >= 0)
+		run_set_ready(task);
+	return r;
+}
+
+static void too_late(struct run_task *task)
+{
+	char text[TEXT_DURATION_SIZE];
+
+	task->is_late = true;
+	snprintf(task->why, sizeof task->why, "not ready within %s",
+		 text_of_duration(task->plan->ready_timeout_ns, text));
+	if (task->wait_scope)
+		coop_scope_cancel(task->wait_scope, "not ready in time");
+}
+
+static int prober(void *arg)
+{
+	struct run_task *task = arg;
+	int64_t limit = task->plan->ready_timeout_ns;
+	int r = limit == COOP_NEVER ? probe_body(task) : coop_fail_after(limit, probe_body, task);
+
+	if (coop_is_cancel(r))
+		return r;
+	coop_error_clear();
+	if (r < 0 && task->state == RUN_RUNNING)
+		too_late(task);
+	return 0;
+}
+
+int run_probe_start(struct run_task *task)
+{
+	struct coop_spawn_opts opts = { .name = "probe" };
+
+	if (task->plan->ready.kind == PROBE_NONE)
+		return 0;
+	return coop_spawn_with(&task->job->plumbing, prober, task, &opts, &task->prober);
+}
+
+static int await_prober(void *arg)
+{
+	struct run_task *task = arg;
+
+	return coop_handle_wait(task->prober, NULL);
+}
+
+void run_probe_end(struct run_task *task)
+{
+	if (task->prober) {
+		coop_handle_cancel(task->prober, "the attempt has ended");
+		(void)!coop_shield(await_prober, task);
+		coop_error_clear();
+		task->prober = coop_handle_release(task->prober);
+	}
+	if (task->ready_fd >= 0)
+		coop_close(task->ready_fd);
+	if (task->notify_fd >= 0)
+		coop_close(task->notify_fd);
+	task->ready_fd = task->notify_fd = -1;
+	task->notify_path[0] = '\0';
+}
+
+void run_set_ready(struct run_task *task)
+{
+	if (task->state != RUN_RUNNING)
+		return;
+	task->state = RUN_READY;
+	task->is_ready = true;
+	task->ready_ns = coop_now();
+	if (task->plan->ready.kind != PROBE_NONE)
+		task->job->screen->ops->happened(task->job->screen, task, SCREEN_READY);
+	coop_event_set(&task->ready);
+	/* A probe that is told needs nobody who waits for the limit. */
+	if (task->prober && task->plan->ready.kind == PROBE_LOG)
+		coop_handle_cancel(task->prober, "ready");
+}

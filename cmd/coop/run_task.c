@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a task: its conditions, its place, its attempts, its end.
+ */
+#include "run.h"
+#include "screen.h"
+#include "text.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+void run_task_init(struct run_task *task, struct job *job, const struct plan_task *plan)
+{
+	*task = (struct run_task){
+		.plan = plan,
+		.job = job,
+		.group = &job->groups[plan->group->index],
+		.name = plan->name,
+		.text = plan->command.text,
+		.argv = (char *const *)(uintptr_t)plan->command.argv,
+		.first_ns = COOP_NEVER,
+		.started_ns = COOP_NEVER,
+		.ready_ns = COOP_NEVER,
+		.ended_ns = COOP_NEVER,
+		.scope = COOP_SCOPE_INIT,
+		.started = COOP_EVENT_INIT,
+		.ready = COOP_EVENT_INIT,
+		.ended = COOP_EVENT_INIT,
+		.drained = COOP_PULSE_INIT,
+		.notify_fd = -1,
+		.ready_fd = -1,
+		.ready_child_fd = -1,
+		.log_fd = -1,
+	};
+}
+
+void run_task_deinit(struct run_task *task)
+{
+	if (task->has_regex)
+		regfree(&task->regex);
+	if (task->log_fd >= 0)
+		close(task->log_fd);
+	free(task->tail.bytes);
+}
+
+/* -------------------------------------------------------------------- conditions */
+
+static bool ended_well(const struct run_task *task)
+{
+	return task->outcome == OUTCOME_OK;
+}
+
+/* Waits for one condition. 1: it can never hold. */
+static int await_one(struct run_task *task, const struct plan_after *after)
+{
+	static const char *const never[] = { "was never started", "was never ready", "",
+					     "has not ended well" };
+	struct run_task *other = &task->job->tasks[after->task->index];
+	bool holds = true;
+	int r;
+
+	switch (after->state) {
+	case STATE_STARTED:
+		r = coop_event_wait(&other->started);
+		holds = other->is_started;
+		break;
+	case STATE_READY:
+		r = coop_event_wait(&other->ready);
+		holds = other->is_ready;
+		break;
+	default:
+		r = coop_event_wait(&other->ended);
+		holds = after->state == STATE_DONE || ended_well(other);
+	}
+	if (r < 0 || holds)
+		return r;
+	snprintf(task->why, sizeof task->why, "%s %s", other->name, never[after->state]);
+	return 1;
+}
+
+static int await_conditions(struct run_task *task)
+{
+	for (size_t i = 0; i < task->plan->after_count; i++) {
+		int r = await_one(task, &task->plan->after[i]);
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+/* -------------------------------------------------------------------- the verdict */
+
+static bool is_ok(const struct run_task *task)
+{
+	return !task->spawn_error && !task->is_late && !task->is_timed_out &&
+	       plan_codes_has(&task->plan->ok_codes, task->code);
+}
+
+/* Doubled each time, up to the longest; then between half of it and all. */
+static int64_t backoff_ns(const struct plan_task *plan, uint32_t tries)
+{
+	int64_t pause = plan->backoff_min_ns;
+	uint32_t random = 0;
+
+	while (tries-- > 1 && pause < plan->backoff_max_ns)
+		pause *= 2;
+	if (pause > plan->backoff_max_ns)
+		pause = plan->backoff_max_ns;
+	if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random)
+		random = (uint32_t)coop_now();
+	return pause / 2 + (int64_t)((double)(pause - pause / 2) * (random / 4294967296.0));
+}
+
+static int pause_before(struct run_task *task, uint32_t tries)
+{
+	task->state = RUN_PAUSING;
+	task->job->screen->ops->happened(task->job->screen, task, SCREEN_ATTEMPT);
+	return coop_sleep(backoff_ns(task->plan, tries));
+}
+
+static bool may_retry(const struct run_task *task)
+{
+	return task->attempt < task->plan->attempts_max &&
+	       plan_codes_has(&task->plan->retry_on, task->code);
+}
+
+/* One more start within the window; false where that is one too many. */
+static bool may_restart(struct run_task *task, bool ok)
+{
+	const struct plan_task *plan = task->plan;
+	int64_t now = coop_now();
+
+	if (plan->restart == RESTART_NO || (ok && plan->restart == RESTART_ON_FAILURE))
+		return false;
+	if (!task->window_count || now - task->window_ns > plan->restart_window_ns) {
+		task->window_ns = now;
+		task->window_count = 0;
+	}
+	if (plan->restart_max != COOP_UNLIMITED && task->window_count >= plan->restart_max) {
+		char text[TEXT_DURATION_SIZE];
+
+		snprintf(task->why, sizeof task->why, "restarted %u times within %s",
+			 task->window_count, text_of_duration(plan->restart_window_ns, text));
+		task->is_over_limit = true;
+		return false;
+	}
+	task->window_count++;
+	return true;
+}
+
+/* After an attempt that nobody cancelled: 1 for another one, 0 for the end. */
+static int judge(struct run_task *task)
+{
+	bool ok = is_ok(task);
+
+	if (task->is_restart_asked) {
+		task->attempt = 0;
+		return 1;
+	}
+	if (!ok && may_retry(task)) {
+		int r = pause_before(task, task->attempt);
+
+		return r < 0 ? r : 1;
+	}
+	if (may_restart(task, ok)) {
+		int r;
+
+		task->restarts++;
+		task->attempt = 0;
+		r = pause_before(task, task->window_count);
+		return r < 0 ? r : 1;
+	}
+	return 0;
+}
+
+/* -------------------------------------------------------------------------- ends */
+
+/* Whether one that we have stopped has ended as that means. */
+static bool stopped_well(const struct run_task *task)
+{
+	const struct plan_task *plan = task->plan;
+
+	if (task->spawn_error || !task->attempt || is_ok(task) || !task->is_ended ||
+	    task->code == STATUS_SIGNAL + SIGKILL)
+		return true;
+	for (size_t i = 0; i < plan->stop_count; i++)
+		if (task->code == STATUS_SIGNAL + plan->stop[i].sig)
+			return true;
+	return false;
+}
+
+static enum run_outcome outcome_of_end(struct run_task *task)
+{
+	if (task->plan->is_service && is_ok(task) && !task->is_over_limit) {
+		task->code = 1;
+		snprintf(task->why, sizeof task->why, "a service that has ended");
+	} else if (is_ok(task) && !task->is_over_limit) {
+		return OUTCOME_OK;
+	} else if (!task->code) {
+		task->code = 1;
+	}
+	return task->plan->on_fail == ON_FAIL_LOG ? OUTCOME_NOTED : OUTCOME_FAILED;
+}
+
+void run_task_end(struct run_task *task, enum run_outcome outcome)
+{
+	struct job *job = task->job;
+
+	task->outcome = outcome;
+	task->state = RUN_ENDED;
+	task->ended_ns = coop_now();
+	task->rank = ++job->ended;
+	job->failed += outcome == OUTCOME_FAILED || outcome == OUTCOME_STOP_FAILED;
+	job->cancelled += outcome == OUTCOME_CANCELLED;
+	job->skipped += outcome == OUTCOME_SKIPPED;
+	if (outcome == OUTCOME_FAILED && !job->first_failed)
+		job->first_failed = task;
+	job->screen->ops->happened(job->screen, task, SCREEN_ENDED);
+	coop_event_set(&task->started);
+	coop_event_set(&task->ready);
+	coop_event_set(&task->ended);
+}
+
+/* What the end means for the others. */
+static void pass_on(struct run_task *task)
+{
+	char text[SCREEN_TEXT], why[RUN_WHY_SIZE + 64];
+	struct job *job = task->job;
+
+	snprintf(why, sizeof why, "%s: %s", task->name, screen_end_text(task, text));
+	if (task->outcome == OUTCOME_FAILED)
+		run_group_failed(task->group, task->code, task->plan->on_fail == ON_FAIL_CANCEL,
+				 why);
+	else if (task->outcome == OUTCOME_STOP_FAILED)
+		run_group_failed(task->group, task->code, false, why);
+	job_task_ended(job, task);
+}
+
+/* -------------------------------------------------------------------------- life */
+
+static int attempts(struct run_task *task)
+{
+	int r;
+
+	do {
+		task->attempt++;
+		r = run_attempt(task);
+		if (r >= 0 && task->is_asked) /* told to stop, and has */
+			return COOP_ECANCELED;
+		if (r >= 0)
+			r = judge(task);
+	} while (r == 1);
+	return r;
+}
+
+/* 0 and `outcome`, or COOP_ECANCELED. */
+static int live(struct run_task *task, enum run_outcome *outcome)
+{
+	int r = await_conditions(task);
+
+	*outcome = OUTCOME_SKIPPED;
+	if (r)
+		return r < 0 ? r : 0;
+	task->state = RUN_QUEUED;
+	r = run_limit_take(task);
+	if (r < 0)
+		return r;
+	task->job->running++;
+	r = attempts(task);
+	task->job->running--;
+	run_limit_give(task);
+	if (r >= 0)
+		*outcome = outcome_of_end(task);
+	return r;
+}
+
+void run_note_why(struct run_task *task)
+{
+	struct coop_cancel_info info;
+
+	if (task->why[0] || !coop_cancel_reason(&info))
+		return;
+	snprintf(task->why, sizeof task->why, "%s",
+		 info.source == COOP_CANCEL_DEADLINE ? "the time limit was reached" : info.text);
+}
+
+static void open_log(struct run_task *task)
+{
+	const char *dir = task->job->plan->log_dir;
+	char path[PATH_MAX];
+
+	if (!dir)
+		return;
+	snprintf(path, sizeof path, "%s/%s.log", dir, task->name);
+	task->log_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (task->log_fd < 0)
+		job_say(task->job, SAY_ALERT, "%s: %m", path);
+}
+
+int run_task(void *arg)
+{
+	struct run_task *task = arg;
+	enum run_outcome outcome;
+	int r;
+
+	(void)!coop_set_name(task->name);
+	open_log(task);
+	coop_scope_open(&task->scope, NULL);
+	r = live(task, &outcome);
+	if (r < 0)
+		run_note_why(task);
+	if (coop_is_cancel(r))
+		outcome = stopped_well(task) ? OUTCOME_CANCELLED : OUTCOME_STOP_FAILED;
+	(void)!coop_scope_close(&task->scope, coop_is_cancel(r) ? 0 : r);
+	if (r < 0 && !coop_is_cancel(r)) { /* the machinery, not the command */
+		task->job->own_error = r;
+		outcome = OUTCOME_FAILED;
+		task->code = STATUS_OWN;
+	}
+	run_task_end(task, outcome);
+	pass_on(task);
+	return 0;
+}

@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Exit statuses: the first fatal failure's own, 124 to 127, 128 + n, or the signal itself."""
+import os
+import signal
+import sys
+
+from kit import Skip, equal, main, test
+
+
+@test
+def success_is_0(case):
+    """All have ended well."""
+    equal(case.run('run', 'true', 'true')[0], 0)
+
+
+@test
+def own_status_of_the_first_failure(case):
+    """A task's own status is the status, and the others are stopped."""
+    status, _, errors = case.run('run', 'exit 3', 'sleep 1000')
+    equal(status, 3)
+    assert 'cancelled' in errors, errors
+
+
+@test
+def first_failure_wins_over_later_ones(case):
+    """What fails while it is stopped changes nothing."""
+    status, _, _ = case.run(
+        'run', '--name', 'b', "trap 'exit 9' TERM; touch b; sleep 1000 & wait",
+        '--name', 'a', 'while ! [ -e b ]; do sleep 0.01; done; exit 4')
+    equal(status, 4)
+
+
+@test
+def time_limit_is_124(case):
+    """Of a task, of the whole job, and of exec."""
+    equal(case.run('run', '--timeout', '100ms', 'sleep 1000', 'true')[0], 124)
+    equal(case.run('run', 'sleep 1000', '--timeout', '100ms')[0], 124)
+    equal(case.run('run', '--deadline', '100ms', 'sleep 1000', 'sleep 1000')[0], 124)
+    equal(case.run('exec', '--timeout', '100ms', '--', 'sleep', '1000')[0], 124)
+
+
+@test
+def own_errors_are_125(case):
+    """A wrong option, and a folder that is not there."""
+    equal(case.run('run', '--wrong-option', 'true')[0], 125)
+    equal(case.run('run', '--cwd', '/nonexistent', 'true')[0], 125)
+
+
+@test
+def what_cannot_be_executed_is_126(case):
+    """A file that is no program, by exec and by the shell."""
+    case.write('text', 'no program')
+    equal(case.run('exec', './text')[0], 126)
+    equal(case.run('run', './text')[0], 126)
+
+
+@test
+def what_is_not_found_is_127(case):
+    """A program that does not exist, by exec and by the shell."""
+    equal(case.run('exec', 'no-such-program')[0], 127)
+    equal(case.run('run', 'no-such-program; true; exit $?', 'true')[0], 0)
+    equal(case.run('run', 'no-such-program')[0], 127)
+
+
+@test
+def death_by_a_signal_is_128_and_its_number(case):
+    """K08: of a task; 255 is kept too."""
+    equal(case.run('run', 'kill -SEGV $$')[0], 128 + signal.SIGSEGV)
+    equal(case.run('exec', '--', 'sh', '-c', 'kill -KILL $$')[0], 128 + signal.SIGKILL)
+    equal(case.run('run', 'exit 255')[0], 255)
+
+
+@test
+def signals_end_it_by_the_same_signal(case):
+    """TERM, HUP and INT: it dies of what it was sent, after everything has ended."""
+    for sig in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        coop = case.start('run', 'echo up; sleep 1000', 'sleep 1000')
+        coop.wait_for('up')
+        coop.signal(sig)
+        equal(coop.end(), -sig)
+        case.check_left()
+
+
+@test
+def failure_before_the_signal_counts(case):
+    """A failure that came first is the status, also if a signal follows."""
+    coop = case.start('run', '--stop', 'TERM,1000s,KILL', '--name', 'slow',
+                      "trap '' TERM; echo up; while :; do sleep 0.05; done",
+                      '--name', 'bad', 'sleep 0.2; exit 6')
+    coop.wait_for('exit 6')
+    coop.signal(signal.SIGINT)
+    coop.wait_for('stopping')
+    coop.signal(signal.SIGINT)
+    equal(coop.end(), 6)
+    case.check_left()
+
+
+@test
+def ok_codes_are_success(case):
+    """--ok-codes says what success is: those, and nothing else."""
+    equal(case.run('run', '--ok-codes', '3', 'exit 3')[0], 0)
+    equal(case.run('run', '--ok-codes', '0,143', 'kill $$')[0], 0)
+    equal(case.run('run', '--ok-codes', '3', 'exit 0')[0], 1)
+
+
+@test
+def ways_of_the_status(case):
+    """--exit first, max, count, zero."""
+    tasks = ['exit 3', 'sleep 0.3; exit 5', 'sleep 0.1; exit 4']
+    for way, wanted in (('first', 3), ('max', 5), ('count', 3), ('zero', 0)):
+        equal(case.run('run', '-k', '--exit', way, *tasks)[0], wanted, way)
+
+
+@test
+def ignored_interrupt_is_reset_for_tasks(case):
+    """H05: started with SIGINT ignored (by `&` in a script), its tasks do not ignore it."""
+    status, output, _ = case.run('run', 'grep SigIgn /proc/self/status', background=True)
+    equal(status, 0)
+    equal(int(output.split(':')[1], 16) & (1 << (signal.SIGINT - 1) | 1 << (signal.SIGPIPE - 1)), 0)
+    status, output, _ = case.run('run', 'grep SigBlk /proc/self/status')
+    equal(int(output.split(':')[1], 16), 0)
+
+
+@test
+def as_pid_1(case):
+    """As PID 1 of a namespace it reaps orphans, and passes the status on; 128 + n by a signal."""
+    unshare = ['-Urfp', '--mount-proc', case.coop]
+    probe = case.start('-Urfp', '--mount-proc', 'true', program='unshare')
+    if probe.end():
+        raise Skip('no PID namespace may be made here')
+    coop = case.start(*unshare, 'exec', '--', 'sh', '-c', '(sleep 0.1 &); exit 5',
+                      program='unshare')
+    equal(coop.end(), 5)
+    coop = case.start(*unshare, 'exec', '--', 'sh', '-c', 'echo up; sleep 1000', program='unshare')
+    coop.wait_for('up')
+    os.kill(coop.runtime(), signal.SIGTERM)  # unshare's child is coop, PID 1 there
+    equal(coop.end(), 128 + signal.SIGTERM)
+    case.check_left()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
