@@ -8,6 +8,7 @@
 #   make check-all    everything: both compilers, sanitizers, valgrind, aarch64, models, mutants
 #   make bench        what things cost, and what they cost in the peers that are installed
 #   make bench-net    of that, TCP echo beside other servers
+#   make leak-table   what runners of commands leave behind, and what coop does; LEAK='--details'
 #   make docs         docs/behaviours.md from a run of the tests
 #   make fmt, tidy    clang-format; clang-tidy and the rules of form
 #   make deps         install what this machine lacks (DEPS=all: for check-all)
@@ -28,7 +29,7 @@ endif
 PLACES = -Dprefix=$(PREFIX) $(if $(LIBDIR),-Dlibdir=$(LIBDIR))
 C_FILES = $(shell find include src cmd tests examples bench -name '*.[ch]' -o -name '*.cpp')
 
-.PHONY: all lists demo check check-all bench bench-net docs fmt tidy deps auto-deps hooks install clean
+.PHONY: all lists demo check check-all bench bench-net leak-table docs fmt tidy deps auto-deps hooks install clean
 .NOTPARALLEL:
 
 all: lists $(BUILD)/build.ninja
@@ -61,6 +62,11 @@ bench: all
 
 bench-net: all
 	@bench/run-net.sh $(BUILD)
+
+# The peers that are missing are "absent": tests/leak/install $(BUILD)/leak gets them.
+leak-table: all
+	@PATH="$(abspath $(BUILD)/cmd/coop):$$PATH:$(abspath $(BUILD)/leak/node_modules/.bin)" \
+		tests/leak/leak.py $(LEAK)
 
 docs: auto-deps all
 	@tools/run-tests $(BUILD) --suite programs,scenarios,examples --no-suite slow \

@@ -37,7 +37,9 @@ static const struct coop_process_info *find(const struct seen *s, int pid)
 /* Starts a shell that prints numbers, and reads so many of them. */
 static struct coop_process *family(const char *script, int *pids, int count)
 {
-	struct coop_process_opts opts = { .argv = SH(script), .out = { COOP_PROCESS_PIPE, 0 } };
+	struct coop_process_opts opts = { .argv = SH(script),
+					  .in = { COOP_PROCESS_PIPE, 0 },
+					  .out = { COOP_PROCESS_PIPE, 0 } };
 	struct coop_process *p = spawned(&opts);
 
 	for (int i = 0; i < count; i++)
@@ -152,7 +154,7 @@ PROCESS_TEST(sweep_below_one)
 {
 	struct coop_process_opts other_opts = { .argv = SH("exec sleep 1000") };
 	int pids[1];
-	struct coop_process *p = family("sleep 1000 & echo $!; wait; sleep 1000", pids, 1);
+	struct coop_process *p = family("sleep 1000 & echo $!; read x", pids, 1);
 	struct coop_process *other = spawned(&other_opts);
 	struct coop_sweep_opts opts = { .below = coop_process_pid(p) };
 
