@@ -47,6 +47,8 @@ CP_INLINE int run(int fd, struct cp_op *op, const char *what)
 	op->f = cp_fd_get(io, fd, &r);
 	if (CP_UNLIKELY(!op->f))
 		return refused(rt, r);
+	if (op->code == CP_OP_SPLICE && !(op->to = cp_fd_get(io, (int)op->offset, &r)))
+		return refused(rt, r);
 	if (CP_UNLIKELY(op->f->closing || (op->to && op->to->closing)))
 		return refused(rt, COOP_ECLOSED);
 	if (CP_UNLIKELY(is_busy(op)))
@@ -234,14 +236,9 @@ int coop_splice(int fd_in, int fd_out, size_t bytes, unsigned flags)
 	struct cp_op op = { .code = CP_OP_SPLICE,
 			    .dirs = CP_READS | CP_WRITES,
 			    .one = { NULL, cut(bytes) },
+			    .offset = fd_out, /* until it is looked up, behind the cancel */
 			    .flags = (int)flags };
-	struct cp_rt *rt = cp_in_task();
-	int r = 0;
 
-	if (!rt)
-		return cp_no_task();
-	if (!rt->cur->cancelled && !(op.to = cp_fd_get(cp_io_of(rt), fd_out, &r)))
-		return refused(rt, r);
 	return run(fd_in, &op, "coop_splice");
 }
 
