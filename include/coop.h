@@ -9,6 +9,7 @@
 #include <coop/compose.h>
 #include <coop/defer.h>
 #include <coop/error.h>
+#include <coop/fs.h>
 #include <coop/group.h>
 #include <coop/io.h>
 #include <coop/log.h>

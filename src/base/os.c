@@ -83,9 +83,11 @@ static bool alloc_refused(void)
 
 bool cp_os_refused(void)
 {
-	uint64_t call = count_up(&cp_os_faults.call_calls);
-	uint64_t fail_at = __atomic_load_n(&cp_os_faults.call_fail_at, __ATOMIC_RELAXED);
+	uint64_t fail_at = __atomic_load_n(&cp_os_faults.call_fail_at, __ATOMIC_RELAXED), call;
 
+	if (CP_UNLIKELY(fail_at && cp_os_faults.call_not_thread == (void *)&errno))
+		return false;
+	call = count_up(&cp_os_faults.call_calls);
 	if (CP_LIKELY(!fail_at) || call < fail_at || (call > fail_at && !cp_os_faults.call_fail_on))
 		return false;
 	count_up(&cp_os_faults.call_failed);

@@ -27,6 +27,7 @@ struct cp_os_faults {
 	bool call_fail_on;
 	uint64_t call_failed;
 	int call_errno;
+	const void *call_not_thread; /* the address of errno of a thread that is left alone */
 	int64_t allocs_live; /* blocks allocated and not freed */
 };
 extern struct cp_os_faults cp_os_faults;
@@ -141,6 +142,21 @@ struct cp_fd_traits {
 	bool pty_master;
 };
 int cp_os_fd_traits(int fd, struct cp_fd_traits *ret_traits);
+/* These may wait for a disk: from threads. Without EINTR; new descriptors are close-on-exec. */
+int cp_os_openat(int dir_fd, const char *path, int flags, unsigned mode);
+int cp_os_statat(int dir_fd, const char *path, bool follow, struct stat *ret_stat);
+int cp_os_renameat(int from_fd, const char *from, int to_fd, const char *to, bool replace);
+int cp_os_linkat(int from_fd, const char *from, int to_fd, const char *to);
+int cp_os_unlinkat(int dir_fd, const char *path, bool directory);
+int cp_os_mkdirat(int dir_fd, const char *path, unsigned mode);
+int cp_os_getdents(int fd, void *buf, size_t bytes);
+int cp_os_rewind(int fd);
+int64_t cp_os_seek_data(int fd, int64_t offset);
+int64_t cp_os_seek_hole(int fd, int64_t offset);
+int cp_os_ftruncate(int fd, int64_t bytes);
+int cp_os_clone(int from_fd, int to_fd); /* the whole file shares its blocks */
+int cp_os_copy_range(int from_fd, int to_fd, int64_t offset, size_t bytes);
+uint64_t cp_os_chance(void); /* for names that nobody guesses */
 
 /* ---- signals */
 int cp_os_sigaction(int sig, const struct sigaction *act, struct sigaction *ret_old);
