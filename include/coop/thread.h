@@ -161,6 +161,253 @@ int coop_lane_stats(enum coop_lane lane, struct coop_lane_stats *ret_stats);
 COOP_API
 int coop_lane_set_limit(enum coop_lane lane, uint32_t limit);
 
+/* -------------------------------------------------------------------- portals */
+
+/**
+ * A way for any thread into a group: it has functions run there, as tasks.
+ *
+ *	r = coop_portal_open(&g, &portal);                   // in a task
+ *	...
+ *	r = coop_portal_call(portal, add_user, &user);       // in a thread of the program
+ *
+ * The portal is itself a child of the group, in which the calls run as tasks of their own, with the
+ * locals of whoever opened it. It keeps the group open until it is closed; cancelled with the group
+ * it ends its calls. What a call fails with is its caller's, and fails nobody else. A portal is
+ * counted and outlives its run: whoever comes too late is told so.
+ */
+struct coop_portal;
+
+/** What a thread keeps of a task that it has had started through a portal; counted. */
+struct coop_remote;
+
+/**
+ * Opens a portal into `group`.
+ *
+ * Returns 0, with the portal in `ret_portal`: the caller's, for coop_portal_unref.
+ *
+ * Checkpoint: never.
+ * Errors: -ENOMEM, and those of coop_spawn: nothing was opened.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_portal_open(struct coop_group *group, struct coop_portal **ret_portal);
+
+/**
+ * Counts one more owner of a portal.   Returns `portal`; NULL stays NULL.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: any.   Since: 0.1
+ */
+COOP_API
+struct coop_portal *coop_portal_ref(struct coop_portal *portal);
+
+/**
+ * Drops a portal, which is not closed by that. NULL is fine.
+ *
+ * Returns NULL.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: any.   Since: 0.1
+ */
+COOP_API
+struct coop_portal *coop_portal_unref(struct coop_portal *portal);
+
+/**
+ * Stops a portal: calls that come later are refused. With `cancel` those that it has are
+ * cancelled, else they go on; the portal ends with the last.
+ *
+ * Returns 0, or 1 if it was stopped already; `cancel` counts also then.
+ *
+ * Checkpoint: never; never allocates.   Errors: none.   Thread: any.   Since: 0.1
+ */
+COOP_API
+int coop_portal_stop(struct coop_portal *portal, bool cancel);
+
+/**
+ * Stops a portal, and waits until the last of its calls has ended.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: always.
+ * Cancel: COOP_ECANCELED. Before the call: nothing was done; during the wait: it is stopped.
+ * Errors: COOP_ECANCELED, -EDEADLK (from one of its own calls: not even stopped),
+ *   COOP_EWRONGTHREAD, COOP_ENOTASK.   Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_portal_close(struct coop_portal *portal, bool cancel);
+
+/**
+ * Has fn(arg) run in a task of the portal, and waits for it. `arg` is borrowed for the call.
+ *
+ * Returns what fn returned; its error object is the thread's.
+ *
+ * Checkpoint: never.
+ * Errors: fn's own; COOP_ETASKCANCELLED (the task was cancelled), COOP_ECLOSED (the portal is
+ *   stopped, or its run has ended: fn was not run), COOP_EWRONGTHREAD (this is the portal's own
+ *   loop, which would wait for itself), -ENOMEM, -EINVAL.
+ * Thread: any but the portal's.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_portal_call(struct coop_portal *portal, coop_fn *fn, void *arg);
+
+/**
+ * Has fn(arg) started in a task of the portal. `arg` is kept until the task has ended.
+ *
+ * Without `ret_remote` nobody learns how it ends, so a failure is a line in the log.
+ *
+ * Returns 0, with what remains of it here in `ret_remote`: for coop_remote_unref.
+ *
+ * Checkpoint: never.
+ * Errors: COOP_ECLOSED, COOP_EWRONGTHREAD, -ENOMEM, -EINVAL: as coop_portal_call.
+ * Thread: any but the portal's.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_portal_spawn(struct coop_portal *portal, coop_fn *fn, void *arg,
+		      struct coop_remote **ret_remote);
+
+/**
+ * Has fn(arg, start) started in a task of the portal, and waits until it has called coop_started.
+ *
+ * `ret_value` (may be NULL) gets what it passed; `ret_remote` may be NULL, as above.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: the task's own, if it failed first; COOP_ENOTSTARTED (it ended without coop_started),
+ *   COOP_ETASKCANCELLED (it was cancelled first), and those of coop_portal_call. There is no
+ *   remote then. Thread: any but the portal's.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_portal_start(struct coop_portal *portal, coop_start_fn *fn, void *arg, int *ret_value,
+		      struct coop_remote **ret_remote);
+
+/**
+ * Waits, at most `timeout_ns` of real time (COOP_NEVER: for ever; 0: just looks), until the task
+ * has ended.
+ *
+ * Returns what its function returned, as often as it is asked; the error object is the thread's
+ * each time.
+ *
+ * Checkpoint: never.
+ * Errors: the function's own; -EAGAIN (not ended yet), COOP_ETASKCANCELLED, COOP_ECLOSED (the
+ *   portal was stopped just before), COOP_EWRONGTHREAD (as coop_portal_call, if it would have
+ *   to wait), -EINVAL (negative timeout).   Thread: any but the portal's.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_remote_wait(struct coop_remote *remote, int64_t timeout_ns);
+
+/**
+ * Cancels the task, and no other; before it has begun it never does.
+ *
+ * Returns 0, or 1 if it had ended or was cancelled already.
+ *
+ * Checkpoint: never; never allocates.   Errors: none.   Thread: any.   Since: 0.1
+ */
+COOP_API
+int coop_remote_cancel(struct coop_remote *remote);
+
+/**
+ * Counts one more owner of a remote.   Returns `remote`; NULL stays NULL.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: any.   Since: 0.1
+ */
+COOP_API
+struct coop_remote *coop_remote_ref(struct coop_remote *remote);
+
+/**
+ * Drops a remote; the task is not touched. NULL is fine.
+ *
+ * Returns NULL.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: any.   Since: 0.1
+ */
+COOP_API
+struct coop_remote *coop_remote_unref(struct coop_remote *remote);
+
+/* ------------------------------------------------------------------- run soon */
+
+/** Calls that a run keeps at most, while they wait for their turn. */
+#define COOP_SOON_MAX 1024
+
+/** The right to have something called in a run, from anywhere; counted, outlives the run. */
+struct coop_token;
+
+/**
+ * Gives a token of the run that is going on. The first one of a run takes its memory.
+ *
+ * Returns 0, with the token in `ret_token`: the caller's, for coop_token_unref.
+ *
+ * Checkpoint: never.
+ * Errors: -ENOMEM, COOP_ECLOSED (the run ends already), COOP_ENOTASK, COOP_EFORK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_token_open(struct coop_token **ret_token);
+
+/**
+ * Counts one more owner of a token.   Returns `token`; NULL stays NULL.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: any.   Since: 0.1
+ */
+COOP_API
+struct coop_token *coop_token_ref(struct coop_token *token);
+
+/**
+ * Drops a token. NULL is fine.   Returns NULL.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: any; not in a signal handler.   Since: 0.1
+ */
+COOP_API
+struct coop_token *coop_token_unref(struct coop_token *token);
+
+/**
+ * Has fn(arg) called soon in the run, by a task of the runtime's own, one call after the other in
+ * the order in which they came.
+ *
+ * fn should not wait: others wait behind it. It may use the run and its objects: set an event,
+ * spawn into coop_run_group(). Now and then other tasks have their turn in between. A negative
+ * result is an internal error that stops the run; what is queued is called all the same.
+ *
+ * Returns 0: it will be called, while the run ends at the latest.
+ *
+ * Checkpoint: never; never allocates, never blocks.
+ * Errors: -EAGAIN (COOP_SOON_MAX are waiting; it is counted), COOP_ECLOSED (the run has ended, or
+ *   is past calling), -EINVAL. It will not be called.
+ * Thread: any; signal-safe.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_run_soon(struct coop_token *token, coop_fn *fn, void *arg);
+
+/** A call that is queued at most once at a time; in memory that lives until the run has ended. */
+struct coop_soon {
+	coop_fn *_fn;
+	void *_arg;
+	uint32_t _queued;
+	uint32_t _reserved[3];
+};
+#define COOP_SOON_INIT(fn, arg) { (fn), (arg), 0, { 0, 0, 0 } }
+COOP_STATIC_ASSERT(sizeof(struct coop_soon) == 32, "struct coop_soon is ABI");
+
+/**
+ * The same for a call that was made ready by COOP_SOON_INIT(fn, arg): while it waits it is not
+ * queued again. From the moment when it begins it may be.
+ *
+ * Returns 0, or 1 if it was waiting already.
+ *
+ * Checkpoint: never; never allocates, never blocks.
+ * Errors: as coop_run_soon.   Thread: any; signal-safe.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_run_soon_once(struct coop_token *token, struct coop_soon *soon);
+
+/**
+ * Tells how many calls were refused because COOP_SOON_MAX were waiting.
+ *
+ * Returns their number in the run of this token.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: any; signal-safe.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+uint64_t coop_token_overflows(const struct coop_token *token);
+
 COOP_END_DECLS
 
 #endif

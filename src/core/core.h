@@ -455,6 +455,7 @@ struct cp_rt {
 	uint32_t asleep;  /* atomic: whoever sets a bit has to wake the loop */
 	void (*on_signals)(struct cp_rt *rt);
 	struct cp_inbox *inbox; /* of this run, once somebody has asked for it: post.h */
+	struct coop_token *soon; /* of this run, once somebody has asked for it: sys/soon.c */
 	uint32_t external;      /* sources that may wake it: receivers, portals */
 	uint32_t working;       /* threads at work for a task: meanwhile no virtual time passes */
 	bool ladder;       /* SIGINT and SIGTERM may stop it */

@@ -58,19 +58,35 @@ static bool push(struct cp_inbox *inbox, struct cp_post *post)
 	return head == NULL;
 }
 
-int cp_post(struct cp_inbox *inbox, struct cp_post *post)
+bool cp_inbox_enter(struct cp_inbox *inbox)
 {
-	int r = COOP_ECLOSED;
-
 	/* Pairs with cp_inbox_end: either it is seen there, or the end is seen here. */
 	__atomic_fetch_add(&inbox->posters, 1, __ATOMIC_SEQ_CST);
-	if (!__atomic_load_n(&inbox->closed, __ATOMIC_SEQ_CST)) {
-		r = 0;
-		if (push(inbox, post))
-			cp_pending(inbox->rt, CP_PENDING_POSTS);
-	}
+	if (!__atomic_load_n(&inbox->closed, __ATOMIC_SEQ_CST))
+		return true;
+	cp_inbox_leave(inbox);
+	return false;
+}
+
+void cp_inbox_leave(struct cp_inbox *inbox)
+{
 	__atomic_fetch_sub(&inbox->posters, 1, __ATOMIC_SEQ_CST);
-	return r;
+}
+
+void cp_inbox_settle(struct cp_inbox *inbox)
+{
+	while (__atomic_load_n(&inbox->posters, __ATOMIC_SEQ_CST))
+		sched_yield();
+}
+
+int cp_post(struct cp_inbox *inbox, struct cp_post *post)
+{
+	if (!cp_inbox_enter(inbox))
+		return COOP_ECLOSED;
+	if (push(inbox, post))
+		cp_pending(inbox->rt, CP_PENDING_POSTS);
+	cp_inbox_leave(inbox);
+	return 0;
 }
 
 /* ------------------------------------------------------------------------ the loop */
@@ -103,8 +119,7 @@ void cp_inbox_end(struct cp_rt *rt)
 	if (!inbox)
 		return;
 	__atomic_store_n(&inbox->closed, true, __ATOMIC_SEQ_CST);
-	while (__atomic_load_n(&inbox->posters, __ATOMIC_SEQ_CST))
-		sched_yield();
+	cp_inbox_settle(inbox);
 	cp_inbox_take(rt);
 	rt->inbox = NULL;
 	cp_inbox_unref(inbox);

@@ -38,6 +38,12 @@ void cp_inbox_unref(struct cp_inbox *inbox);
  * afterwards, unless the caller has counted himself. Any thread, signal-safe. */
 int cp_post(struct cp_inbox *inbox, struct cp_post *post);
 
+/* For what is more than one post: until cp_inbox_leave the runtime stays. False: it has ended. */
+bool cp_inbox_enter(struct cp_inbox *inbox);
+void cp_inbox_leave(struct cp_inbox *inbox);
+/* Waits until all who have entered have left: a few instructions of theirs. */
+void cp_inbox_settle(struct cp_inbox *inbox);
+
 /* Is this the runtime of `inbox`, or was it? Any thread. */
 bool cp_inbox_is_of(const struct cp_inbox *inbox, const struct cp_rt *rt);
 

@@ -32,8 +32,9 @@ def compile_alone(compiler, flags, header):
     text = f'#include <{header}>\n#include <{header}>\nint coop_alone(void);\n'
     text += 'int coop_alone(void)\n{\n'
     with open(os.path.join(INCLUDE, header), encoding='utf-8') as f:
-        for name, args in re.findall(r'^#define COOP_(\w+)_INIT\b(\(\w+\))?', f.read(), re.M):
-            value = f'COOP_{name}_INIT' + ('(0)' if args else '')
+        for name, args in re.findall(r'^#define COOP_(\w+)_INIT\b(\([\w, ]+\))?', f.read(), re.M):
+            zeros = ', '.join(['0'] * (args.count(',') + 1))
+            value = f'COOP_{name}_INIT' + (f'({zeros})' if args else '')
             text += f'\tstruct coop_{name.lower()} {name} = {value};\n\t(void){name};\n'
     text += '\treturn 0;\n}\n'
     return subprocess.run([compiler, *flags, *STRICT], input=text, text=True, check=False,
