@@ -147,6 +147,10 @@ int cp_op_run_ready(struct cp_io *io, struct cp_op *op, cp_wait_ready *wait_read
 				break;
 			op->f->ready &= (uint8_t)~op->dirs;
 		}
+		/* a cancel between its wake-up and its turn found nobody parked */
+		r = waited ? cp_cancel_point(rt) : 0;
+		if (r < 0)
+			return r;
 		if (op->code == CP_OP_SPLICE)
 			r = wait_splice(io, op, wait_ready);
 		else if (op->code == CP_OP_CONNECT && !op->state)

@@ -232,6 +232,48 @@ IO_TEST(close_between_the_event_and_the_task)
 	return 0;
 }
 
+struct thief {
+	struct coop_group *g;
+	int fd;
+	int victim;
+	int stolen;
+};
+
+/* Takes what another task was woken for, and cancels that. */
+static int steal_and_cancel(void *arg)
+{
+	struct thief *t = arg;
+	char buf[8];
+
+	CHECK_INT(coop_recv(t->fd, buf, sizeof buf, 0), ==, 1);
+	t->stolen = recv_elsewhere(t->victim, buf, sizeof buf);
+	return coop_group_cancel(t->g, "between");
+}
+
+/* A task that was woken for nothing and cancelled before its turn does not wait again. */
+IO_TEST(cancel_between_the_event_and_the_task)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	struct call c = { .bytes = 0 };
+	struct thief t = { .g = &g };
+	int other, first;
+
+	pair(&c.fd, &other);
+	pair(&t.fd, &first);
+	t.victim = c.fd;
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn(&g, steal_and_cancel, &t), ==, 0);
+	CHECK_INT(coop_spawn(&g, do_recv, &c), ==, 0);
+	CHECK_INT(coop_sleep(MS(1)), ==, 0);
+	CHECK_INT(send_elsewhere(first, "x", 1), ==, 1); /* both in one batch, this one first */
+	CHECK_INT(send_elsewhere(other, "x", 1), ==, 1);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	CHECK_INT(c.result, ==, t.stolen == 1 ? COOP_ECANCELED : 1);
+	close_both(c.fd, other);
+	close_both(t.fd, first);
+	return 0;
+}
+
 /* A number that is used again has nothing of its last file: neither readiness nor events. */
 IO_TEST(a_number_used_again_starts_afresh)
 {
