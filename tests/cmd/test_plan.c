@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Kept until the end of the test. */
 static struct plan *parse(const char *line, int *ret_error)
 {
 	struct plan *plan = parse_line(line, ret_error);
@@ -29,15 +28,19 @@ static struct plan *right(const char *line)
 	return plan;
 }
 
+/* The error, until the next one. */
 static const char *wrong(const char *line)
 {
+	static char text[sizeof((struct plan *)0)->error];
 	int error;
 	struct plan *plan = parse(line, &error);
 
 	if (!error)
 		FAIL("%s was taken", line);
 	CHECK(!strchr(plan->error, '\n'));
-	return plan->error;
+	memcpy(text, plan->error, sizeof text);
+	plan_free(plan);
+	return text;
 }
 
 /* Each task option goes to the command behind it, and to no other. */
