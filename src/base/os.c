@@ -12,6 +12,7 @@
  * What is newer than kernel 5.10 is tried and, where the kernel does not know it,
  * done in the older way.
  */
+#include "base/libc.h"
 #include "base/os_impl.h"
 
 #include <errno.h>
@@ -23,7 +24,6 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/single_threaded.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -51,7 +51,7 @@ static uint64_t count_up(uint64_t *counter)
 {
 	uint64_t count;
 
-	if (!__libc_single_threaded)
+	if (!CP_ONE_THREAD)
 		return __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
 	count = __atomic_load_n(counter, __ATOMIC_RELAXED) + 1;
 	__atomic_store_n(counter, count, __ATOMIC_RELAXED);
@@ -62,7 +62,7 @@ static void live_add(int64_t change)
 {
 	int64_t *live = &cp_os_faults.allocs_live;
 
-	if (!__libc_single_threaded)
+	if (!CP_ONE_THREAD)
 		__atomic_add_fetch(live, change, __ATOMIC_RELAXED);
 	else
 		__atomic_store_n(live, __atomic_load_n(live, __ATOMIC_RELAXED) + change,
@@ -349,8 +349,9 @@ static int epoll_wait_fine(int epfd, struct epoll_event *events, int count, int6
 		.tv_nsec = timeout_ns % 1000000000,
 	};
 
-	return cp_os_result(
-		epoll_pwait2(epfd, events, count, timeout_ns < 0 ? NULL : &timeout, NULL));
+	/* Not every libc has the call; the last is the size of no set of signals. */
+	return cp_os_result((int)syscall(SYS_epoll_pwait2, epfd, events, count,
+					 timeout_ns < 0 ? NULL : &timeout, NULL, 8));
 }
 
 /* EPERM: a sandbox that does not know the call; epoll_pwait2 itself never says so. */
@@ -458,17 +459,10 @@ int cp_os_atfork_child(void (*fn)(void))
 
 /* ---- texts */
 
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 32)
 const char *cp_os_error_text(int number)
 {
-	return strerrordesc_np(number);
+	return CP_ERROR_TEXT(number);
 }
-#else
-const char *cp_os_error_text(int number)
-{
-	return strerror(number); /* a known number: static storage */
-}
-#endif
 
 FILE *cp_os_text_open(char **text, size_t *size)
 {

@@ -7,6 +7,7 @@
  * and pipes before Linux 6.5) poll says first whether it would, and a write is kept as short as one
  * that cannot wait then.
  */
+#include "base/libc.h"
 #include "base/os_impl.h"
 
 #include <fcntl.h>

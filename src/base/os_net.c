@@ -6,6 +6,7 @@
  * another thread may start a program at any time, and non-blocking, since a task must never
  * stop its thread.
  */
+#include "base/libc.h"
 #include "base/os_impl.h"
 
 #include <fcntl.h>

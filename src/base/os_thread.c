@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The seam to the world: threads, what they sleep on, and the clock that disturbs one of them. */
+#include "base/libc.h"
 #include "base/os_impl.h"
 
 #include <linux/futex.h>
@@ -70,7 +71,7 @@ int cp_os_alarm_open(struct cp_os_alarm *alarm, int sig)
 	struct sigevent to = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = sig };
 	int r;
 
-	to._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+	to.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
 	r = cp_os_refused() ? cp_os_refusal()
 			    : cp_os_result(timer_create(CLOCK_MONOTONIC, &to, &alarm->timer));
 	alarm->open = r >= 0; /* the timer itself is a number, and may be 0 */

@@ -20,6 +20,7 @@
  */
 #include "stack.h"
 
+#include "base/libc.h"
 #include "base/os.h"
 #include "ctx.h"
 #include "guard.h"
