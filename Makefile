@@ -12,6 +12,7 @@
 #   make docs         docs/behaviours.md from a run of the tests
 #   make fmt, tidy    clang-format; clang-tidy and the rules of form
 #   make deps         install what this machine lacks (DEPS=all: for check-all)
+#   make static       build-static/coop, the command as one static file, by musl
 #   make hooks        install the pre-commit hook
 #   make install      PREFIX=/usr/local DESTDIR= LIBDIR=
 #
@@ -85,6 +86,9 @@ tidy: all
 
 deps:
 	@tools/deps $(DEPS)
+
+static:
+	@tools/static
 
 hooks:
 	@tools/hooks --install

@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 STEPS=(deps tree gcc gcc-debug gcc-release clang-debug clang-release
 	gcc-asan clang-asan clang-tsan valgrind aarch64
-	epoll sweeps soak fuzz oracle examples models mutants clang-tidy)
+	epoll sweeps soak fuzz static oracle examples models mutants clang-tidy)
 LOGS=build-logs
 
 # Sanitizers, valgrind and qemu are slow: tests lower their numbers, and get more time.
@@ -118,6 +118,9 @@ step_soak() {
 		COOP_IO=$engine build-gcc/tests/soak 9000 60 || return 1
 	done
 }
+
+# The command linked with musl says what it says elsewhere, of YAML only that it has none.
+step_static() { tools/static && tests/cli/golden.py build-static/coop; }
 step_oracle() { long oracle-long; }
 step_examples() { long examples-real; }
 

@@ -146,12 +146,8 @@ static int run_try(const struct try *try)
 	return r;
 }
 
-static void print_limit(const char *name, int resource)
+static void print_limit(const char *name, struct rlimit limit)
 {
-	struct rlimit limit;
-
-	if (getrlimit((__rlimit_resource_t)resource, &limit) < 0)
-		return;
 	printf("     %-10s ", name);
 	if (limit.rlim_cur == RLIM_INFINITY)
 		printf("no limit");
@@ -201,6 +197,7 @@ static void print_conclusion(bool has_tree, bool has_cgroup)
 int verb_doctor(struct plan *plan)
 {
 	struct utsname system;
+	struct rlimit limit;
 	bool has_tree = true, has_cgroup = false;
 
 	(void)plan;
@@ -216,8 +213,10 @@ int verb_doctor(struct plan *plan)
 			has_cgroup = r == 0;
 	}
 	putchar('\n');
-	print_limit("open files", RLIMIT_NOFILE);
-	print_limit("processes", RLIMIT_NPROC);
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+		print_limit("open files", limit);
+	if (getrlimit(RLIMIT_NPROC, &limit) == 0)
+		print_limit("processes", limit);
 	print_pids_max();
 	print_conclusion(has_tree, has_cgroup);
 	return has_tree ? 0 : 1;
