@@ -405,12 +405,10 @@ static bool idle_silence(struct cp_rt *rt, int64_t next)
 
 	if (real_until(rt, next) < cushion)
 		return false; /* a timer will break it before */
-	if (cushion) {
-		start = cp_os_now_ns();
-		engine_wait(rt, cushion);
-		if (rt->ready_head || is_pending(rt) || cp_os_now_ns() - start < cushion)
-			return true;
-	}
+	start = cp_os_now_ns();
+	engine_wait(rt, cushion); /* without a cushion, too: what has come is no silence */
+	if (rt->ready_head || is_pending(rt) || cp_os_now_ns() - start < cushion)
+		return true;
 	wake_idle_waiters(rt);
 	return true;
 }
