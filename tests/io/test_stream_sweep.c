@@ -190,7 +190,7 @@ static void cancel_everywhere(enum kind kind, int seeds)
 		opts.seed = (uint64_t)seed;
 		if (coop_sweep_cancel(program, NULL, &opts, even, allowed, &sweep) < 0)
 			FAIL("seed %d, checkpoint %d: %s", seed, (int)sweep.failed_at, sweep.why);
-		CHECK_INT(sweep.injected, >, 30);
+		CHECK_INT(sweep.injected, >, 20);
 	}
 }
 
@@ -211,7 +211,8 @@ TEST(with_every_allocation_failing)
 
 	keep_records(COOP_LOG_ERROR);
 	for (int kind = MEMORY; kind <= UNIX; kind++) {
-		int allowed[] = { fds_open(), 0, -ENOMEM, 1 };
+		/* -ENOTSUP: COOP_IO=uring, and no memory for it */
+		int allowed[] = { fds_open(), 0, -ENOMEM, -ENOTSUP, 1 };
 
 		sweep_kind = (enum kind)kind;
 		for (int for_ever = 0; for_ever < 2; for_ever++)
