@@ -2,6 +2,7 @@
 /*
  * The seam to the world: files, directories, and what a descriptor is.
  */
+#include "base/libc.h"
 #include "base/os_impl.h"
 
 #include <dirent.h>

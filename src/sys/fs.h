@@ -9,6 +9,8 @@
 #include <coop/group.h>
 #include <coop/thread.h>
 
+#include <dirent.h>
+
 /* Runs fn(arg) in a thread of the lane of files: a checkpoint, and then what fn returned. */
 #define cp_fs_run(fn, arg) cp_fs_run_at((fn), (arg), COOP_SPAWN_SITE(fn))
 int cp_fs_run_at(coop_fn *fn, void *arg, const char *site);
@@ -24,7 +26,6 @@ void cp_fs_make_name(char name[CP_FS_NAME_BYTES], const char *prefix);
 int cp_fs_make_file(int dir_fd, char name[CP_FS_NAME_BYTES], unsigned mode);
 
 /* The next entry of a batch of getdents that is neither "." nor "..", or NULL. */
-struct dirent64;
 struct dirent64 *cp_fs_next_dirent(char *buf, size_t bytes, size_t *at);
 
 /* For options: the sum of the words that must be 0. */
