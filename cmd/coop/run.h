@@ -117,7 +117,8 @@ struct run_task {
 	int notify_fd, ready_fd; /* ours, of the probes; -1 */
 	int ready_child_fd;      /* the other end of ready_fd, until the start; -1 */
 	char notify_path[108];   /* "@..." for one without a name in the file system; "" */
-	int log_fd;
+	int log_fd; /* of --log-dir, or -1 */
+	struct coop_mutex logging;
 	int token; /* of make's jobserver: run_limit.c */
 	struct tail tail;
 	void *screen_own; /* the screen's */

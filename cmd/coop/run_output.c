@@ -32,17 +32,20 @@ struct run_stream {
 	bool is_reading; /* not handing on: all that was read has got through */
 };
 
-static int to_log(const struct run_task *task, const char *data, size_t size)
+/* Both streams into one file: one of them writes at a time. */
+static int to_log(struct run_task *task, const char *data, size_t size)
 {
-	while (task->log_fd >= 0 && size) {
-		int r = coop_write(task->log_fd, data, size);
+	int r = task->log_fd < 0 ? 0 : coop_mutex_lock(&task->logging);
 
-		if (r < 0)
-			return r;
-		data += r;
-		size -= (size_t)r;
+	if (r < 0 || task->log_fd < 0)
+		return r;
+	while (r >= 0 && size) {
+		r = coop_write(task->log_fd, data, size);
+		data += r > 0 ? r : 0;
+		size -= r > 0 ? (size_t)r : 0;
 	}
-	return 0;
+	(void)!coop_mutex_unlock(&task->logging);
+	return r;
 }
 
 /* Line by line, for a probe that wants them. */
@@ -85,9 +88,9 @@ static int hand_on(struct run_stream *s, const char *data, size_t size)
 	tail_put(&task->tail, data, size);
 	to_probe(task, data, size);
 	r = to_log(task, data, size);
-	if (r < 0 && !coop_is_cancel(r)) {
+	if (r < 0 && !coop_is_cancel(r) && task->log_fd >= 0) {
 		job_say(task->job, SAY_ALERT, "%s: its log: %s", task->name, strerror(-r));
-		close(task->log_fd);
+		coop_close(task->log_fd);
 		task->log_fd = -1;
 	}
 	r = task->number ? map_output(task, s->which, data, size)

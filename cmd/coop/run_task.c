@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 void run_task_init(struct run_task *task, struct job *job, const struct plan_task *plan)
 {
@@ -31,6 +30,7 @@ void run_task_init(struct run_task *task, struct job *job, const struct plan_tas
 		.ready = COOP_EVENT_INIT,
 		.ended = COOP_EVENT_INIT,
 		.drained = COOP_PULSE_INIT,
+		.logging = COOP_MUTEX_INIT,
 		.notify_fd = -1,
 		.ready_fd = -1,
 		.ready_child_fd = -1,
@@ -42,8 +42,6 @@ void run_task_deinit(struct run_task *task)
 {
 	if (task->has_regex)
 		regfree(&task->regex);
-	if (task->log_fd >= 0)
-		close(task->log_fd);
 	free(task->tail.bytes);
 }
 
@@ -322,6 +320,9 @@ int run_task(void *arg)
 		outcome = OUTCOME_FAILED;
 		task->code = STATUS_OWN;
 	}
+	if (task->log_fd >= 0)
+		coop_close(task->log_fd);
+	task->log_fd = -1;
 	run_task_end(task, outcome);
 	pass_on(task);
 	return 0;

@@ -235,6 +235,7 @@ static void plain_happened(struct screen *screen, struct run_task *task, enum sc
 	    (task->outcome != OUTCOME_FAILED && task->outcome != OUTCOME_STOP_FAILED))
 		return;
 	if (task->spawn_error || task->is_timed_out || task->is_late || task->status.signal ||
+	    task->why[0] ||
 	    screen->ops == &screen_quiet || screen->job->task_count > 1)
 		sink_printf(screen->err, "coop: %s: %s\n", task->name, screen_end_text(task, text));
 }

@@ -10,6 +10,7 @@ import concurrent.futures
 import fcntl
 import os
 import pty
+import select
 import signal
 import struct
 import subprocess
@@ -68,6 +69,7 @@ class Coop:
                  program=None, stderr=None):
         self.case, self.data, self.errors = case, b'', b''
         self.terminal = -1
+        self.is_hung_up = False
         self.environ = dict(case.environ, **(env or {}))
         command = [program or case.coop, *args]
         ignored = signal.SIG_IGN if background else signal.SIG_DFL
@@ -101,7 +103,9 @@ class Coop:
             reader.start()
 
     def read(self, fd, where):
-        while True:
+        while not self.is_hung_up:
+            if not select.select([fd], [], [], 0.05)[0]:
+                continue
             try:
                 data = os.read(fd, 65536)
             except OSError:  # the other side of a terminal is closed
@@ -109,6 +113,14 @@ class Coop:
             if not data:
                 return
             setattr(self, where, getattr(self, where) + data)
+
+    def hang_up(self):
+        """Closes the terminal, as a window that is closed does."""
+        self.is_hung_up = True
+        for reader in self.readers:
+            reader.join()
+        os.close(self.terminal)
+        self.terminal = -1
 
     @property
     def text(self):

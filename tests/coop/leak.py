@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Nothing is left behind, whatever the tasks do and however coop itself ends (K01, S11, S14)."""
+import os
+import signal
+import sys
+
+from kit import equal, main, test, until
+
+# What a task may be like; each says "up" when it is what it is meant to be.
+TASKS = {
+    'fg': 'echo up; sleep 1000; true',
+    'bg': 'sleep 1000 & echo up; wait',
+    'clean': 'trap "sleep 0.5; echo cleaned >> cleaned; kill $!; exit 0" TERM INT; '
+             'sleep 1000 & echo up; wait $!',
+    'stubborn': 'trap "" TERM INT HUP; echo up; while :; do sleep 0.05; done',
+    'setsid': 'setsid sh -c "echo up; sleep 1000" & wait',
+    'double': '(setsid sh -c "trap \\"\\" TERM INT; echo up; sleep 1000 & sleep 1000; '
+              'sleep 1000" &); sleep 1000; true',
+    'stopped': 'echo up; kill -STOP $$; sleep 1000',
+    'pipe': '(setsid sleep 1000 &); echo up; sleep 1000; true',
+    'tree': 'sh -c "sh -c \\"sleep 1000 & sleep 1000\\" & sleep 1000; true" & echo up; wait',
+}
+LADDER = ['--all', '--stop', 'INT,300ms,TERM,1500ms,KILL']
+
+
+def words(*more):
+    args = ['run', *LADDER]
+    for name, command in TASKS.items():
+        args += ['--name', name, command]
+    return [*args, *more]
+
+
+def start(case, *more, **how):
+    coop = case.start(*words(*more), **how)
+    until('all tasks', lambda: coop.text.count('up') >= len(TASKS))
+    return coop
+
+
+def check(case, coop, status, cleaned=True):
+    equal(coop.end(), status)
+    case.check_left()
+    equal(os.path.exists(case.path('cleaned')), cleaned)
+    if cleaned:
+        equal(case.content('cleaned'), 'cleaned\n')
+
+
+@test
+def after_a_failure(case):
+    """One fails: the others end, the clean-up is waited for, the status is the failure's."""
+    coop = start(case, '--name', 'bad', 'while ! [ -e go ]; do sleep 0.02; done; exit 3')
+    case.write('go', '')
+    check(case, coop, 3)
+
+
+@test
+def after_term(case):
+    """TERM to coop."""
+    coop = start(case)
+    coop.signal(signal.SIGTERM)
+    check(case, coop, -signal.SIGTERM)
+
+
+@test
+def after_hangup(case):
+    """HUP to coop."""
+    coop = start(case)
+    coop.signal(signal.SIGHUP)
+    check(case, coop, -signal.SIGHUP)
+
+
+@test
+def after_ctrl_c(case):
+    """Ctrl-C on a terminal."""
+    coop = start(case, tty=True)
+    coop.type(b'\x03')
+    check(case, coop, -signal.SIGINT)
+
+
+@test
+def after_two_ctrl_c(case):
+    """A second one kills what was cleaning up."""
+    coop = start(case, tty=True)
+    coop.type(b'\x03')
+    coop.wait_for('stopping')
+    coop.type(b'\x03')
+    coop.wait_for('killing')
+    equal(coop.end(), -signal.SIGINT)
+    case.check_left()
+
+
+@test
+def after_three_ctrl_c(case):
+    """A third one kills shielded tasks."""
+    coop = start(case, '--name', 'shielded', '--shield', 'echo up; sleep 1000; true', tty=True)
+    until('all tasks', lambda: coop.text.count('up') >= len(TASKS) + 1)
+    coop.type(b'\x03')
+    coop.wait_for('stopping')
+    coop.type(b'\x03')
+    coop.wait_for('killing all but')
+    coop.type(b'\x03')
+    coop.wait_for('killing everything')
+    equal(coop.end(), -signal.SIGINT)
+    case.check_left()
+
+
+@test
+def after_kill_of_the_runtime(case):
+    """kill -9 of the runtime: the guard ends the tree."""
+    coop = start(case)
+    os.kill(coop.runtime(), signal.SIGKILL)
+    equal(coop.end(), 128 + signal.SIGKILL)
+    case.check_left()
+
+
+@test
+def after_kill_of_the_guard(case):
+    """kill -9 of the guard: the runtime stops politely."""
+    coop = start(case)
+    coop.signal(signal.SIGKILL)
+    coop.process.wait()
+    case.wait_nothing_left()
+    equal(case.content('cleaned'), 'cleaned\n')
+
+
+@test
+def after_success(case):
+    """Tasks that end well and leave something in the background, in a session of its own or not."""
+    status, _, errors = case.run('run', 'sleep 1000 & true', '(setsid sleep 1000 &); true',
+                                 'sleep 1000 > /dev/null 2>&1 & true',
+                                 '(setsid sh -c "trap : TERM; sleep 1000; sleep 1000" &)')
+    equal(status, 0, errors)
+
+
+@test
+def held_pipe_does_not_hang(case):
+    """H08, S11: a descendant that got away holds the output open; what was written is not lost."""
+    status, output, errors = case.run('run', '(setsid sleep 1000 &); echo last words; exit 3')
+    equal((status, output), (3, 'last words\n'), errors)
+
+
+@test
+def of_exec_and_map(case):
+    """After their time limits."""
+    equal(case.run('exec', '--timeout', '300ms', '--stop', 'TERM,200ms,KILL', '--', 'sh', '-c',
+                   TASKS['double'])[0], 124)
+    equal(case.run('map', '-j4', '--timeout', '300ms', '--stop', 'TERM,200ms,KILL',
+                   TASKS['bg'] + ' # {}', ':::', 'a', 'b', 'c')[0], 124)
+
+
+@test
+def fork_storm(case):
+    """A task that forks as fast as it can, children in sessions of their own."""
+    case.write('storm', '#!/bin/sh\ntrap "" TERM INT\n'
+               'i=0; while [ $i -lt 200 ]; do setsid sh -c "trap \\"\\" TERM; sleep 1000; :" & '
+               'i=$((i+1)); done\necho up\nwait\n')
+    os.chmod(case.path('storm'), 0o755)
+    coop = case.start('run', '--stop', 'TERM,100ms,KILL', './storm')
+    until('some of it', lambda: len(case.left()) > 30)
+    coop.signal(signal.SIGTERM)
+    equal(coop.end(), -signal.SIGTERM)
+    case.check_left()
+
+
+@test
+def nested_jobs(case):
+    """A coop in a coop: each clean-up once, from the outermost Ctrl-C; nothing left."""
+    inner = f'"$COOP" run --stop INT,5s,TERM,5s,KILL \'{TASKS["clean"]}\' \'{TASKS["fg"]}\''
+    coop = case.start('run', '--stop', 'INT,20s,TERM,5s,KILL', inner, TASKS['fg'], tty=True)
+    until('all tasks', lambda: coop.text.count('up') >= 3)
+    coop.type(b'\x03')
+    check(case, coop, -signal.SIGINT)
+
+
+@test
+def nested_job_killed(case):
+    """The inner guard is killed, then all of the outer one's runtime: nothing left."""
+    inner = f'"$COOP" run \'{TASKS["clean"]}\' \'{TASKS["stubborn"]}\' \'{TASKS["double"]}\''
+    coop = case.start('run', inner, TASKS['fg'])
+    until('all tasks', lambda: coop.text.count('up') >= 4)
+    os.kill(coop.runtime(), signal.SIGKILL)
+    equal(coop.end(), 128 + signal.SIGKILL)
+    case.check_left()
+
+
+if __name__ == '__main__':
+    sys.exit(main())

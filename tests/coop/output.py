@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What tasks write arrives: every byte, whole lines, in bounded memory; and map, with its order."""
+import fcntl
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+
+from kit import equal, main, test, until
+
+PY = sys.executable
+
+
+@test
+def whole_lines_with_names(case):
+    """S13: lines of many tasks are never mixed, also where they come in pieces."""
+    task = 'i=0; while [ $i -lt 50 ]; do printf "one "; printf "line\\n"; i=$((i+1)); done'
+    status, output, _ = case.run('run', '--output', 'prefix', *[task] * 4)
+    equal(status, 0)
+    equal({line.split('\u2502')[1] for line in output.splitlines()}, {' one line'})
+    equal(len(output.splitlines()), 200)
+
+
+@test
+def every_byte_is_kept(case):
+    """K03: 10 MiB and the exit right behind; the reader is slow."""
+    case.write('big.py', 'import sys\nfor i in range(160000):\n'
+               '    sys.stdout.write("%064d\\n" % i)\n')
+    wanted = hashlib.sha256(b''.join(b'%064d\n' % i for i in range(160000))).hexdigest()
+    for mode in ('prefix', 'stream'):
+        shell = case.start('-c', f'"$COOP" run -o {mode} "{PY} big.py" true 2>/dev/null | '
+                           '(sleep 1; cat)', program='sh')
+        equal(shell.end(), 0)
+        data = shell.data
+        if mode == 'prefix':
+            data = b''.join(line.partition('\u2502 '.encode())[2] + b'\n'
+                            for line in data.splitlines())
+        equal(hashlib.sha256(data).hexdigest(), wanted, mode)
+
+
+@test
+def bytes_without_a_line_end(case):
+    """The last line may have none; binary bytes pass through stream as they are."""
+    case.write('bytes.py', 'import sys\nsys.stdout.buffer.write(bytes(range(256)) * 300)\n')
+    coop = case.start('run', '--output', 'stream', f'{PY} bytes.py')
+    equal(coop.end(), 0)
+    equal(coop.data, bytes(range(256)) * 300)
+    status, output, _ = case.run('run', '--output', 'prefix', '--name', 'a', 'printf x', 'true')
+    assert output == 'a    \u2502 x\n', output
+
+
+@test
+def long_line_in_bounded_memory(case):
+    """A line of 20 MiB is handed on in pieces."""
+    coop = case.start('run', '--output', 'stream', 'head -c 20000000 /dev/zero | tr "\\0" x',
+                      'true')
+    equal(coop.end(), 0)
+    equal((len(coop.data), set(coop.data)), (20000000, {ord('x')}))
+
+
+@test
+def reader_that_goes_away(case):
+    """K09: our standard output is closed: the tasks are stopped, and we die of SIGPIPE."""
+    shell = case.start('-c', '"$COOP" run --output prefix "while echo y; do :; done" "sleep 1000" '
+                       '2>/dev/null | head -n 1; echo ${PIPESTATUS[0]}', program='bash')
+    equal(shell.end(), 0)
+    equal(shell.text.splitlines()[1:], [str(128 + signal.SIGPIPE)])
+    case.check_left()
+
+
+@test
+def modes_of_our_descriptors_stay(case):
+    """K02: O_NONBLOCK is never set on what we inherited, not even for a moment."""
+    reader, writer = os.pipe()
+    child = subprocess.Popen(
+        [case.coop, 'run', '--output', 'prefix', 'echo up; sleep 0.5', 'true'], stdout=writer,
+        stderr=writer, stdin=subprocess.DEVNULL, env=case.environ, cwd=case.folder)
+    os.read(reader, 1)
+    equal(fcntl.fcntl(writer, fcntl.F_GETFL) & os.O_NONBLOCK, 0)
+    equal(child.wait(), 0)
+    equal(fcntl.fcntl(writer, fcntl.F_GETFL) & os.O_NONBLOCK, 0)
+    os.close(reader)
+    os.close(writer)
+
+
+@test
+def nothing_else_is_inherited(case):
+    """S5: a task has its three streams, and no descriptor of ours or of our parent's."""
+    status, output, errors = case.run('run', 'ls -l /proc/self/fd | wc -l')
+    equal((status, output.strip()), (0, '5'), errors)  # "total", 0 to 2, and the folder itself
+    status, output, errors = case.run('exec', '--', 'sh', '-c', 'ls /proc/self/fd | wc -l')
+    equal((status, output.strip()), (0, '4'), errors)
+
+
+@test
+def logs_in_a_folder(case):
+    """--log-dir: what each has written, unchanged, for the user alone."""
+    os.mkdir(case.path('logs'))
+    status, _, errors = case.run('run', '--log-dir', 'logs',
+                                 '--name', 'a', 'echo out; echo err >&2', '--name', 'b', 'printf b')
+    equal(status, 0, errors)
+    equal(sorted(case.content('logs/a.log').split()), ['err', 'out'])
+    equal(case.content('logs/b.log'), 'b')
+    equal(os.stat(case.path('logs/a.log')).st_mode & 0o777, 0o600)
+
+
+@test
+def colours_are_kept(case):
+    """On a terminal a task has a terminal too, as wide as ours; in a pipe it has none."""
+    command = 'if [ -t 1 ]; then echo yes $(stty size < /dev/tty); else echo no; fi'
+    coop = case.start('run', command, 'true', tty=True)
+    coop.wait_for('yes 24 100')
+    equal(coop.end(), 0)
+    assert 'no' in case.run('run', command, 'true')[1]
+
+
+@test
+def map_over_arguments(case):
+    """Each input once; as an argument, or where {} stands; no shell for several words."""
+    status, output, _ = case.run('map', 'echo', ':::', 'a b', '$HOME', "it's")
+    equal((status, sorted(output.splitlines())), (0, ['$HOME', 'a b', "it's"]))
+    status, output, _ = case.run('map', 'echo [{}] | tr a-z A-Z', ':::', 'a b', "it's; exit 1")
+    equal((status, sorted(output.splitlines())), (0, ['[A B]', "[IT'S; EXIT 1]"]))
+
+
+@test
+def map_over_lines(case):
+    """Of standard input and of a file; the last needs no end; 0 bytes with -0."""
+    case.write('list', 'one\ntwo two\nthree')
+    with open(case.path('list'), 'rb') as f:
+        status, output, _ = case.run('map', '--ordered', 'echo', stdin=f)
+    equal((status, output), (0, 'one\ntwo two\nthree\n'))
+    status, output, _ = case.run('map', '--ordered', 'echo', '::::', 'list')
+    equal((status, output), (0, 'one\ntwo two\nthree\n'))
+    case.write('zeros', 'a\nb\0c\0')
+    status, output, _ = case.run('map', '-0', '--ordered', 'echo', '::::', 'zeros')
+    equal((status, output), (0, 'a\nb\nc\n'))
+    equal(case.run('map', 'echo', '::::', 'no-such-file')[0], 125)
+    equal(case.run('map', 'echo', ':::')[0], 0)
+
+
+@test
+def map_keeps_the_order(case):
+    """--ordered: the first is slow; much is held, and not all of it in memory."""
+    task = ('[ {} = 0 ] && sleep 0.5; '
+            'for i in $(seq 20000); do echo {} a line that fills a buffer; done')
+    status, output, _ = case.run('map', '-j', '4', '--ordered', task, ':::', *'01234567')
+    equal(status, 0)
+    equal([line[0] for line in output.splitlines()], sorted('01234567' * 20000))
+
+
+@test
+def map_limits_and_goes_on(case):
+    """-j 2: never three at once; a failure stops nothing, and is the status."""
+    status, output, _ = case.run('map', '-j', '2', 'echo +; sleep 0.05; echo -; exit {}', ':::',
+                                 '0', '3', '0', '4', '0')
+    equal((status, output.count('+')), (3, 5))
+    running = most = 0
+    for sign in output.split():
+        running += 1 if sign == '+' else -1
+        most = max(most, running)
+    equal(most, 2)
+
+
+@test
+def map_fails_fast(case):
+    """--fail-fast: the first failure ends the others, and no more are started."""
+    status, output, _ = case.run('map', '--fail-fast', '-j', '2',
+                                 '[ {} = 1 ] && exit 9; echo {}; sleep 1000', ':::', '0', '1', '2')
+    equal((status, output), (9, '0\n'))
+
+
+@test
+def map_reads_no_further_than_it_runs(case):
+    """Standard input is read as there is room; an interrupt ends a map whose input goes on."""
+    reader, writer = os.pipe()
+    coop = case.start('map', '-j', '1', 'echo got', stdin=reader)
+    os.close(reader)
+    os.write(writer, b'one\n')
+    coop.wait_for('got one')
+    coop.signal(signal.SIGINT)
+    equal(coop.end(), -signal.SIGINT)
+    os.close(writer)
+    case.check_left()
+
+
+@test
+def memory_with_a_hundred_tasks(case):
+    """100 tasks that write at once: guard and runtime stay under 8 MiB each at their peaks."""
+    task = 'echo up; while ! [ -e go ]; do sleep 0.2; done'
+    coop = case.start('run', '--output', 'prefix', *[task] * 100)
+    until('all', lambda: coop.text.count('up') == 100)
+    peaks = []
+    for pid in (coop.pid, coop.runtime()):
+        with open(f'/proc/{pid}/status', encoding='ascii') as f:
+            peaks += [int(line.split()[1]) for line in f if line.startswith('VmHWM')]
+    case.write('go', '')
+    equal(coop.end(), 0)
+    with open(case.coop, 'rb') as f:
+        is_sanitized = b'__asan_init' in f.read()
+    assert max(peaks) < 8192 or is_sanitized, peaks
+
+
+if __name__ == '__main__':
+    sys.exit(main())
