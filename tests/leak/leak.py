@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: MIT
 """leak.py [OPTION...]: what do runners of several commands leave behind?
 
-Each tool runs tasks of a zoo on a terminal of its own, and then something happens: one of them fails,
-the tool gets a signal, somebody types Ctrl-C, the tool is killed. A run passes if the tool ends in
-time, nothing that it has started is left, its status is not 0, and a task that needs a second to
-clean up has had it (not after SIGKILL, and not after a second Ctrl-C, which asks for haste).
+Each tool runs tasks of a zoo on a terminal of its own, and then something happens: one of them
+fails, the tool gets a signal, somebody types Ctrl-C, the tool is killed. A run passes if the tool
+ends in time, nothing that it has started is left, its status is not 0, and a task that needs a
+second to clean up has had it (not after SIGKILL, and not after a second Ctrl-C, which asks for
+haste).
 
   --tool WORD       only tools whose names begin with it
   --only SCENARIO   only this scenario; may be repeated
@@ -242,7 +243,10 @@ class Run:
                                           for kind in self.ready), 60)
             if all_ready:
                 time.sleep(0.2)  # what is ready to be seen goes on to sleep
-                self.happen()
+                try:
+                    self.happen()
+                except ProcessLookupError:
+                    pass  # it has ended already, because a task has
                 self.judge()
             else:
                 self.text = f'not started: {self.output.decode(errors="replace")[-200:]}'
@@ -280,8 +284,8 @@ def table(tools, scenarios, runs):
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         print('  '.join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
-    print('\nThe letters are of the tasks with which a tool did not pass: it has left something, or '
-          'hung,\nor cut a clean-up short, or said that all was well. ' +
+    print('\nThe letters are of the tasks with which a tool did not pass: it has left something, or\n'
+          'hung, or cut a clean-up short, or said that all was well.\n' +
           ', '.join(f'{letter} {name}' for letter, (name, _) in GROUPS.items()) + '.')
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The tools that the leak test is run on: how each is told to run some commands at once.
 
-A tool is a function from commands (each a line for a shell) and a folder that it may write to, to an
-argument list. All have their default options but for those in their names.
+A tool is a function from commands (each a line for a shell) and a folder that it may write to, to
+an argument list. All have their default options but for those in their names.
 """
 import json
 import os

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""stage.py COMMAND...: runs a command as an interactive shell does, on the terminal of descriptor 0.
+"""stage.py COMMAND...: runs a command as an interactive shell does, on descriptor 0's terminal.
 
 It leads the session of the terminal, and the command is the terminal's foreground group, with all
 signals at their defaults. It writes the command's number and then its status to descriptor 3, and
