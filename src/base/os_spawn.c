@@ -68,7 +68,7 @@ CP_CHILD static long child_call(long number, long a, long b, long c, long d)
 
 	if (cp_os_refused())
 		return cp_os_refusal();
-	r = syscall(number, a, b, c, d);
+	r = syscall(number, a, b, c, d, 0L, 0L);
 	return r < 0 ? -errno : r;
 }
 

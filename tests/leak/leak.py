@@ -284,8 +284,8 @@ def table(tools, scenarios, runs):
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         print('  '.join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
-    print('\nThe letters are of the tasks with which a tool did not pass: it has left something, or\n'
-          'hung, or cut a clean-up short, or said that all was well.\n' +
+    print('\nThe letters are of the tasks with which a tool did not pass: it has left something,\n'
+          'or hung, or cut a clean-up short, or said that all was well.\n' +
           ', '.join(f'{letter} {name}' for letter, (name, _) in GROUPS.items()) + '.')
 
 
