@@ -66,7 +66,7 @@ bench-net: all
 
 # The peers that are missing are "absent": tests/leak/install $(BUILD)/leak gets them.
 leak-table: all
-	@PATH="$(abspath $(BUILD)/cmd/coop):$$PATH:$(abspath $(BUILD)/leak/node_modules/.bin)" \
+	@PATH="$(abspath $(BUILD)):$$PATH:$(abspath $(BUILD)/leak/node_modules/.bin)" \
 		tests/leak/leak.py $(LEAK)
 
 docs: auto-deps all

@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 STEPS=(deps tree gcc gcc-debug gcc-release clang-debug clang-release
 	gcc-asan clang-asan clang-tsan valgrind aarch64
-	epoll sweeps soak fuzz static oracle examples models mutants clang-tidy)
+	epoll sweeps soak leak fuzz static oracle examples models mutants clang-tidy)
 LOGS=build-logs
 
 # Sanitizers, valgrind and qemu are slow: tests lower their numbers, and get more time.
@@ -117,6 +117,13 @@ step_soak() {
 		echo "engine $engine"
 		COOP_IO=$engine build-gcc/tests/soak 9000 60 || return 1
 	done
+}
+
+# The command leaves nothing behind: the zoo of tasks, and a thousand random trees.
+step_leak() {
+	CC=gcc CXX=g++ build gcc &&
+		PATH=$PWD/build-gcc:$PATH tests/leak/leak.py --check --tool coop &&
+		PATH=$PWD/build-gcc:$PATH tests/leak/torture.py --count 1000
 }
 
 # The command linked with musl says what it says elsewhere, of YAML only that it has none.

@@ -55,7 +55,7 @@ SCENARIOS = {
     'int3': 'three times',
     'hup': 'SIGHUP',
     'kill': 'SIGKILL',
-    'guard': 'SIGKILL of the other half, for a tool of two processes',
+    'half': 'SIGKILL of the other half, for a tool of two processes',
 }
 CLEANS = ('fail', 'term', 'int', 'hup')  # a task has the time to clean up
 MARK = 'LEAK_MARK='
@@ -186,7 +186,7 @@ class Run:
                 if i and until(lambda: self.status is not None, 0.7):
                     break
                 os.write(self.master, b'\x03')
-        elif self.scenario == 'guard':
+        elif self.scenario == 'half':
             os.kill(self.other_half(), signal.SIGKILL)
         else:
             number = {'term': signal.SIGTERM, 'hup': signal.SIGHUP, 'kill': signal.SIGKILL}
@@ -203,7 +203,7 @@ class Run:
 
     def judge(self):
         ended = until(lambda: self.status is not None, self.limit)
-        patience = self.limit if self.scenario in ('kill', 'guard') else 1
+        patience = self.limit if self.scenario in ('kill', 'half') else 1
         gone = ended and until(lambda: not self.left(), patience)
         if not ended:
             self.text = 'HANG ' + ','.join(self.left())
@@ -261,7 +261,7 @@ def halves(tool):
 
 def plan(tools, scenarios, limit):
     for tool, scenario, letter in itertools.product(tools, scenarios, GROUPS):
-        if scenario == 'guard' and halves(tool) < 2:
+        if scenario == 'half' and halves(tool) < 2:
             continue
         yield tool, scenario, letter, limit
 
