@@ -201,7 +201,8 @@ static struct guard *share(void)
 	if (shared == MAP_FAILED)
 		return NULL;
 	shared->cgroup = -1;
-	shared->is_first_process = getpid() == 1;
+	shared->pid = getpid();
+	shared->is_first_process = shared->pid == 1;
 	return shared;
 }
 

@@ -12,6 +12,7 @@
 struct guard {
 	int pipe;              /* the runtime's end: presses as bytes; its end: the guard is gone */
 	int runtime_signal;    /* the runtime has ended in order, and asks to die of this one */
+	int pid;             /* the guard's */
 	bool is_finished;      /* the runtime has ended in order */
 	bool is_terminal_set;  /* the terminal's modes are not those from the start */
 	bool is_first_process; /* the guard is PID 1: nobody dies of a signal */

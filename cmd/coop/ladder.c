@@ -83,16 +83,20 @@ static void hand_on(struct job *job, int sig)
 		(void)!coop_process_signal(task->process, sig);
 }
 
-static void guard_is_gone(struct job *job)
+static void first_press(struct job *job, int sig, const char *why)
 {
-	job->is_guard_gone = true;
-	if (job->level == LEVEL_NONE) {
-		job->level = LEVEL_POLITE;
-		job->has_polite = true;
-		job->stop_sig = SIGTERM;
-		job_say(job, SAY_ALERT, "the guard was killed: stopping");
-		job_stop(job, "the guard was killed");
-	}
+	if (job->level != LEVEL_NONE)
+		return;
+	job->level = LEVEL_POLITE;
+	job->has_polite = true;
+	job->stop_sig = sig;
+	job_say(job, SAY_ALERT, "%s: stopping", why);
+	job_stop(job, why);
+}
+
+void ladder_stop(struct job *job, const char *why)
+{
+	first_press(job, SIGTERM, why);
 }
 
 int ladder_guard(void *arg)
@@ -106,7 +110,8 @@ int ladder_guard(void *arg)
 		if (r < 0)
 			return r;
 		if (r == 0) {
-			guard_is_gone(job);
+			job->is_guard_gone = true;
+			first_press(job, SIGTERM, "the guard was killed");
 			return 0;
 		}
 		for (int i = 0; i < r; i++) {
@@ -159,12 +164,6 @@ int ladder_lifeline(void *arg)
 	while (r > 0);
 	if (coop_is_cancel(r))
 		return r;
-	if (job->level == LEVEL_NONE) {
-		job->level = LEVEL_POLITE;
-		job->has_polite = true;
-		job->stop_sig = SIGHUP;
-		job_say(job, SAY_ALERT, "standard input has ended: stopping");
-		job_stop(job, "standard input has ended");
-	}
+	first_press(job, SIGHUP, "standard input has ended");
 	return 0;
 }

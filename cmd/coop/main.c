@@ -11,19 +11,13 @@
 
 #include <stdlib.h>
 
-static int verb_missing(struct plan *plan)
-{
-	fprintf(stderr, "coop %s: not in this build\n", verb_table[plan->verb].name);
-	return STATUS_OWN;
-}
-
 /* One row a verb. */
 static int (*const verbs[VERBS])(struct plan *plan) = {
-	[VERB_RUN] = verb_run,      [VERB_MAP] = verb_run,         [VERB_EXEC] = verb_run,
-	[VERB_UP] = verb_run,       [VERB_CHECK] = verb_check,     [VERB_GRAPH] = verb_graph,
-	[VERB_PS] = verb_missing,   [VERB_TREE] = verb_missing,    [VERB_LOGS] = verb_missing,
-	[VERB_STOP] = verb_missing, [VERB_RESTART] = verb_missing, [VERB_DOCTOR] = verb_doctor,
-	[VERB_HELP] = verb_help,    [VERB_VERSION] = verb_version,
+	[VERB_RUN] = verb_run,   [VERB_MAP] = verb_run,         [VERB_EXEC] = verb_run,
+	[VERB_UP] = verb_run,    [VERB_CHECK] = verb_check,     [VERB_GRAPH] = verb_graph,
+	[VERB_PS] = verb_talk,   [VERB_TREE] = verb_talk,       [VERB_LOGS] = verb_talk,
+	[VERB_STOP] = verb_talk, [VERB_RESTART] = verb_talk,    [VERB_DOCTOR] = verb_doctor,
+	[VERB_HELP] = verb_help, [VERB_VERSION] = verb_version,
 };
 
 static int make_plan(int argc, char **argv, struct plan **ret_plan)

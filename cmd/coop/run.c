@@ -9,6 +9,7 @@
  * The plumbing outlives the tree. If a part of it fails the tree is cancelled, and the status is
  * our own; else the status is that of the root group, of main, or the signal's.
  */
+#include "control.h"
 #include "proctree.h"
 #include "run_map.h"
 #include "screen.h"
@@ -253,6 +254,8 @@ static int open_plumbing(struct job *job)
 		r = service(job, ticker, "ticker");
 	if (r >= 0 && job->plan->has_lifeline)
 		r = service(job, ladder_lifeline, "lifeline");
+	if (r >= 0)
+		r = control_open(job);
 	return r < 0 ? r : run_limit_open(job);
 }
 
@@ -308,6 +311,7 @@ static int job_main(void *arg)
 		sink_flush(job->screen->out, COOP_SECONDS(10));
 		sink_flush(job->screen->err, COOP_SECONDS(10));
 	}
+	control_close(job);
 	coop_group_cancel(&job->plumbing, "the job has ended");
 	r = coop_group_join(&job->plumbing, r);
 	run_limit_close(job);

@@ -164,6 +164,7 @@ struct job {
 	struct run_locks *locks;
 	struct run_jobserver *jobserver;
 	struct run_map *map;
+	struct control *control;
 	struct run_leaders { /* children of ours that are waited for */
 		int *pids;
 		size_t count, room;
@@ -285,6 +286,8 @@ void run_limit_close(struct job *job);
 int ladder_guard(void *arg);
 int ladder_signals(void *arg);
 int ladder_lifeline(void *arg);
+/* A first press, from elsewhere. */
+void ladder_stop(struct job *job, const char *why);
 
 /* --------------------------------------------------------------------- tail.c */
 

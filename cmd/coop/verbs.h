@@ -10,6 +10,8 @@
 int verb_check(struct plan *plan);
 int verb_graph(struct plan *plan);
 int verb_doctor(struct plan *plan);
+/* ps, tree, logs, stop, restart. */
+int verb_talk(struct plan *plan);
 int verb_help(struct plan *plan);
 int verb_version(struct plan *plan);
 

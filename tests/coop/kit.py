@@ -7,6 +7,7 @@ it is found, and nothing but what has that mark is ever signalled.  No test look
 waits for what a program prints, or for a file.
 """
 import concurrent.futures
+import contextlib
 import fcntl
 import os
 import pty
@@ -201,6 +202,12 @@ class Case:
         self.check_left()
         return status, coop.data.decode(errors='replace'), coop.errors.decode(errors='replace')
 
+    def run2(self, *args):
+        """The same, while others of this case may go on."""
+        coop = self.start(*args)
+        status = coop.end()
+        return status, coop.data.decode(errors='replace'), coop.errors.decode(errors='replace')
+
     def left(self):
         """[(pid, state, command)] of what has the mark and is no zombie."""
         found = []
@@ -225,7 +232,8 @@ class Case:
 
     def close(self):
         for pid, _, _ in self.left():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         for coop in self.started:
             coop.process.wait()
             if coop.terminal >= 0:

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The server side of the control socket: tasks of the plumbing, one for each connection.
+ *
+ * The socket is in a folder that only we can enter, and who connects must be of the same user, or
+ * root. It is taken away again only if what has its name is still the socket that was made.
+ */
+#include "control.h"
+
+#include "screen.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define REQUEST_NS COOP_SECONDS(5)       /* for a request to arrive */
+#define FOLLOW_NS COOP_MILLISECONDS(100) /* between looks at a log that is followed */
+
+enum { WORDS_MAX = 256 };
+
+struct control {
+	int fd;
+	dev_t device;
+	ino_t inode;
+	char path[CONTROL_PATH_MAX];
+};
+
+struct request {
+	struct job *job;
+	int fd;
+	char text[CONTROL_REQUEST_MAX];
+	char *words[WORDS_MAX + 1];
+	size_t count;
+};
+
+/* ----------------------------------------------------------------------- answers */
+
+static int send_all(int fd, const char *data, size_t size)
+{
+	while (size) {
+		int r = coop_send(fd, data, size, 0);
+
+		if (r < 0)
+			return r;
+		data += r;
+		size -= (size_t)r;
+	}
+	return 0;
+}
+
+COOP_PRINTF(2, 3)
+static int answer(const struct request *q, const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+	int len;
+
+	va_start(args, format);
+	len = vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	return send_all(q->fd, text, (size_t)len < sizeof text ? (size_t)len : sizeof text - 1);
+}
+
+static struct run_task *find_task(const struct job *job, const char *name)
+{
+	for (size_t i = 0; i < job->first_final; i++)
+		if (strcmp(job->tasks[i].name, name) == 0)
+			return &job->tasks[i];
+	for (struct run_task *task = job->live; task; task = task->live_next)
+		if (strcmp(task->name, name) == 0)
+			return task;
+	return NULL;
+}
+
+/* Every task that was named has to be there before anything is done. */
+static int check_names(const struct request *q)
+{
+	for (size_t i = 1; i < q->count; i++)
+		if (!find_task(q->job, q->words[i])) {
+			int r = answer(q, "error no task %s\n", q->words[i]);
+
+			return r < 0 ? r : 1;
+		}
+	return 0;
+}
+
+/* ---------------------------------------------------------------------- ps, tree */
+
+static const char *seconds(int64_t from, int64_t to, char *buf, size_t size)
+{
+	int64_t ns = from == COOP_NEVER ? 0 : (to == COOP_NEVER ? coop_now() : to) - from;
+
+	snprintf(buf, size, "%lld.%llds", (long long)(ns / COOP_SECONDS(1)),
+		 (long long)(ns % COOP_SECONDS(1) / COOP_MILLISECONDS(100)));
+	return buf;
+}
+
+static int put_task(const struct request *q, const struct run_task *task, const char *indent)
+{
+	char end[SCREEN_TEXT] = "", took[32], pid[16] = "-";
+
+	if (task->pid)
+		snprintf(pid, sizeof pid, "%d", task->pid);
+	if (task->state == RUN_ENDED)
+		screen_end_text(task, end);
+	else if (task->number)
+		snprintf(end, sizeof end, "%.200s", task->text);
+	else if (task->attempt > 1 || task->restarts)
+		snprintf(end, sizeof end, "attempt %u, %u restarts", task->attempt, task->restarts);
+	return answer(q, "%s%-*s %-8s %7s %8s%s%s\n", indent, 20 - (int)strlen(indent), task->name,
+		      run_state_word(task->state), pid,
+		      seconds(task->first_ns, task->ended_ns, took, sizeof took), *end ? "  " : "",
+		      end);
+}
+
+static int put_map(const struct request *q, const char *indent)
+{
+	const struct run_task *task = q->job->live;
+	int r = 0;
+
+	for (; task && r >= 0; task = task->live_next)
+		if (task->number) {
+			uint64_t number = task->number;
+
+			r = put_task(q, task, indent);
+			for (task = q->job->live; task && task->number != number;)
+				task = task->live_next; /* the list may have changed meanwhile */
+			if (!task)
+				break;
+		}
+	return r;
+}
+
+static int do_ps(const struct request *q)
+{
+	int r = answer(q, "ok\n%-20s %-8s %7s %8s\n", "TASK", "STATE", "PID", "TIME");
+
+	for (size_t i = 0; i < q->job->task_count && r >= 0; i++)
+		r = put_task(q, &q->job->tasks[i], "");
+	return r < 0 ? r : put_map(q, "");
+}
+
+/* A group with its tasks, then the groups below it; depth is bounded by the plan. */
+static int put_group(const struct request *q, const struct run_group *group, int depth)
+{
+	char indent[2 * 40 + 1];
+	int r = answer(q, "%*s%s\n", 2 * depth, "", group->plan->name);
+
+	snprintf(indent, sizeof indent, "%*s", 2 * (depth + 1), "");
+	for (size_t i = 0; i < q->job->task_count && r >= 0; i++)
+		if (q->job->tasks[i].group == group)
+			r = put_task(q, &q->job->tasks[i], indent);
+	if (r >= 0 && !group->parent)
+		r = put_map(q, indent);
+	for (size_t i = 0; i < q->job->plan->group_count && r >= 0; i++)
+		if (q->job->groups[i].parent == group)
+			r = put_group(q, &q->job->groups[i], depth + 1);
+	return r;
+}
+
+static int do_tree(const struct request *q)
+{
+	int r = answer(q, "ok\n");
+
+	return r < 0 ? r : put_group(q, &q->job->groups[0], 0);
+}
+
+/* -------------------------------------------------------------------------- logs */
+
+/* Where the last `lines` lines of what is kept begin. */
+static uint64_t start_of(const struct tail *tail, unsigned long lines)
+{
+	static char buf[TAIL_MAX];
+	size_t size = tail_read(tail, 0, buf, sizeof buf), at = size;
+
+	while (at > 0 && (buf[at - 1] != '\n' || at == size || lines-- > 1))
+		at--;
+	return tail->total - (size - at);
+}
+
+static int put_tail(const struct request *q, const struct run_task *task, uint64_t *from)
+{
+	char buf[2048];
+	int r = 0;
+
+	while (r >= 0 && *from < task->tail.total) {
+		uint64_t first =
+			task->tail.total -
+			(task->tail.total < task->tail.room ? task->tail.total : task->tail.room);
+		size_t size;
+
+		*from = *from < first ? first : *from;
+		size = tail_read(&task->tail, *from, buf, sizeof buf);
+		*from += size;
+		r = send_all(q->fd, buf, size);
+	}
+	return r;
+}
+
+/* logs LINES FOLLOW [TASK]...: each in turn, then, if wanted, what comes. */
+static int do_logs(const struct request *q, unsigned long lines, bool is_follow)
+{
+	struct job *job = q->job;
+	uint64_t *from = calloc(job->first_final + 1, sizeof *from);
+	bool is_all = q->count == 1;
+	int r = from ? answer(q, "ok\n") : -ENOMEM;
+	size_t left;
+
+	for (size_t i = 0; i < job->first_final && r >= 0; i++)
+		from[i] = start_of(&job->tasks[i].tail, lines);
+	do {
+		left = 0;
+		for (size_t i = 0; i < job->first_final && r >= 0; i++) {
+			bool is_wanted = is_all;
+
+			for (size_t k = 1; k < q->count; k++)
+				is_wanted |= find_task(job, q->words[k]) == &job->tasks[i];
+			if (is_wanted)
+				r = put_tail(q, &job->tasks[i], &from[i]);
+			left += is_wanted && job->tasks[i].state != RUN_ENDED;
+		}
+	} while (is_follow && left && r >= 0 && (r = coop_sleep(FOLLOW_NS)) >= 0);
+	free(from);
+	return r;
+}
+
+/* ----------------------------------------------------------------- stop, restart */
+
+static int do_stop(const struct request *q)
+{
+	struct job *job = q->job;
+	int r = 0;
+
+	if (q->count == 1) {
+		ladder_stop(job, "coop stop");
+		return answer(q, "ok\n");
+	}
+	for (size_t i = 1; i < q->count; i++) {
+		struct run_task *task = find_task(job, q->words[i]);
+
+		task->is_asked = true;
+		coop_scope_cancel(&task->scope, "coop stop");
+	}
+	for (size_t i = 1; i < q->count && r >= 0; i++) {
+		struct run_task *task = find_task(job, q->words[i]);
+
+		r = task ? coop_event_wait(&task->ended) : 0;
+	}
+	return r < 0 ? r : answer(q, "ok\n");
+}
+
+static int do_restart(const struct request *q)
+{
+	for (size_t i = 1; i < q->count; i++) {
+		const struct run_task *task = find_task(q->job, q->words[i]);
+
+		if (!task->wait_scope)
+			return answer(q, "error %s is not running: %s\n", task->name,
+				      run_state_word(task->state));
+	}
+	for (size_t i = 1; i < q->count; i++) {
+		struct run_task *task = find_task(q->job, q->words[i]);
+
+		task->is_restart_asked = true;
+		coop_scope_cancel(task->wait_scope, "coop restart");
+	}
+	return answer(q, "ok\n");
+}
+
+/* -------------------------------------------------------------------- connections */
+
+static int read_request(void *arg)
+{
+	struct request *q = arg;
+	size_t used = 0;
+	char *save, *end = NULL;
+
+	while (!end) {
+		int r = coop_read(q->fd, q->text + used, sizeof q->text - 1 - used);
+
+		if (r <= 0)
+			return r < 0 ? r : -EPROTO;
+		used += (size_t)r;
+		end = memchr(q->text, '\n', used);
+		if (!end && used == sizeof q->text - 1)
+			return -EMSGSIZE;
+	}
+	*end = '\0';
+	for (char *word = strtok_r(q->text, " ", &save); word && q->count < WORDS_MAX;
+	     word = strtok_r(NULL, " ", &save))
+		q->words[q->count++] = word;
+	return q->count ? 0 : -EPROTO;
+}
+
+static int obey(struct request *q)
+{
+	const char *verb = q->words[0];
+	unsigned long lines = 0;
+	bool is_follow = false;
+	int r;
+
+	if (strcmp(verb, "logs") == 0 && q->count >= 3) {
+		lines = strtoul(q->words[1], NULL, 10);
+		is_follow = strcmp(q->words[2], "follow") == 0;
+		memmove(&q->words[1], &q->words[3], (q->count - 3) * sizeof q->words[0]);
+		q->count -= 2;
+	}
+	r = check_names(q);
+	if (r)
+		return r;
+	if (strcmp(verb, "ps") == 0)
+		return do_ps(q);
+	if (strcmp(verb, "tree") == 0)
+		return do_tree(q);
+	if (strcmp(verb, "logs") == 0)
+		return do_logs(q, lines, is_follow);
+	if (strcmp(verb, "stop") == 0)
+		return do_stop(q);
+	if (strcmp(verb, "restart") == 0)
+		return do_restart(q);
+	return answer(q, "error no such request: %.100s\n", verb);
+}
+
+static bool is_trusted(int fd)
+{
+	struct ucred who;
+	socklen_t len = sizeof who;
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 &&
+	       (who.uid == geteuid() || who.uid == 0);
+}
+
+/* Whatever happens on a connection is no failure of the job. */
+static int connection(void *arg)
+{
+	struct request *q = arg;
+	int r = is_trusted(q->fd) ? coop_fail_after(REQUEST_NS, read_request, q) : -EPERM;
+
+	if (r >= 0)
+		r = obey(q);
+	coop_error_clear();
+	coop_close(q->fd);
+	free(q);
+	return coop_is_cancel(r) ? r : 0;
+}
+
+static int serve(void *arg)
+{
+	struct job *job = arg;
+
+	for (;;) {
+		int fd = coop_accept(job->control->fd, NULL, NULL);
+		struct request *q;
+
+		if (coop_is_cancel(fd))
+			return fd;
+		q = fd < 0 ? NULL : calloc(1, sizeof *q);
+		if (q) {
+			*q = (struct request){ .job = job, .fd = fd };
+			if (coop_spawn(&job->plumbing, connection, q) >= 0)
+				continue;
+			free(q);
+		}
+		if (fd >= 0)
+			coop_close(fd);
+		else if (coop_sleep(COOP_MILLISECONDS(100)) < 0) /* out of descriptors, say */
+			return COOP_ECANCELED;
+	}
+}
+
+/* ------------------------------------------------------------------------- opening */
+
+static bool find_path(const struct job *job, char *path)
+{
+	char dir[CONTROL_PATH_MAX];
+	int len;
+
+	if (job->plan->control)
+		len = snprintf(path, CONTROL_PATH_MAX, "%s", job->plan->control);
+	else if (!control_dir(dir, sizeof dir) || (mkdir(dir, 0700) < 0 && errno != EEXIST) ||
+		 !control_is_private(dir))
+		return false;
+	else
+		len = snprintf(path, CONTROL_PATH_MAX, "%s/%d.sock", dir, job->guard->pid);
+	return len > 0 && len < CONTROL_PATH_MAX;
+}
+
+/* A socket of an earlier process with our number is nobody's any more. */
+static int make_socket(struct job *job, struct control *c)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	mode_t mask = umask(0177);
+	struct stat st;
+	int r;
+
+	memcpy(address.sun_path, c->path, strlen(c->path));
+	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (!job->plan->control && lstat(c->path, &st) == 0 && S_ISSOCK(st.st_mode))
+		unlink(c->path);
+	r = c->fd < 0 ? -1 : bind(c->fd, (struct sockaddr *)&address, sizeof address);
+	umask(mask);
+	if (r < 0 || lstat(c->path, &st) < 0 || listen(c->fd, 16) < 0)
+		return -errno;
+	c->device = st.st_dev;
+	c->inode = st.st_ino;
+	return 0;
+}
+
+int control_open(struct job *job)
+{
+	struct control *c = calloc(1, sizeof *c);
+	int r = 0;
+
+	if (!c)
+		return -ENOMEM;
+	c->fd = -1;
+	if (!find_path(job, c->path) || (r = make_socket(job, c)) < 0) {
+		bool is_wanted = job->plan->control != NULL;
+
+		job_say(job, is_wanted ? SAY_ALERT : SAY_DETAIL, "no control socket: %s: %s",
+			*c->path ? c->path : "its folder", strerror(r ? -r : EACCES));
+		if (c->fd >= 0)
+			close(c->fd);
+		free(c);
+		return is_wanted ? -EACCES : 0;
+	}
+	job->control = c;
+	return coop_spawn_with(&job->plumbing, serve, job,
+			       &(struct coop_spawn_opts){ .name = "control" }, NULL);
+}
+
+void control_close(struct job *job)
+{
+	struct control *c = job->control;
+	struct stat st;
+
+	if (!c)
+		return;
+	if (lstat(c->path, &st) == 0 && st.st_dev == c->device && st.st_ino == c->inode)
+		unlink(c->path);
+	coop_close(c->fd);
+	free(c);
+	job->control = NULL;
+}

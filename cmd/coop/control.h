@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The control socket of a running job, and where it is: by default DIR/PID.sock, where DIR is
+ * $XDG_RUNTIME_DIR/coop, or /tmp/coop-UID, and PID is the guard's.
+ *
+ * One request a connection: a line of words, the first of them a verb. The answer is a line, "ok"
+ * or "error TEXT", and then text until the end of the connection.
+ */
+
+#include "run.h"
+
+#include <sys/un.h>
+
+enum { CONTROL_REQUEST_MAX = 4096, CONTROL_PATH_MAX = sizeof((struct sockaddr_un *)0)->sun_path };
+
+/* The folder of the sockets; false where its name is too long. It may not be there. */
+bool control_dir(char *buf, size_t size);
+
+/* Whether a folder is ours, and nobody else can write to it. */
+bool control_is_private(const char *dir);
+
+/* Opens it and serves it in the plumbing; 0 also where there can be none. */
+int control_open(struct job *job);
+void control_close(struct job *job);

@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The control socket: ps, tree, logs, stop and restart of a running coop."""
+import os
+import signal
+import socket
+import stat
+import sys
+
+from kit import equal, main, test, until
+
+LOOP = 'while :; do sleep 0.02; done'
+
+
+@test
+def ps_and_tree(case):
+    """What runs, in which state; the tree shows groups."""
+    coop = case.start('run', '--name', 'db', '--ready', 'file:up', '--service', 'echo up; ' + LOOP,
+                      '--name', 'e2e', '--group', 'tests/slow', '--after', 'db', 'sleep 1000')
+    coop.wait_for('up')
+    status, output, errors = case.run2('ps')
+    equal(status, 0, errors)
+    equal([line.split()[:2] for line in output.splitlines()],
+          [['TASK', 'STATE'], ['db', 'running'], ['e2e', 'waiting']])
+    case.write('up', '')
+    coop.wait_for('ready')
+    status, output, errors = case.run2('tree', str(coop.pid))
+    equal((status, [line.split()[0] for line in output.splitlines()]),
+          (0, ['run', 'db', 'tests', 'slow', 'e2e']), errors)
+    coop.signal(signal.SIGTERM)
+    equal(coop.end(), -signal.SIGTERM)
+
+
+@test
+def logs(case):
+    """What a task has written: all, the last lines, and what is still to come."""
+    wait = 'while ! [ -e go ]; do sleep 0.02; done; '
+    coop = case.start('run', '--name', 'a', 'seq 5; ' + wait + 'echo end',
+                      '--name', 'b', 'echo other; ' + wait)
+    coop.wait_for('5')
+    coop.wait_for('other')
+    equal(case.run2('logs', 'a')[1], '1\n2\n3\n4\n5\n')
+    equal(case.run2('logs', '-n', '2', 'a')[1], '4\n5\n')
+    follow = case.start('logs', '-f', '-n', '1', 'a')
+    follow.wait_for('5')
+    case.write('go', '')
+    equal(follow.end(), 0)
+    equal(follow.text, '5\nend\n')
+    equal(coop.end(), 0)
+
+
+@test
+def stop_of_one_task(case):
+    """It is stopped politely, and the job goes on; its status is no failure."""
+    coop = case.start('run', '--name', 'a', 'trap "echo polite; exit 0" TERM; echo up; ' + LOOP,
+                      '--name', 'b', 'while ! [ -e go ]; do sleep 0.02; done')
+    coop.wait_for('up')
+    equal(case.run2('stop', 'a')[0], 0)
+    coop.wait_for('polite')
+    case.write('go', '')
+    equal(coop.end(), 0)
+
+
+@test
+def stop_of_the_job(case):
+    """As TERM."""
+    coop = case.start('run', 'echo up; sleep 1000', 'sleep 1000')
+    coop.wait_for('up')
+    equal(case.run2('stop')[0], 0)
+    equal(coop.end(), -signal.SIGTERM)
+    case.check_left()
+
+
+@test
+def restart(case):
+    """Stopped, and started again; one that has ended is not."""
+    coop = case.start('run', '--name', 'a', 'echo up >> log; echo up; ' + LOOP,
+                      '--name', 'b', 'true')
+    coop.wait_for('up')
+    equal(case.run2('restart', 'a')[0], 0)
+    until('the second start', lambda: case.content('log').count('up') == 2)
+    coop.wait_for('b ')
+    status, _, errors = case.run2('restart', 'b')
+    assert status == 125 and 'not running' in errors, errors
+    coop.signal(signal.SIGTERM)
+    coop.end()
+
+
+@test
+def wrong_names(case):
+    """A task that does not exist, no coop at all, and two of them."""
+    assert 'no coop' in case.run2('ps')[2]
+    first = case.start('run', 'echo up; sleep 1000')
+    first.wait_for('up')
+    status, _, errors = case.run2('stop', 'nobody')
+    assert status == 125 and 'no task nobody' in errors, errors
+    second = case.start('run', 'echo up; sleep 1000')
+    second.wait_for('up')
+    status, _, errors = case.run2('stop')
+    assert status == 125 and str(first.pid) in errors and str(second.pid) in errors, errors
+    for coop in (first, second):
+        path = os.path.join(case.folder, 'coop', f'{coop.pid}.sock')
+        equal(case.run2('stop', '--control', path)[0], 0)
+        coop.end()
+
+
+@test
+def socket_is_private(case):
+    """S18: 0600 in a folder of 0700; away at the end; none where others can enter the folder."""
+    coop = case.start('run', 'echo up; sleep 1000')
+    coop.wait_for('up')
+    folder = case.path('coop')
+    path = os.path.join(folder, f'{coop.pid}.sock')
+    equal(stat.S_IMODE(os.stat(folder).st_mode), 0o700)
+    equal(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+    with socket.socket(socket.AF_UNIX) as s:  # nonsense is answered
+        s.connect(path)
+        s.sendall(b'frobnicate\n')
+        assert s.recv(100).startswith(b'error'), 'no error'
+    coop.signal(signal.SIGTERM)
+    coop.end()
+    equal(os.listdir(folder), [])
+    os.chmod(folder, 0o755)
+    coop = case.start('run', 'ls coop')
+    equal((coop.end(), coop.text), (0, ''))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
