@@ -161,6 +161,7 @@ static void report_left(struct job *job)
 	for (size_t i = 0; i < list.count; i++)
 		job_say(job, SAY_ALERT, "process %d (%s) cannot be ended: %s", list.items[i].pid,
 			list.items[i].name, proc_why(&list.items[i]));
+	job->left = list.count;
 	proc_list_free(&list);
 }
 
@@ -199,6 +200,7 @@ static bool is_one_file(int a, int b)
 static int open_screen(struct job *job)
 {
 	struct screen *screen = job->screen;
+	int r;
 
 	screen->out = sink_open(&job->plumbing, STDOUT_FILENO);
 	screen->err = screen->out;
@@ -206,12 +208,14 @@ static int open_screen(struct job *job)
 		screen->err = sink_open(&job->plumbing, STDERR_FILENO);
 	if (!screen->out || !screen->err)
 		return -ENOMEM;
-	return screen->ops->open(screen);
+	r = events_open(job);
+	return r < 0 ? r : screen->ops->open(screen);
 }
 
 static void close_screen(struct screen *screen)
 {
-	if (screen->ops->close)
+	events_close();
+	if (screen->ops->close && screen->own)
 		screen->ops->close(screen);
 	if (screen->err != screen->out)
 		sink_free(screen->err);
@@ -307,6 +311,7 @@ static int job_main(void *arg)
 	if (r >= 0)
 		r = body(job);
 	if (job->screen->err) {
+		events_finish(job, finish(job, r));
 		job->screen->ops->finish(job->screen, finish(job, r));
 		sink_flush(job->screen->out, COOP_SECONDS(10));
 		sink_flush(job->screen->err, COOP_SECONDS(10));

@@ -118,6 +118,7 @@ struct run_task {
 	int ready_child_fd;      /* the other end of ready_fd, until the start; -1 */
 	char notify_path[108];   /* "@..." for one without a name in the file system; "" */
 	int log_fd; /* of --log-dir, or -1 */
+	int terminal_fd; /* that nobody has open on the other side; -1 */
 	struct coop_mutex logging;
 	int token; /* of make's jobserver: run_limit.c */
 	struct tail tail;
@@ -160,6 +161,7 @@ struct job {
 	bool has_others;
 	uint32_t running, ended, failed, cancelled, skipped;
 	int own_error; /* the machinery has failed: status 125 */
+	size_t left;   /* processes that could not be ended */
 
 	struct run_locks *locks;
 	struct run_jobserver *jobserver;

@@ -230,17 +230,18 @@ static void finish(struct run_task *task)
 	run_drain(task);
 	leave_live(task);
 	task->process = coop_process_free(task->process);
+	if (task->terminal_fd >= 0)
+		coop_close(task->terminal_fd);
+	task->terminal_fd = -1;
 	job_drop_leader(task->job, task->pid);
 	task->pid = 0;
 }
 
 static void announce(struct run_task *task)
 {
-	struct screen *screen = task->job->screen;
-
 	task->state = RUN_RUNNING;
 	task->is_started = true;
-	screen->ops->happened(screen, task, SCREEN_STARTED);
+	screen_tell(task, SCREEN_STARTED);
 	coop_event_set(&task->started);
 	if (task->plan->ready.kind == PROBE_NONE)
 		run_set_ready(task);

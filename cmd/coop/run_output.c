@@ -156,19 +156,25 @@ static int read_stream(struct run_stream *s)
 	}
 }
 
-/* EIO is how a terminal ends; ECLOSED, that we would wait no longer. */
+/*
+ * EIO is how a terminal ends; ECLOSED, that we would wait no longer. A terminal is not closed
+ * before its leader has ended: one that closes its outputs first would be killed by the hang-up.
+ */
 static int reader(void *arg)
 {
 	struct run_stream *s = arg;
 	struct run_task *task = s->task;
 	int r = read_stream(s);
+	bool is_hung_up = r == -EIO;
 
 	if (!coop_is_cancel(r)) {
 		int rest = hand_on(s, s->buf, s->used);
 
 		r = r == -EIO || r == COOP_ECLOSED || r == -EBADF ? rest : r;
 	}
-	if (s->fd >= 0)
+	if (s->fd >= 0 && is_hung_up)
+		task->terminal_fd = s->fd;
+	else if (s->fd >= 0)
 		coop_close(s->fd);
 	task->streams[s->which - 1] = NULL;
 	free(s->buf);

@@ -385,7 +385,7 @@ void run_set_ready(struct run_task *task)
 	task->is_ready = true;
 	task->ready_ns = coop_now();
 	if (task->plan->ready.kind != PROBE_NONE)
-		task->job->screen->ops->happened(task->job->screen, task, SCREEN_READY);
+		screen_tell(task, SCREEN_READY);
 	coop_event_set(&task->ready);
 	/* A probe that is told needs nobody who waits for the limit. */
 	if (task->prober && task->plan->ready.kind == PROBE_LOG)

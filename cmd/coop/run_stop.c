@@ -122,7 +122,7 @@ static int await_followers(struct run_task *task)
 static void wait_in_shield(struct run_task *task)
 {
 	task->is_in_shield = true;
-	task->job->screen->ops->happened(task->job->screen, task, SCREEN_SIGNAL);
+	screen_tell(task, SCREEN_SIGNAL);
 	if (!is_hurried(task))
 		wait_within(task, task->plan->shield_ns, await_leader);
 	task->is_in_shield = false;
@@ -147,7 +147,7 @@ static void step_on(struct run_task *task, const struct plan_step *step)
 	task->stop_until_ns = coop_now() + step->wait_ns;
 	send_signal(task, step->sig);
 	if (!task->is_ended)
-		task->job->screen->ops->happened(task->job->screen, task, SCREEN_SIGNAL);
+		screen_tell(task, SCREEN_SIGNAL);
 }
 
 /* How long survivors of the kill are waited for: the last step says it. */
@@ -223,7 +223,7 @@ void run_stop(struct run_task *task, bool may_shield)
 	task->stop_sig = 0;
 	task->stop_until_ns = COOP_NEVER;
 	task->is_interrupted = task->job->stop_sig == SIGINT;
-	task->job->screen->ops->happened(task->job->screen, task, SCREEN_STOPPING);
+	screen_tell(task, SCREEN_STOPPING);
 	if (may_shield && task->plan->is_shielded)
 		(void)!coop_shield(shield_first, task);
 	(void)!coop_shield(stop_shielded, task);

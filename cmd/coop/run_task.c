@@ -35,6 +35,7 @@ void run_task_init(struct run_task *task, struct job *job, const struct plan_tas
 		.ready_fd = -1,
 		.ready_child_fd = -1,
 		.log_fd = -1,
+		.terminal_fd = -1,
 	};
 }
 
@@ -117,7 +118,7 @@ static int64_t backoff_ns(const struct plan_task *plan, uint32_t tries)
 static int pause_before(struct run_task *task, uint32_t tries)
 {
 	task->state = RUN_PAUSING;
-	task->job->screen->ops->happened(task->job->screen, task, SCREEN_ATTEMPT);
+	screen_tell(task, SCREEN_ATTEMPT);
 	return coop_sleep(backoff_ns(task->plan, tries));
 }
 
@@ -218,7 +219,7 @@ void run_task_end(struct run_task *task, enum run_outcome outcome)
 	job->skipped += outcome == OUTCOME_SKIPPED;
 	if (outcome == OUTCOME_FAILED && !job->first_failed)
 		job->first_failed = task;
-	job->screen->ops->happened(job->screen, task, SCREEN_ENDED);
+	screen_tell(task, SCREEN_ENDED);
 	coop_event_set(&task->started);
 	coop_event_set(&task->ready);
 	coop_event_set(&task->ended);

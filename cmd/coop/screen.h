@@ -69,3 +69,17 @@ enum { SCREEN_TEXT = 2 * RUN_WHY_SIZE };
 const char *screen_end_text(const struct run_task *task, char *buf);
 
 extern const struct screen_ops screen_prefix, screen_stream, screen_lines, screen_quiet;
+extern const struct screen_ops screen_term, screen_group, screen_github, screen_json;
+
+/* The stream of --events, if there is one: a sink of the plumbing. 0 or -errno. */
+int events_open(struct job *job);
+void events_happened(struct run_task *task, enum screen_event event);
+void events_finish(const struct job *job, int status);
+void events_close(void);
+
+/* Tells the screen, and the stream. */
+static inline void screen_tell(struct run_task *task, enum screen_event event)
+{
+	events_happened(task, event);
+	task->job->screen->ops->happened(task->job->screen, task, event);
+}

@@ -6,6 +6,8 @@
  * stream  what tasks write, as they write it; of the rest only failures
  * quiet   nothing of what tasks write; of the rest only failures
  */
+#include "pen.h"
+#include "report.h"
 #include "screen.h"
 #include "sink.h"
 #include "text.h"
@@ -197,8 +199,11 @@ static void plain_say(struct screen *screen, enum screen_level level, const char
 
 static void plain_finish(struct screen *screen, int status)
 {
-	(void)screen;
-	(void)status;
+	struct pen pen = { 0 };
+
+	report_write(screen->job, status, false, 0, &pen);
+	pen_flush(&pen, screen->err);
+	pen_free(&pen);
 }
 
 static void plain_close(struct screen *screen)
@@ -289,6 +294,22 @@ const struct screen_ops screen_quiet = {
 
 /* ------------------------------------------------------------------------ the choice */
 
+/* In CI, which sets CI; GitHub's runner has words of its own. */
+static const struct screen_ops *choose_auto(const struct plan *plan, bool is_one)
+{
+	const char *ci = getenv("CI"), *actions = getenv("GITHUB_ACTIONS");
+
+	if (is_one)
+		return &screen_stream;
+	if (isatty(STDERR_FILENO) || isatty(STDOUT_FILENO))
+		return &screen_term;
+	if (plan->verb == VERB_MAP)
+		return &screen_lines;
+	if (actions && strcmp(actions, "true") == 0)
+		return &screen_github;
+	return ci && *ci && strcmp(ci, "false") != 0 ? &screen_group : &screen_prefix;
+}
+
 const struct screen_ops *screen_choose(const struct plan *plan)
 {
 	bool is_one = plan->task_count == 1 && plan->verb != VERB_MAP;
@@ -296,12 +317,13 @@ const struct screen_ops *screen_choose(const struct plan *plan)
 	switch (plan->output) {
 	case OUTPUT_STREAM: return is_one ? &screen_stream : &screen_lines;
 	case OUTPUT_QUIET: return &screen_quiet;
-	case OUTPUT_AUTO:
-		if (plan->verb == VERB_MAP)
-			return &screen_lines;
-		return is_one ? &screen_stream : &screen_prefix;
-	default: return &screen_prefix;
+	case OUTPUT_GROUP: return &screen_group;
+	case OUTPUT_GITHUB: return &screen_github;
+	case OUTPUT_JSON: return &screen_json;
+	case OUTPUT_AUTO: return choose_auto(plan, is_one);
+	default: break;
 	}
+	return isatty(STDERR_FILENO) || isatty(STDOUT_FILENO) ? &screen_term : &screen_prefix;
 }
 
 bool screen_is_direct(const struct plan *plan, const struct plan_task *task)

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The report: the tree of groups and tasks, without what went well.
+ *
+ * Of `map` no task is kept but the last of those that failed, so its tree is a list of these.
+ */
+#include "report.h"
+#include "front.h"
+#include "run_map.h"
+#include "text.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LAST_LINES = 3, LAST_BYTES = 2048 };
+
+struct report {
+	const struct job *job;
+	struct pen *pen;
+	bool has_colours;
+	size_t columns;
+	size_t name_width;
+};
+
+void report_span(int64_t ns, char *buf, size_t size)
+{
+	int64_t tenths = ns / COOP_MILLISECONDS(100), s = tenths / 10;
+
+	if (s < 60)
+		snprintf(buf, size, "%lld.%llds", (long long)s, (long long)(tenths % 10));
+	else if (s < 3600)
+		snprintf(buf, size, "%lldm%02llds", (long long)(s / 60), (long long)(s % 60));
+	else
+		snprintf(buf, size, "%lldh%02lldm", (long long)(s / 3600),
+			 (long long)(s / 60 % 60));
+}
+
+static const char *const outcome_words[] = {
+	"none", "ok", "failed", "failed, noted", "cancelled", "failed while stopping", "skipped",
+};
+
+const char *report_outcome_word(enum run_outcome outcome)
+{
+	return outcome_words[outcome];
+}
+
+static bool is_worth_it(const struct report *r, const struct run_task *task)
+{
+	if (r->job->plan->verbosity)
+		return true;
+	return task->outcome != OUTCOME_OK && task->outcome != OUTCOME_NONE;
+}
+
+static bool is_failure(const struct run_task *task)
+{
+	return task->outcome == OUTCOME_FAILED || task->outcome == OUTCOME_STOP_FAILED ||
+	       task->outcome == OUTCOME_NOTED;
+}
+
+/* ----------------------------------------------------------------------- the tree */
+
+static void put_coloured(struct report *r, const char *colour, const char *text)
+{
+	if (r->has_colours)
+		pen_printf(r->pen, "\033[%sm%s\033[0m", colour, text);
+	else
+		pen_text(r->pen, text);
+}
+
+static void put_mark(struct report *r, const struct run_task *task)
+{
+	if (is_failure(task))
+		put_coloured(r, "31", "\u2717");
+	else if (task->outcome == OUTCOME_OK)
+		put_coloured(r, "32", "\u2713");
+	else
+		put_coloured(r, "33", "\u2298");
+}
+
+/* The last lines of what it wrote, each in a line of its own. */
+static void put_last(struct report *r, const struct run_task *task, const char *indent)
+{
+	char text[LAST_BYTES + 1];
+	uint64_t from = task->tail.total > LAST_BYTES ? task->tail.total - LAST_BYTES : 0;
+	size_t size = tail_read(&task->tail, from, text, LAST_BYTES), lines = 0;
+	const char *at;
+
+	while (size && (text[size - 1] == '\n' || text[size - 1] == '\r'))
+		size--;
+	if (!size)
+		return;
+	for (at = text + size; at > text; at--)
+		if (at[-1] == '\n' && ++lines == LAST_LINES)
+			break;
+	while (at < text + size) {
+		const char *end = memchr(at, '\n', (size_t)(text + size - at));
+		size_t len = end ? (size_t)(end - at) : (size_t)(text + size - at), mark;
+
+		mark = r->pen->used;
+		pen_printf(r->pen, "%s   \u2502 ", indent);
+		pen_safe(r->pen, at, len);
+		if (r->columns)
+			pen_clip(r->pen, mark, r->columns);
+		pen_text(r->pen, "\n");
+		at += len + 1;
+	}
+}
+
+static void put_task(struct report *r, const struct run_task *task, const char *indent,
+		     bool is_last)
+{
+	char text[SCREEN_TEXT], span[32];
+	size_t mark = r->pen->used, width = pen_width(task->name);
+	char below[3 * PLAN_DEPTH_MAX * 4 + 16];
+
+	pen_printf(r->pen, "%s%s ", indent, is_last ? "\u2514\u2500" : "\u251c\u2500");
+	put_mark(r, task);
+	pen_printf(r->pen, " %s", task->name);
+	if (width < r->name_width)
+		pen_repeat(r->pen, " ", r->name_width - width);
+	pen_printf(r->pen, "  %s", screen_end_text(task, text));
+	if (task->attempt && task->ended_ns != COOP_NEVER && !task->is_timed_out) {
+		report_span(task->ended_ns - task->first_ns, span, sizeof span);
+		pen_printf(r->pen, " after %s", span);
+	}
+	if (task->attempt > 1)
+		pen_printf(r->pen, ", %u attempts", task->attempt);
+	if (task == r->job->first_failed) {
+		bool goes_on = task->group->plan->is_keep_going;
+
+		pen_text(r->pen, "   ");
+		put_coloured(r, "1",
+			     goes_on ? "\u2190 first failure"
+				     : "\u2190 first failure, cancelled the group");
+	} else if (task->outcome == OUTCOME_FAILED) {
+		pen_text(r->pen, " (also failed)");
+	}
+	if (r->columns)
+		pen_clip(r->pen, mark, r->columns);
+	pen_text(r->pen, "\n");
+	snprintf(below, sizeof below, "%s%s", indent, is_last ? "  " : "\u2502 ");
+	if (is_failure(task))
+		put_last(r, task, below);
+}
+
+/* The first failure comes first, then the others in the order of their ends. */
+static int by_rank(const void *a, const void *b)
+{
+	const struct run_task *x = *(const struct run_task *const *)a;
+	const struct run_task *y = *(const struct run_task *const *)b;
+	const struct run_task *first = x->job->first_failed;
+
+	if (x == first || y == first)
+		return y == first ? 1 : -1;
+	if (is_failure(x) != is_failure(y))
+		return is_failure(y) ? 1 : -1;
+	return x->rank < y->rank ? -1 : x->rank > y->rank;
+}
+
+static bool has_anything(const struct report *r, const struct run_group *group)
+{
+	const struct job *job = r->job;
+
+	for (size_t i = 0; i < job->task_count; i++) {
+		const struct run_group *g = job->tasks[i].group;
+
+		while (g && g != group)
+			g = g->parent;
+		if (g && is_worth_it(r, &job->tasks[i]))
+			return true;
+	}
+	return false;
+}
+
+static size_t tasks_of(const struct report *r, const struct run_group *group,
+		       const struct run_task **ret)
+{
+	const struct job *job = r->job;
+	size_t count = 0;
+
+	for (size_t i = 0; i < job->task_count; i++)
+		if (job->tasks[i].group == group && is_worth_it(r, &job->tasks[i]))
+			ret[count++] = &job->tasks[i];
+	qsort(ret, count, sizeof(const struct run_task *), by_rank);
+	return count;
+}
+
+/* Depth is bounded by the plan. */
+static void put_group(struct report *r, const struct run_group *group, const char *indent,
+		      bool is_last, unsigned depth)
+{
+	const struct job *job = r->job;
+	const struct run_task **tasks = calloc(job->task_count + 1, sizeof *tasks);
+	char below[3 * PLAN_DEPTH_MAX * 4];
+	size_t count, groups = 0;
+
+	pen_printf(r->pen, "%s%s %s%s\n", indent, is_last ? "\u2514\u2500" : "\u251c\u2500",
+		   group->plan->name, group->is_timed_out ? " (timed out)" : "");
+	if (!tasks)
+		return;
+	snprintf(below, sizeof below, "%s%s", indent, is_last ? "   " : "\u2502  ");
+	for (size_t i = 0; i < job->plan->group_count; i++)
+		groups += job->groups[i].parent == group && has_anything(r, &job->groups[i]);
+	count = tasks_of(r, group, tasks);
+	for (size_t i = 0; i < count; i++)
+		put_task(r, tasks[i], below, i + 1 == count && !groups);
+	free(tasks);
+	for (size_t i = 0; i < job->plan->group_count && depth < PLAN_DEPTH_MAX; i++)
+		if (job->groups[i].parent == group && has_anything(r, &job->groups[i]))
+			put_group(r, &job->groups[i], below, --groups == 0, depth + 1);
+}
+
+static void put_map(struct report *r)
+{
+	const struct run_task *task = NULL, *next;
+	uint64_t kept = 0;
+
+	pen_printf(r->pen, "\u2514\u2500 map\n");
+	for (next = map_failed(r->job->map, NULL); next; next = map_failed(r->job->map, task)) {
+		task = next;
+		kept++;
+	}
+	if (kept < r->job->map->failed_count)
+		pen_printf(r->pen, "   \u251c\u2500 %llu more\n",
+			   (unsigned long long)(r->job->map->failed_count - kept));
+	for (task = map_failed(r->job->map, NULL); task; task = next) {
+		next = map_failed(r->job->map, task);
+		put_task(r, task, "   ", !next);
+	}
+}
+
+static void put_head(struct report *r, int status)
+{
+	const struct job *job = r->job;
+	char span[32], text[160], end[64];
+	size_t used;
+
+	report_span(coop_now() - job->begun_ns, span, sizeof span);
+	if (job->map)
+		snprintf(text, sizeof text, "failed: %llu of %llu in %s",
+			 (unsigned long long)job->map->failed_count,
+			 (unsigned long long)job->map->done, span);
+	else if (job->failed)
+		snprintf(text, sizeof text, "failed: %u of %zu tasks in %s", job->failed,
+			 job->task_count, span);
+	else
+		snprintf(text, sizeof text, "stopped: %u of %zu tasks cancelled in %s",
+			 job->cancelled, job->task_count, span);
+	if (job->stop_sig && !job->is_failed_first)
+		snprintf(end, sizeof end, "ended by %s", coop_signal_name(job->stop_sig));
+	else
+		snprintf(end, sizeof end, "exit status %d", status);
+	used = strlen(text) + strlen(end);
+	put_coloured(r, "1", text);
+	pen_repeat(r->pen, " ", r->columns > used + 2 ? r->columns - used - 1 : 3);
+	pen_printf(r->pen, "%s\n", end);
+}
+
+static void put_tree(struct report *r, int status)
+{
+	const struct job *job = r->job;
+
+	for (size_t i = 0; i < job->task_count; i++) {
+		size_t width = pen_width(job->tasks[i].name);
+
+		if (is_worth_it(r, &job->tasks[i]) && width > r->name_width)
+			r->name_width = width;
+	}
+	pen_text(r->pen, "\n");
+	put_head(r, status);
+	if (job->map)
+		put_map(r);
+	else
+		put_group(r, &job->groups[0], "", true, 0);
+	if (!job->left)
+		pen_text(r->pen, "no process left behind\n");
+}
+
+/* ----------------------------------------------------------------------------- JSON */
+
+static void put_member(struct pen *pen, const char *name, const char *text)
+{
+	pen_printf(pen, "\"%s\":\"", name);
+	pen_json(pen, text, strlen(text));
+	pen_text(pen, "\"");
+}
+
+static void put_ms(struct pen *pen, const char *name, int64_t ns, int64_t begun_ns)
+{
+	if (ns == COOP_NEVER)
+		pen_printf(pen, ",\"%s\":null", name);
+	else
+		pen_printf(pen, ",\"%s\":%.3f", name, (double)(ns - begun_ns) / 1e9);
+}
+
+static void json_task(struct report *r, const struct run_task *task)
+{
+	char text[LAST_BYTES]; /* more than SCREEN_TEXT */
+	uint64_t from = task->tail.total > LAST_BYTES ? task->tail.total - LAST_BYTES : 0;
+	size_t size;
+
+	_Static_assert((int)LAST_BYTES >= (int)SCREEN_TEXT, "");
+	pen_text(r->pen, "{");
+	put_member(r->pen, "task", task->name);
+	pen_text(r->pen, ",");
+	put_member(r->pen, "group", task->plan->group->path);
+	pen_text(r->pen, ",");
+	put_member(r->pen, "outcome", outcome_words[task->outcome]);
+	pen_text(r->pen, ",");
+	put_member(r->pen, "text", screen_end_text(task, text));
+	pen_text(r->pen, ",");
+	put_member(r->pen, "why", task->why);
+	pen_printf(r->pen, ",\"code\":%d,\"attempts\":%u,\"first_failure\":%s", task->code,
+		   task->attempt, task == r->job->first_failed ? "true" : "false");
+	put_ms(r->pen, "started_s", task->first_ns, r->job->begun_ns);
+	put_ms(r->pen, "ready_s", task->ready_ns, r->job->begun_ns);
+	put_ms(r->pen, "ended_s", task->ended_ns, r->job->begun_ns);
+	size = tail_read(&task->tail, from, text, LAST_BYTES);
+	pen_text(r->pen, ",\"last_output\":\"");
+	pen_json(r->pen, text, size);
+	pen_text(r->pen, "\"}");
+}
+
+static void put_json(struct report *r, int status)
+{
+	const struct job *job = r->job;
+	const struct run_task *task = NULL;
+	const char *comma = "";
+
+	pen_printf(r->pen, "{\"status\":%d,\"signal\":%d,\"elapsed_s\":%.3f", status, job->stop_sig,
+		   (double)(coop_now() - job->begun_ns) / 1e9);
+	if (job->map)
+		pen_printf(r->pen, ",\"done\":%llu,\"failed\":%llu",
+			   (unsigned long long)job->map->done,
+			   (unsigned long long)job->map->failed_count);
+	pen_text(r->pen, ",\"tasks\":[");
+	for (size_t i = 0; i < job->task_count; i++, comma = ",") {
+		pen_text(r->pen, comma);
+		json_task(r, &job->tasks[i]);
+	}
+	while (job->map && (task = map_failed(job->map, task))) {
+		pen_text(r->pen, comma);
+		json_task(r, task);
+		comma = ",";
+	}
+	pen_printf(r->pen, "],\"left_behind\":%zu}\n", job->left);
+}
+
+void report_write(const struct job *job, int status, bool has_colours, size_t columns,
+		  struct pen *pen)
+{
+	struct report r = {
+		.job = job, .pen = pen, .has_colours = has_colours, .columns = columns
+	};
+	bool is_one = !job->map && job->task_count == 1;
+
+	if (job->plan->report == REPORT_JSON)
+		put_json(&r, status);
+	else if (job->plan->report == REPORT_TREE && status && !is_one && !job->own_error &&
+		 (job->failed || job->cancelled || (job->map && job->map->failed_count)))
+		put_tree(&r, status);
+}

@@ -1,0 +1,271 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What people and programs see: the footer, groups, JSON, GitHub, the report, S15."""
+import hashlib
+import json
+import re
+import sys
+
+from kit import equal, main, test
+
+TTY = {'TERM': 'xterm'}
+
+
+class Terminal:
+    """As much of a terminal as the footer needs: what stands in its lines at last."""
+
+    def __init__(self, columns=100):
+        self.lines, self.row, self.column, self.columns = [''], 0, 0, columns
+        self.widest = 0
+
+    def put(self, char):
+        line = self.lines[self.row]
+        self.lines[self.row] = line[:self.column] + char + line[self.column + 1:]
+        self.column += 1
+        self.widest = max(self.widest, self.column)
+
+    def feed(self, data):
+        for piece in re.findall(r'\033\[[0-9;]*[A-Za-z]|.', data, re.S):
+            if piece == '\n':
+                self.row += 1
+                if self.row == len(self.lines):
+                    self.lines.append('')
+            elif piece == '\r':
+                self.column = 0
+            elif piece == '\033[J':
+                self.lines[self.row] = self.lines[self.row][:self.column]
+                del self.lines[self.row + 1:]
+            elif piece.startswith('\033['):
+                assert piece.endswith('m') or piece.endswith('A'), f'{piece!r} moves too much'
+                if piece.endswith('A'):
+                    self.row -= int(piece[2:-1])
+            else:
+                self.put(piece)
+
+    def text(self):
+        return '\n'.join(line.rstrip() for line in self.lines)
+
+
+def on_terminal(case, *args, env=None):
+    """(status, raw output, what stands there at the end)"""
+    coop = case.start(*args, tty=True, env=dict(TTY, **(env or {})))
+    status = coop.end()
+    case.check_left()
+    raw = coop.data.decode(errors='replace')
+    terminal = Terminal()
+    terminal.feed(raw)
+    return status, raw, terminal
+
+
+@test
+def footer_leaves_no_trace(case):
+    """It counts while tasks run, and at the end only lines stand there."""
+    status, raw, terminal = on_terminal(
+        case, 'run', '--name', 'one', 'echo first; sleep 0.3; echo second', '--name', 'two',
+        'sleep 0.3')
+    equal(status, 0)
+    assert '2 running' in raw and '0 failed' in raw, raw
+    text = terminal.text()
+    assert 'running' not in text, text
+    for line in ('one │ first', 'one │ second'):
+        assert line in text, text
+    assert '\033[?' not in raw, raw  # no alternate screen, no hidden cursor
+    assert terminal.widest < 100, terminal.widest
+
+
+@test
+def footer_is_drawn_seldom(case):
+    """A thousand lines are no thousand footers: at most ten a second, and every line is there."""
+    status, raw, terminal = on_terminal(
+        case, 'run', 'i=0; while [ $i -lt 1000 ]; do echo line $i; i=$((i+1)); done', 'true')
+    equal(status, 0)
+    drawn = raw.count(' failed  ')
+    seconds = max(float(s) for s in re.findall(r'failed  (\d+\.\d)s', raw) or ['0'])
+    assert drawn <= 10 * (seconds + 0.2) + 3, (drawn, seconds)
+    text = terminal.text()
+    for i in range(1000):
+        assert f'│ line {i}\n' in text + '\n', i
+
+
+@test
+def footer_tells_who_is_waited_for(case):
+    """While a shielded task is waited for its name stands there."""
+    coop = case.start('run', '--name', 'mig', '--shield',
+                      'touch up; until [ -e go ]; do sleep 0.01; done', '--name', 'bad', 'until [ -e up ]; do sleep 0.01; done; exit 5',
+                      tty=True, env=TTY)
+    coop.wait_for('waiting: mig (shielded')
+    case.write('go', '')
+    equal(coop.end(), 5)
+    case.check_left()
+
+
+@test
+def map_has_progress(case):
+    """Of a map the footer has what is done of how many."""
+    status, raw, terminal = on_terminal(
+        case, 'map', '-j1', 'sleep 0.15; echo {}', ':::', 'a', 'b', 'c')
+    equal(status, 0)
+    assert re.search(r'[12]/3 done, 0 failed, 1 running', raw), raw
+    equal(terminal.text().split(), ['a', 'b', 'c'])
+
+
+@test
+def s15_no_command_controls_the_terminal(case):
+    """S15: colours pass; all other sequences are shown; --raw lets them through."""
+    evil = r'printf "\033[31mred\033[0m \033[2J\033]0;title\007 \302\233 \342\200\256x \001\r\n"'
+    _, raw, terminal = on_terminal(case, 'run', '--name', 'evil', evil, '--name', 'b', 'true')
+    assert '\033[31mred\033[0m' in raw, raw
+    for bad in ('\033[2J', '\033]0;', '\007', '\u009b', '\u202e', '\001'):
+        assert bad not in raw, (bad, raw)
+    for shown in ('^[[2J', '^[]0;title^G', '<U+009B>', '<U+202E>', '^A'):
+        assert shown in terminal.text(), (shown, terminal.text())
+    _, raw, _ = on_terminal_raw(case, 'run', '--raw', evil, 'true')
+    assert '\033]0;title\007' in raw, raw
+
+
+def on_terminal_raw(case, *args):
+    coop = case.start(*args, tty=True, env=TTY)
+    return coop.end(), coop.data.decode(errors='replace'), None
+
+
+@test
+def bytes_go_unchanged_where_there_is_no_terminal(case):
+    """S15: into a pipe everything goes as it is."""
+    _, output, _ = case.run('run', '--output', 'stream', r'printf "\033[2J\007x\n"')
+    equal(output, '\033[2J\007x\n')
+
+
+@test
+def no_color(case):
+    """NO_COLOR and a dumb terminal have none."""
+    for env in ({'NO_COLOR': '1'}, {'TERM': 'dumb'}):
+        _, raw, _ = on_terminal(case, 'run', '--pty', 'off', 'echo x', 'exit 1', env=env)
+        assert not re.search(r'\033\[3\dm', raw), raw
+
+
+@test
+def group_is_in_one_piece(case):
+    """What a task wrote stands together, though they write at the same time."""
+    script = 'for i in 1 2 3 4 5; do echo $NAME $i; sleep 0.02; done'
+    status, output, _ = case.run('run', '--output', 'group', '--name', 'a', f'NAME=a; {script}',
+                                 '--name', 'b', f'NAME=b; {script}')
+    equal(status, 0)
+    for name in 'ab':
+        block = '\n'.join(f'{name} {i}' for i in range(1, 6))
+        assert re.search(f'┌─ {name} ✓ .*\n{block}\n└─ {name}\n', output), output
+
+
+@test
+def group_holds_more_than_memory_should(case):
+    """Megabytes wait in a file, and each byte of them comes."""
+    status, output, _ = case.run(
+        'run', '--output', 'group', '--pty', 'off', 'seq 400000', 'sleep 0.2')
+    equal(status, 0)
+    lines = [line for line in output.splitlines() if line.isdigit()]
+    wanted = '\n'.join(str(i) for i in range(1, 400001))
+    equal(hashlib.sha256('\n'.join(lines).encode()).hexdigest(),
+          hashlib.sha256(wanted.encode()).hexdigest())
+
+
+@test
+def ci_is_noticed(case):
+    """auto: groups in CI, and GitHub's words in its Actions."""
+    _, output, _ = case.run('run', 'echo x', 'true', env={'CI': 'true'})
+    assert '┌─ echo' in output, output
+    _, output, _ = case.run('run', '--name', 'f', 'echo x; exit 3', 'sleep 1000',
+                            env={'CI': 'true', 'GITHUB_ACTIONS': 'true'})
+    assert re.search(r'::group::f .*\nx\n::endgroup::\n::error title=f::', output), output
+
+
+def objects(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@test
+def json_is_an_object_a_line(case):
+    """Each event is one; what is no UTF-8 is replaced; the last one has the status."""
+    status, output, _ = case.run(
+        'run', '--output', 'json', '--name', 'a',
+        r'printf "say \"hi\"\\\\ \377 \001\n"; echo err >&2; printf open; exit 3',
+        '--name', 'b', 'sleep 1000')
+    equal(status, 3)
+    events = objects(output)
+    lines = {(e['stream'], e['line']) for e in events if e['event'] == 'output'}
+    assert ('stdout', 'say "hi"\\ \ufffd \u0001') in lines, lines
+    assert ('stderr', 'err') in lines and ('stdout', 'open') in lines, lines
+    ended = {e['task']: e for e in events if e['event'] == 'ended'}
+    equal((ended['a']['code'], ended['a']['outcome']), (3, 'failed'))
+    equal((ended['b']['outcome'], ended['b']['why']), ('cancelled', 'a: exit 3'))
+    equal([e['signal'] for e in events if e['event'] == 'signal'], ['SIGTERM'])
+    equal((events[-1]['event'], events[-1]['status']), ('finished', 3))
+
+
+@test
+def events_go_beside_the_screen(case):
+    """--events writes the same events into a file of its own, mode 0600."""
+    case.run('run', '--events', 'log.json', 'echo x', 'true')
+    events = objects(case.content('log.json'))
+    equal([e['event'] for e in events].count('ended'), 2)
+    assert all(e['event'] != 'output' for e in events), events
+    equal(events[-1]['event'], 'finished')
+
+
+@test
+def report_tells_who_was_first(case):
+    """The tree: who failed first with its last lines, who was cancelled by whom, nested groups."""
+    status, _, errors = case.run(
+        'run', '--name', 'first', '--group', 'in/deep',
+        'until [ -e up ]; do sleep 0.01; done; echo one; echo two; exit 4',
+        '--name', 'worse', "trap 'exit 9' TERM; touch up; sleep 1000 & wait",
+        '--name', 'other', 'sleep 1000')
+    equal(status, 4, errors)
+    report = errors[errors.index('\nfailed: '):]
+    wanted = [r'failed: 2 of 3 tasks in \S+ +exit status 4', '└─ run',
+              'worse  +exit 9 while stopping', 'other  +cancelled', 'in$', 'deep$',
+              'first  exit 4 after .*first failure', '│ one',
+              '│ two', 'no process left behind']
+    for pattern in wanted:
+        assert re.search(pattern, report, re.M), (pattern, report)
+    lines = report.splitlines()
+    assert 'first  exit 4' in [line for line in lines if ' \u2717 ' in line][-1], report
+
+
+@test
+def report_is_silent_on_success(case):
+    """No tree for what went well, nor for a single task, nor with --report none."""
+    for args in (('run', 'true', 'true'), ('run', 'exit 3'),
+                 ('run', '--report', 'none', 'exit 3', 'true')):
+        _, _, errors = case.run(*args)
+        assert '└─' not in errors, errors
+
+
+@test
+def report_of_a_map_names_the_failed(case):
+    """The inputs that failed, by number, with what they wrote."""
+    status, _, errors = case.run('map', 'echo said {}; test {} != b', ':::', 'a', 'b', 'c')
+    equal(status, 1)
+    assert re.search(r'failed: 1 of 3 in', errors), errors
+    assert 'said b' in errors and 'said a' not in errors, errors
+
+
+@test
+def report_as_json(case):
+    """--report json is one object on standard error."""
+    _, _, errors = case.run('run', '--report', 'json', '-q', '--name', 'x', 'echo tail; exit 2',
+                            'true')
+    report = json.loads([line for line in errors.splitlines() if line.startswith('{')][0])
+    equal(report['status'], 2)
+    task = {t['task']: t for t in report['tasks']}['x']
+    equal((task['code'], task['first_failure'], task['last_output']), (2, True, 'tail\n'))
+
+
+@test
+def closing_a_terminal_is_no_end(case):
+    """A task that closes its outputs before it ends is not hung up by that."""
+    status, _, _ = on_terminal(
+        case, 'run', 'exec >&- 2>&- <&-; sleep 0.2; exit 0', 'exec >&- 2>&-; sleep 0.1; exit 0')
+    equal(status, 0)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
