@@ -91,7 +91,8 @@ def footer_is_drawn_seldom(case):
 def footer_tells_who_is_waited_for(case):
     """While a shielded task is waited for its name stands there."""
     coop = case.start('run', '--name', 'mig', '--shield',
-                      'touch up; until [ -e go ]; do sleep 0.01; done', '--name', 'bad', 'until [ -e up ]; do sleep 0.01; done; exit 5',
+                      'touch up; until [ -e go ]; do sleep 0.01; done', '--name', 'bad',
+                      'until [ -e up ]; do sleep 0.01; done; exit 5',
                       tty=True, env=TTY)
     coop.wait_for('waiting: mig (shielded')
     case.write('go', '')
