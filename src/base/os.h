@@ -92,6 +92,11 @@ int cp_os_shutdown(int fd, int how);
 int cp_os_pipe(int ret_fds[2]);
 int cp_os_set_nonblocking(int fd); /* and close-on-exec */
 int cp_os_somaxconn(void);         /* the kernel's limit of a backlog; 4096 if it does not say */
+struct addrinfo;
+/* getaddrinfo(3), which blocks: 0, or -errno for what it says. */
+int cp_os_lookup(const char *host, const char *service, const struct addrinfo *hints,
+		 struct addrinfo **ret_found);
+void cp_os_lookup_free(struct addrinfo *found);
 int cp_os_if_index(const char *name); /* of a network interface */
 int cp_os_if_name(unsigned index, char ret_name[16]); /* IF_NAMESIZE */
 
@@ -104,7 +109,7 @@ struct cp_path_info {
 int cp_os_path_info(const char *path, struct cp_path_info *ret_info); /* follows no link */
 int cp_os_unlink(const char *path);
 int cp_os_rename(const char *from, const char *to); /* -EEXIST where there is one already */
-int cp_os_chmod(const char *path, uint32_t mode);
+int cp_os_chmod(const char *path, uint32_t mode); /* follows no link, either */
 int cp_os_fchmod(int fd, uint32_t mode);
 
 /* ---- descriptors; none of these waits: -EAGAIN says that it would */

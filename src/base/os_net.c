@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <net/if.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -105,6 +106,42 @@ int cp_os_somaxconn(void)
 	return limit > 0 && limit <= INT32_MAX ? (int)limit : SOMAXCONN_DEFAULT;
 }
 
+/* ---- names */
+
+static int lookup_error(int r)
+{
+	switch (r) {
+	case 0: return 0;
+	case EAI_NONAME: return -ENOENT;
+	case EAI_NODATA: return -ENOENT;
+	case EAI_ADDRFAMILY: return -ENOENT; /* it has none of this family */
+	case EAI_SERVICE: return -EINVAL;
+	case EAI_SOCKTYPE: return -EINVAL;
+	case EAI_BADFLAGS: return -EINVAL;
+	case EAI_AGAIN: return -EAGAIN;
+	case EAI_FAMILY: return -EAFNOSUPPORT;
+	case EAI_MEMORY: return -ENOMEM;
+	case EAI_SYSTEM: return errno ? -errno : -EIO;
+	default: return -EIO;
+	}
+}
+
+int cp_os_lookup(const char *host, const char *service, const struct addrinfo *hints,
+		 struct addrinfo **ret_found)
+{
+	if (cp_os_refused())
+		return cp_os_refusal();
+	return lookup_error(getaddrinfo(host, service, hints, ret_found));
+}
+
+void cp_os_lookup_free(struct addrinfo *found)
+{
+	if (found)
+		freeaddrinfo(found);
+}
+
+/* ---- interfaces */
+
 int cp_os_if_index(const char *name)
 {
 	unsigned index = cp_os_refused() ? 0 : if_nametoindex(name);
@@ -153,9 +190,21 @@ int cp_os_rename(const char *from, const char *to)
 	return lstat(to, &st) == 0 ? -EEXIST : cp_os_result(rename(from, to));
 }
 
+/* By a descriptor of the path itself, so that nobody can put a link in its place meanwhile. */
 int cp_os_chmod(const char *path, uint32_t mode)
 {
-	return cp_os_refused() ? cp_os_refusal() : cp_os_result(chmod(path, mode));
+	char by_fd[40];
+	int fd, r;
+
+	if (cp_os_refused())
+		return cp_os_refusal();
+	fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	snprintf(by_fd, sizeof by_fd, "/proc/self/fd/%d", fd);
+	r = cp_os_result(chmod(by_fd, mode));
+	close(fd);
+	return r;
 }
 
 int cp_os_fchmod(int fd, uint32_t mode)

@@ -5,6 +5,7 @@
 #include "io/io.h"
 
 #include "base/os.h"
+#include "io/world.h"
 
 #include <coop/io.h>
 
@@ -245,8 +246,14 @@ int coop_splice(int fd_in, int fd_out, size_t bytes, unsigned flags)
 int coop_close(int fd)
 {
 	struct cp_rt *rt = cp_in_task();
+	int r;
 
-	return rt ? cp_fd_forget(rt, fd, true, "coop_close") : cp_no_task();
+	if (!rt)
+		return cp_no_task();
+	r = cp_fd_forget(rt, fd, true, "coop_close");
+	if (CP_UNLIKELY(!cp_queue_empty(&cp_fd_room)))
+		cp_queue_wake(rt, &cp_fd_room, 0);
+	return r;
 }
 
 int coop_forget(int fd)

@@ -2,6 +2,8 @@
 /* The system as a world: every call goes to the seam. */
 #include "io/world.h"
 
+__thread struct cp_queue cp_fd_room;
+
 static int world_socket(struct cp_world *world, int domain, int type, int protocol)
 {
 	(void)world;

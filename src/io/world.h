@@ -8,14 +8,14 @@
  * The system's answers are in world.c, by the seam of base/os.h.
  *
  * Each returns 0 or more, or a negative errno, and none of them waits. New descriptors are
- * close-on-exec and non-blocking. `close` is for those that no operation has ever used; all
- * others are closed by coop_close.
+ * close-on-exec, and non-blocking save those that accept gives. `close` is for those that no
+ * operation has ever used; all others are closed by coop_close.
  */
 #ifndef CP_WORLD_H
 #define CP_WORLD_H
 
 #include "base/os.h"
-#include "core/core.h"
+#include "core/park.h"
 
 #include <sys/socket.h>
 
@@ -57,6 +57,9 @@ struct cp_world {
 };
 
 extern struct cp_world cp_world_system;
+
+/* Of the thread: who waits for a descriptor to become free. coop_close wakes the first. */
+extern __thread struct cp_queue cp_fd_room;
 
 /* Who answers in this run; outside of one (`rt` NULL) the system. */
 CP_INLINE struct cp_world *cp_world_of(const struct cp_rt *rt)

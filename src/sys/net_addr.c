@@ -6,9 +6,7 @@
  * copied, and what is not understood in full is refused: no blanks are skipped, no "127.1", no
  * port 080 that some would read as octal.
  */
-#include "io/world.h"
-
-#include <coop/net.h>
+#include "sys/net.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -35,6 +33,11 @@ static int64_t read_number(const char *text, size_t bytes, size_t digits_max, in
 		number = number * 10 + (text[i] - '0');
 	}
 	return number <= max ? number : -EINVAL;
+}
+
+int cp_port_read(const char *text)
+{
+	return (int)read_number(text, strlen(text), PORT_DIGITS, UINT16_MAX);
 }
 
 /* An interface by its name or number. */
@@ -109,12 +112,12 @@ int coop_addr_unix(const void *path, size_t bytes, struct coop_addr *ret_addr)
 	return 0;
 }
 
-static int read_unix(const char *path, struct coop_addr *ret_addr)
+int cp_addr_of_path(const char *path, struct coop_addr *ret_addr)
 {
 	char name[UNIX_MAX + 1];
-	size_t bytes = strlen(path);
+	size_t bytes = path ? strlen(path) : 0;
 
-	if (path[0] != '@')
+	if (bytes == 0 || path[0] != '@')
 		return coop_addr_unix(path, bytes, ret_addr);
 	if (bytes >= sizeof name)
 		return -ENAMETOOLONG;
@@ -126,17 +129,16 @@ static int read_unix(const char *path, struct coop_addr *ret_addr)
 int coop_addr_parse(const char *text, struct coop_addr *ret_addr)
 {
 	struct coop_hostport parts;
-	int64_t port;
-	int r;
+	int port, r;
 
 	if (!text)
 		return -EINVAL;
 	if (strncmp(text, "unix:", 5) == 0)
-		return read_unix(text + 5, ret_addr);
+		return cp_addr_of_path(text + 5, ret_addr);
 	r = coop_hostport_split(text, &parts);
 	if (r < 0)
 		return r;
-	port = read_number(parts.service, strlen(parts.service), PORT_DIGITS, UINT16_MAX);
+	port = cp_port_read(parts.service);
 	if (port < 0)
 		return -EINVAL;
 	if (text[0] == '[') /* what stands in brackets is IPv6 */
@@ -321,15 +323,28 @@ int coop_addr_port(const struct coop_addr *addr)
 
 /* ---------------------------------------------------------------- asking */
 
+void cp_addr_unmap(struct coop_addr *addr)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+
+	if (addr->sa.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&addr->in6.sin6_addr))
+		return;
+	in.sin_port = addr->in6.sin6_port;
+	memcpy(&in.sin_addr, &addr->in6.sin6_addr.s6_addr[12], sizeof in.sin_addr);
+	*addr = (struct coop_addr){ .in = in, .len = sizeof in };
+}
+
 int coop_socket_addr(int fd, struct coop_addr *ret_addr)
 {
 	struct cp_world *world = cp_world_of(cp_rt);
 	struct coop_addr addr = { .len = sizeof addr.un };
 	int r = world->ops->getsockname(world, fd, &addr.sa, &addr.len);
 
-	if (r >= 0)
-		*ret_addr = addr;
-	return r;
+	if (r < 0)
+		return r;
+	cp_addr_unmap(&addr);
+	*ret_addr = addr;
+	return 0;
 }
 
 int coop_peer_addr(int fd, struct coop_addr *ret_addr)
@@ -338,7 +353,9 @@ int coop_peer_addr(int fd, struct coop_addr *ret_addr)
 	struct coop_addr addr = { .len = sizeof addr.un };
 	int r = world->ops->getpeername(world, fd, &addr.sa, &addr.len);
 
-	if (r >= 0)
-		*ret_addr = addr;
-	return r;
+	if (r < 0)
+		return r;
+	cp_addr_unmap(&addr);
+	*ret_addr = addr;
+	return 0;
 }

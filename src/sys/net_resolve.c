@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Names to addresses: by the C library, which alone knows nsswitch.conf, in a thread of the DNS
+ * lane.
+ *
+ * What is an address already never leaves the loop. A look-up that blocks cannot be called off, so
+ * its request lies on the heap and a cancel abandons it: the thread frees it when it comes back.
+ *
+ * Equal look-ups of one loop at one time are one: the first task to ask is in flight, the others
+ * wait for it. If it is cancelled they ask anew, and the first of them is in flight.
+ *
+ * Invariants
+ *   1. A flight is on the list from before its thread is asked until its task runs again; it lies
+ *   in
+ *      the frame of that task.
+ *   2. A list of addresses has one owner for each task that got it.
+ */
+#include "sys/net.h"
+
+#include "core/group.h"
+#include "sync/sync.h"
+
+#include <coop/thread.h>
+
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct list {
+	struct coop_addr_list list; /* first */
+	uint32_t refs;              /* atomic */
+	struct coop_addr addrs[];
+};
+
+struct query {
+	const char *host, *service; /* NULL: none */
+	int family, type;
+	bool passive;
+};
+
+/* What a thread works at; the query's texts are behind it. */
+struct request {
+	struct query query;
+	struct list *found;
+};
+
+struct flight {
+	struct flight *next;
+	const struct query *query;
+	struct cp_queue followers;
+};
+
+struct follower {
+	struct cp_queue_wait w;
+	struct list *found;
+	int r;
+};
+
+/* As a result of a follower: ask yourself. */
+#define ASK_ANEW 1
+
+static __thread struct flight *flights;
+
+/* ---------------------------------------------------------------- lists */
+
+static struct list *list_new(size_t count)
+{
+	struct list *l = cp_alloc(sizeof *l + count * sizeof(struct coop_addr));
+
+	if (!l)
+		return NULL;
+	l->list = (struct coop_addr_list){ .addrs = l->addrs };
+	l->refs = 1;
+	return l;
+}
+
+struct coop_addr_list *coop_addr_list_free(struct coop_addr_list *list)
+{
+	struct list *l = (struct list *)list;
+
+	if (l && __atomic_sub_fetch(&l->refs, 1, __ATOMIC_ACQ_REL) == 0)
+		cp_free(l);
+	return NULL;
+}
+
+static struct list *list_ref(struct list *l)
+{
+	if (l)
+		__atomic_add_fetch(&l->refs, 1, __ATOMIC_RELAXED);
+	return l;
+}
+
+static void list_add(struct list *l, const struct coop_addr *addr)
+{
+	l->addrs[l->list.count++] = *addr;
+}
+
+/* ---------------------------------------------------------------- what needs no look-up */
+
+static bool wants(const struct query *q, int family)
+{
+	return !q->family || q->family == family;
+}
+
+/* This machine: IPv6 first. */
+static int local(const struct query *q, uint16_t port, struct list **ret_list)
+{
+	static const char *const hosts[2][2] = { { "::1", "127.0.0.1" }, { "::", "0.0.0.0" } };
+	struct list *l = list_new(2);
+	struct coop_addr addr;
+
+	if (!l)
+		return -ENOMEM;
+	for (int i = 0; i < 2; i++)
+		if (wants(q, i ? AF_INET : AF_INET6) &&
+		    coop_addr_ip(hosts[q->passive][i], port, &addr) == 0)
+			list_add(l, &addr);
+	*ret_list = l;
+	return 0;
+}
+
+static int literal(const struct query *q, const struct coop_addr *addr, struct list **ret_list)
+{
+	struct list *l;
+
+	if (!wants(q, addr->sa.sa_family))
+		return -EAFNOSUPPORT;
+	l = list_new(1);
+	if (!l)
+		return -ENOMEM;
+	list_add(l, addr);
+	*ret_list = l;
+	return 0;
+}
+
+/* 0 and a list, -errno, or 1: it has to be looked up. */
+static int at_once(const struct query *q, struct list **ret_list)
+{
+	int port = q->service ? cp_port_read(q->service) : 0, r;
+	struct coop_addr addr;
+
+	if (port < 0)
+		return 1;
+	if (!q->host)
+		return local(q, (uint16_t)port, ret_list);
+	r = coop_addr_ip(q->host, (uint16_t)port, &addr);
+	if (r == -EINVAL)
+		return 1;
+	return r < 0 ? r : literal(q, &addr, ret_list);
+}
+
+/* ---------------------------------------------------------------- in the thread */
+
+static int take_found(const struct addrinfo *found, struct list **ret_list)
+{
+	struct list *l;
+	size_t count = 0;
+
+	for (const struct addrinfo *ai = found; ai; ai = ai->ai_next)
+		count++;
+	l = list_new(count);
+	if (!l)
+		return -ENOMEM;
+	for (const struct addrinfo *ai = found; ai; ai = ai->ai_next) {
+		struct coop_addr addr = { .len = ai->ai_addrlen };
+
+		if ((ai->ai_family != AF_INET && ai->ai_family != AF_INET6) ||
+		    ai->ai_addrlen > sizeof addr.in6)
+			continue;
+		memcpy(&addr.sa, ai->ai_addr, ai->ai_addrlen);
+		list_add(l, &addr);
+	}
+	if (l->list.count == 0) {
+		coop_addr_list_free(&l->list);
+		return -ENOENT;
+	}
+	*ret_list = l;
+	return 0;
+}
+
+static int look_up(void *arg)
+{
+	struct request *req = arg;
+	struct addrinfo hints = { .ai_family = req->query.family,
+				  .ai_socktype = req->query.type,
+				  .ai_flags = req->query.passive ? AI_PASSIVE : 0 };
+	struct addrinfo *found = NULL;
+	int r = cp_os_lookup(req->query.host, req->query.service, &hints, &found);
+
+	if (r >= 0)
+		r = take_found(found, &req->found);
+	cp_os_lookup_free(found);
+	return r;
+}
+
+static void request_free(struct request *req)
+{
+	if (req->found)
+		coop_addr_list_free(&req->found->list);
+	cp_free(req);
+}
+
+/* The task is gone. */
+static void look_up_late(void *arg, int result)
+{
+	(void)result;
+	request_free(arg);
+}
+
+static const char *copy(char **at, const char *text)
+{
+	char *to = *at;
+	size_t bytes = text ? strlen(text) + 1 : 0;
+
+	if (!text)
+		return NULL;
+	memcpy(to, text, bytes);
+	*at += bytes;
+	return to;
+}
+
+static struct request *request_new(const struct query *q)
+{
+	size_t host = q->host ? strlen(q->host) + 1 : 0;
+	size_t service = q->service ? strlen(q->service) + 1 : 0;
+	struct request *req = cp_alloc(sizeof *req + host + service);
+	char *at = (char *)(req + 1);
+
+	if (!req)
+		return NULL;
+	*req = (struct request){ .query = *q };
+	req->query.host = copy(&at, q->host);
+	req->query.service = copy(&at, q->service);
+	return req;
+}
+
+/* ---------------------------------------------------------------- flights */
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static struct flight *find_flight(const struct query *q)
+{
+	struct flight *f;
+
+	for (f = flights; f; f = f->next)
+		if (same_text(f->query->host, q->host) &&
+		    same_text(f->query->service, q->service) && f->query->family == q->family &&
+		    f->query->type == q->type && f->query->passive == q->passive)
+			return f;
+	return NULL;
+}
+
+static void end_flight(struct cp_rt *rt, struct flight *flight, int r, struct list *found)
+{
+	struct flight **at = &flights;
+	struct cp_waiter *e;
+
+	while (*at != flight)
+		at = &(*at)->next;
+	*at = flight->next;
+	while ((e = cp_queue_take(&flight->followers))) {
+		struct follower *f = CP_CONTAINER_OF(e, struct follower, w.entry);
+
+		f->r = r == COOP_ECANCELED ? ASK_ANEW : r;
+		f->found = list_ref(found);
+		cp_waiter_wake(rt, e, 0);
+	}
+}
+
+static int lead(struct cp_rt *rt, const struct query *q, struct list **ret_list)
+{
+	static const struct coop_offload_opts opts = { .lane = COOP_LANE_DNS,
+						       .on_cancel = COOP_ON_CANCEL_ABANDON,
+						       .late = look_up_late };
+	struct flight flight = { .next = flights, .query = q };
+	struct request *req = request_new(q);
+	int r;
+
+	if (!req)
+		return cp_net_early(rt, -ENOMEM);
+	flights = &flight;
+	r = coop_offload_with(look_up, req, &opts);
+	end_flight(rt, &flight, r, r >= 0 ? req->found : NULL);
+	if (r == COOP_ECANCELED)
+		return r; /* it is the thread's now */
+	if (r >= 0) {
+		*ret_list = req->found;
+		req->found = NULL;
+	}
+	request_free(req);
+	return r;
+}
+
+static int follow(struct cp_rt *rt, struct flight *flight, struct list **ret_list)
+{
+	struct follower f = { 0 };
+	int r = cp_cancel_point(rt);
+
+	if (r < 0)
+		return r;
+	cp_sync_fill(&f.w.wait, "coop_resolve");
+	r = cp_queue_park(rt, &flight->followers, &f.w);
+	if (r < 0)
+		return r;
+	if (f.r == 0)
+		*ret_list = f.found;
+	return f.r;
+}
+
+static int resolve(struct cp_rt *rt, const struct query *q, struct list **ret_list)
+{
+	struct flight *flight;
+	int r;
+
+	do {
+		flight = find_flight(q);
+		r = flight ? follow(rt, flight, ret_list) : lead(rt, q, ret_list);
+	} while (r == ASK_ANEW);
+	return r;
+}
+
+/* ---------------------------------------------------------------- the call */
+
+static const char *text_of(const char *text)
+{
+	return text && *text ? text : NULL;
+}
+
+static int explain(int r, const struct query *q)
+{
+	const char *why = r == -ENOENT   ? "no such host"
+			  : r == -EINVAL ? "no such service"
+			  : r == -EAGAIN ? "the name server does not answer"
+					 : coop_code_text(r);
+
+	return coop_fail(r, "%s%s%s: %s", q->host ? q->host : "", q->service ? ":" : "",
+			 q->service ? q->service : "", why);
+}
+
+int coop_resolve(const char *host, const char *service, const struct coop_resolve_opts *opts,
+		 struct coop_addr_list **ret_list)
+{
+	static const struct coop_resolve_opts none;
+	struct cp_rt *rt = cp_in_task();
+	struct query q = { .host = text_of(host), .service = text_of(service) };
+	struct list *found = NULL;
+	int r;
+
+	if (!rt)
+		return cp_no_task();
+	if (!opts)
+		opts = &none;
+	if (!cp_zero_words(opts->_reserved, CP_ARRAY_LEN(opts->_reserved)) ||
+	    (opts->family && opts->family != AF_INET && opts->family != AF_INET6))
+		return -EINVAL;
+	q.family = opts->family;
+	q.type = opts->type ? opts->type : SOCK_STREAM;
+	q.passive = opts->passive;
+	if (rt->cur->cancelled)
+		return cp_net_early(rt, 0);
+	r = at_once(&q, &found);
+	r = r == 1 ? resolve(rt, &q, &found) : cp_net_early(rt, r);
+	if (r < 0 && found) /* cancelled by the checkpoint */
+		coop_addr_list_free(&found->list);
+	if (r < 0)
+		return r == COOP_ECANCELED ? r : explain(r, &q);
+	*ret_list = &found->list;
+	return 0;
+}
