@@ -19,12 +19,14 @@
 #include <unistd.h>
 
 #define REQUEST_NS COOP_SECONDS(5)       /* for a request to arrive */
+#define LAST_NS COOP_SECONDS(1)          /* for answers, when the job has ended */
 #define FOLLOW_NS COOP_MILLISECONDS(100) /* between looks at a log that is followed */
 
 enum { WORDS_MAX = 256 };
 
 struct control {
 	int fd;
+	uint32_t open; /* connections */
 	dev_t device;
 	ino_t inode;
 	char path[CONTROL_PATH_MAX];
@@ -345,6 +347,7 @@ static int connection(void *arg)
 		r = obey(q);
 	coop_error_clear();
 	coop_close(q->fd);
+	q->job->control->open--;
 	free(q);
 	return coop_is_cancel(r) ? r : 0;
 }
@@ -357,13 +360,15 @@ static int serve(void *arg)
 		int fd = coop_accept(job->control->fd, NULL, NULL);
 		struct request *q;
 
-		if (coop_is_cancel(fd))
-			return fd;
+		if (coop_is_cancel(fd) || fd == COOP_ECLOSED)
+			return fd == COOP_ECLOSED ? 0 : fd;
 		q = fd < 0 ? NULL : calloc(1, sizeof *q);
 		if (q) {
 			*q = (struct request){ .job = job, .fd = fd };
-			if (coop_spawn(&job->plumbing, connection, q) >= 0)
+			if (coop_spawn(&job->plumbing, connection, q) >= 0) {
+				job->control->open++;
 				continue;
+			}
 			free(q);
 		}
 		if (fd >= 0)
@@ -434,6 +439,17 @@ int control_open(struct job *job)
 			       &(struct coop_spawn_opts){ .name = "control" }, NULL);
 }
 
+/* Those who ask get what there is still to tell: the last lines of a log that they follow. */
+static int await_answers(void *arg)
+{
+	const struct control *c = arg;
+	int r = 0;
+
+	while (c->open && r >= 0)
+		r = coop_sleep(COOP_MILLISECONDS(10));
+	return r;
+}
+
 void control_close(struct job *job)
 {
 	struct control *c = job->control;
@@ -444,6 +460,10 @@ void control_close(struct job *job)
 	if (lstat(c->path, &st) == 0 && st.st_dev == c->device && st.st_ino == c->inode)
 		unlink(c->path);
 	coop_close(c->fd);
-	free(c);
-	job->control = NULL;
+	(void)!coop_move_on_after(LAST_NS, await_answers, c);
+}
+
+void control_free(struct job *job)
+{
+	free(job->control);
 }

@@ -23,4 +23,6 @@ bool control_is_private(const char *dir);
 
 /* Opens it and serves it in the plumbing; 0 also where there can be none. */
 int control_open(struct job *job);
+/* When the job has ended, before the plumbing is cancelled; and after that. */
 void control_close(struct job *job);
+void control_free(struct job *job);

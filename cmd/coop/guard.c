@@ -22,6 +22,8 @@
  *   3. When the runtime has died, all it has started are children of the guard.
  */
 #include "guard.h"
+
+#include "contain.h"
 #include "proctree.h"
 
 #include <errno.h>
@@ -167,7 +169,7 @@ static int die_of(const struct guard *shared, int sig)
 	return STATUS_SIGNAL + sig;
 }
 
-static int finish(const struct guard *shared, int status)
+static int finish(struct guard *shared, int status)
 {
 	int sig = shared->is_finished ? shared->runtime_signal : 0;
 
@@ -184,6 +186,7 @@ static int finish(const struct guard *shared, int status)
 	}
 	if (!proc_end_all(SURVIVORS_NS))
 		report_survivors();
+	contain_close(shared);
 	if (sig)
 		return die_of(shared, sig);
 	if (WIFSIGNALED(status))
@@ -213,6 +216,7 @@ static int be_runtime(struct plan *plan, struct guard *shared,
 	int status;
 
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	prctl(PR_SET_PDEATHSIG, SIGTERM); /* beside the end of the pipe, which tells it too */
 	signal(SIGCHLD, SIG_DFL);
 	signal(SIGPIPE, SIG_IGN);
 	sigprocmask(SIG_SETMASK, &start_mask, NULL);
@@ -231,6 +235,11 @@ int guard_run(struct plan *plan, int (*body)(struct plan *plan, struct guard *gu
 		return fail("memory");
 	if (pipe2(pipe, O_CLOEXEC | O_NONBLOCK) < 0)
 		return fail("pipe");
+	if (plan->contain == CONTAIN_CGROUP) { /* its keeper must not be a child of ours */
+		errno = -contain_open(shared);
+		if (errno)
+			return fail("no cgroup can be made here (see coop doctor)");
+	}
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		return fail("becoming the reaper of orphans");
 	signal(SIGCHLD, SIG_DFL);

@@ -319,6 +319,7 @@ static int job_main(void *arg)
 	control_close(job);
 	coop_group_cancel(&job->plumbing, "the job has ended");
 	r = coop_group_join(&job->plumbing, r);
+	control_free(job);
 	run_limit_close(job);
 	close_screen(job->screen);
 	return finish(job, r);

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 
-from kit import equal, main, test, until
+from kit import Skip, equal, main, test, until
 
 # What a task may be like; each says "up" when it is what it is meant to be.
 TASKS = {
@@ -181,6 +181,43 @@ def nested_job_killed(case):
     os.kill(coop.runtime(), signal.SIGKILL)
     equal(coop.end(), 128 + signal.SIGKILL)
     case.check_left()
+
+
+def can_make_cgroups(case):
+    """Whether doctor says so."""
+    rows = case.run('doctor')[1].splitlines()
+    return any(row.startswith('yes') and 'cgroup' in row for row in rows)
+
+
+@test
+def after_kill_of_both(case):
+    """--contain cgroup: guard and runtime are killed at one instant, and nothing is left."""
+    if not can_make_cgroups(case):
+        raise Skip('no cgroup may be made here')
+    coop = case.start('run', '--contain', 'cgroup', TASKS['clean'], TASKS['double'],
+                      TASKS['stubborn'])
+    until('all tasks', lambda: coop.text.count('up') >= 3)
+    runtime = coop.runtime()
+    os.kill(coop.pid, signal.SIGSTOP)
+    os.kill(runtime, signal.SIGSTOP)
+    os.kill(runtime, signal.SIGKILL)
+    coop.signal(signal.SIGKILL)
+    coop.process.wait()
+    case.wait_nothing_left()
+
+
+@test
+def cgroup_goes_with_the_job(case):
+    """After an end in order the group is taken away, and so is its keeper."""
+    if not can_make_cgroups(case):
+        raise Skip('no cgroup may be made here')
+    status, output, errors = case.run2('run', '--contain', 'cgroup', 'cat /proc/self/cgroup')
+    equal(status, 0, errors)
+    path = [line for line in output.splitlines() if line.startswith('0::')][0][3:]
+    assert '/coop-' in path, path
+    for mount in ('/sys/fs/cgroup', '/sys/fs/cgroup/unified'):
+        assert not os.path.exists(mount + path), mount + path
+    case.wait_nothing_left()
 
 
 if __name__ == '__main__':
