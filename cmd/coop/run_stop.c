@@ -36,9 +36,11 @@ static bool is_hurried(const struct run_task *task)
 void run_stop_hurry(struct job *job)
 {
 	for (struct run_task *task = job->live; task; task = task->live_next) {
+		if (!is_hurried(task))
+			continue;
 		if (task->stop_scope)
 			coop_scope_cancel(task->stop_scope, "hurry");
-		else if (task->is_final && is_hurried(task) && task->wait_scope)
+		else if (task->is_final && task->wait_scope)
 			coop_scope_cancel(task->wait_scope, "killed");
 	}
 }

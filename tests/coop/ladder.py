@@ -49,7 +49,7 @@ def shield_holds_until_the_third_press(case):
                       '--name', 'other', '--stop', f'INT,{SLOW},KILL', STUBBORN, tty=True)
     until('both', lambda: coop.text.count('up') == 2)
     coop.type(b'\x03')
-    coop.wait_for('shielded')
+    coop.wait_for('shielded, pid')
     coop.type(b'\x03')
     until('the end of the other', lambda: coop.text.count('cancelled') == 1)
     assert not os.path.exists(case.path('got')), case.content('got')
