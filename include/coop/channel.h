@@ -636,6 +636,176 @@ int coop_watch_wait(struct coop_watch *watch, uint64_t *seen, void *ret_item);
 COOP_API COOP_MUST_USE
 struct coop_case coop_case_watch(struct coop_watch *watch, uint64_t *seen, void *ret_item);
 
+/* ---------------------------------------------------------------- between threads */
+
+/**
+ * A channel between threads: tasks of any run, and threads without one, on either side.
+ *
+ * A task waits as in coop_chan_send and coop_chan_recv, while other tasks go on; a thread
+ * blocks, by the calls that end in _thread. Order is first in, first out, for values and for
+ * those who wait, whatever they are. A value is in one place: a call that returns an error has sent
+ * or taken nothing, and one that was completed before its task was cancelled returns 0.
+ * The channel belongs to no run; it is counted, and goes with its last owner.
+ */
+struct coop_xchan;
+
+/** Options of such a channel; all zero: no buffer, a rendezvous. */
+struct coop_xchan_opts {
+	/*
+	 * Called once for each value that was sent and that nobody can receive any more, in the
+	 * thread that closes the channel or drops it last. NULL: values own nothing.
+	 */
+	void (*destroy)(void *item, void *ctx);
+	void *ctx;
+	uint32_t cap; /* values it holds while nobody receives */
+	uint64_t _reserved[8];
+};
+
+/**
+ * Makes a channel between threads for values of `item_bytes` each; 0: signals.
+ *
+ * Returns 0, with the channel in `ret_xchan`: the caller's, for coop_xchan_unref.
+ *
+ * Checkpoint: never.
+ * Errors: -EMSGSIZE (value too large), -EINVAL (options), -ENOMEM.   Thread: any.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_xchan_new(size_t item_bytes, const struct coop_xchan_opts *opts,
+		   struct coop_xchan **ret_xchan);
+
+/**
+ * Counts one more owner of the channel.   Returns `xchan`; NULL stays NULL.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: any.   Since: 0.1
+ */
+COOP_API
+struct coop_xchan *coop_xchan_ref(struct coop_xchan *xchan);
+
+/**
+ * Drops the channel; with the last owner it goes, and what is buffered is destroyed. NULL is fine.
+ *
+ * Who waits at it must own it: aborts the program if somebody does when the last owner drops it.
+ *
+ * Returns NULL.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: any.   Since: 0.1
+ */
+COOP_API
+struct coop_xchan *coop_xchan_unref(struct coop_xchan *xchan);
+
+/**
+ * Closes the channel: nothing can be sent any more, and who waits to send gets COOP_ECLOSED.
+ *
+ * What is buffered can still be received before COOP_EOF, or, if `immediate`, is destroyed.
+ *
+ * Returns 0, or 1 if it was closed already; `immediate` counts also then.
+ *
+ * Checkpoint: never; never allocates.   Errors: none.   Thread: any.   Since: 0.1
+ */
+COOP_API
+int coop_xchan_close(struct coop_xchan *xchan, bool immediate);
+
+/**
+ * Sends a copy of `item` (borrowed for the call) from a task, waiting for room, or, without a
+ * buffer, for a receiver.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: always, also when there is room.
+ * Cancel: COOP_ECANCELED; nothing was sent.
+ * Errors: COOP_ECANCELED, COOP_ECLOSED, -ENOMEM (only at the first wait of a run), COOP_ENOTASK,
+ *   COOP_EFORK. The value is still the caller's.   Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_xchan_send(struct coop_xchan *xchan, const void *item);
+
+/**
+ * Receives a value in a task, waiting until there is one.
+ *
+ * Returns 0 with `ret_item` written.
+ *
+ * Checkpoint: always, also when there is one.
+ * Cancel: COOP_ECANCELED; nothing was taken.
+ * Errors: COOP_ECANCELED, COOP_EOF (closed and drained), -ENOMEM (only at the first wait of a run),
+ *   COOP_ENOTASK, COOP_EFORK.   Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_xchan_recv(struct coop_xchan *xchan, void *ret_item);
+
+/**
+ * Sends a copy of `item` if that needs no waiting.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -EAGAIN, COOP_ECLOSED. The value is still the caller's.   Thread: any.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_xchan_try_send(struct coop_xchan *xchan, const void *item);
+
+/**
+ * Receives a value if there is one.
+ *
+ * Returns 0 with `ret_item` written.
+ *
+ * Checkpoint: never.
+ * Errors: -EAGAIN, COOP_EOF.   Thread: any.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_xchan_try_recv(struct coop_xchan *xchan, void *ret_item);
+
+/**
+ * Sends a copy of `item` from a thread, which blocks at most `timeout_ns` of real time; COOP_NEVER:
+ * for ever.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: COOP_ETIMEDOUT, COOP_ECLOSED, -EINVAL (negative timeout), COOP_EWRONGTHREAD (a run goes
+ *   on in this thread, and would stand still). The value is still the caller's.
+ * Thread: any without a run.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_xchan_send_thread(struct coop_xchan *xchan, const void *item, int64_t timeout_ns);
+
+/**
+ * Receives a value in a thread, which blocks at most `timeout_ns` of real time; COOP_NEVER: for
+ * ever.
+ *
+ * Returns 0 with `ret_item` written.
+ *
+ * Checkpoint: never.
+ * Errors: COOP_ETIMEDOUT, COOP_EOF, -EINVAL, COOP_EWRONGTHREAD: as coop_xchan_send_thread.
+ * Thread: any without a run.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_xchan_recv_thread(struct coop_xchan *xchan, void *ret_item, int64_t timeout_ns);
+
+/** How a channel between threads is doing. */
+struct coop_xchan_stats {
+	size_t item_bytes;
+	uint32_t cap;
+	uint32_t used;
+	uint32_t peak;
+	uint32_t senders; /* who wait */
+	uint32_t receivers;
+	uint64_t sent;
+	uint64_t received;
+	uint64_t destroyed;
+	bool closed;
+	uint64_t _reserved[4];
+};
+
+/**
+ * Tells how the channel is doing.
+ *
+ * Returns nothing; `ret_stats` is written.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: any.   Since: 0.1
+ */
+COOP_API
+void coop_xchan_stats(struct coop_xchan *xchan, struct coop_xchan_stats *ret_stats);
+
 COOP_END_DECLS
 
 #endif
