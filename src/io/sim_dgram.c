@@ -128,16 +128,32 @@ static bool unix_is_full(const struct sim_sock *to)
 	return to->arrived.count >= SIM_UNIX_MESSAGES;
 }
 
+/* It has heard that its peer has gone: what it had not read is lost. */
+static void disconnect(struct cp_sim *sim, struct sim_sock *s)
+{
+	struct sim_message *m;
+
+	if (s->state != SIM_CONNECTED)
+		return;
+	s->state = SIM_NEW;
+	while ((m = s->arrived.first)) {
+		take_out(&s->arrived, m);
+		message_free(sim, m);
+	}
+}
+
 static int send_unix(struct cp_sim *sim, struct sim_sock *s, const struct sim_addr *name,
 		     struct sim_transfer t)
 {
 	int error = -ECONNREFUSED, r;
 	struct sim_sock *to = s->peer;
 
-	if (name)
+	if (name) {
 		to = sim_lookup(sim, s, name, &error);
-	else if (!to)
+	} else if (!to) {
 		error = s->state == SIM_CONNECTED ? -ECONNREFUSED : -ENOTCONN;
+		disconnect(sim, s);
+	}
 	if (!to)
 		return error;
 	if (t.bytes > SIM_UNIX_BYTES)
