@@ -363,6 +363,8 @@ struct sim_transfer sim_transfer_of(struct cp_op *op);
 /* sim_stream.c */
 void sim_stream_shutdown(struct cp_sim *sim, struct sim_sock *s, int how);
 void sim_stream_reset(struct cp_sim *sim, struct sim_sock *s);
+/* There is a connection: TCP's is over when both have ended it, or one has reset it. */
+bool sim_stream_is_up(const struct sim_sock *s);
 void sim_stream_link(struct cp_sim *sim, struct sim_sock *a, struct sim_sock *b, int64_t delay_ns);
 void sim_stream_closed(struct cp_sim *sim, struct sim_sock *s);
 /* The network between it and its peer is cut, or whole again. */

@@ -208,7 +208,7 @@ static int world_shutdown(struct cp_world *world, int fd, int how)
 		return -EINVAL;
 	if (s->state == SIM_LISTENING && how != SHUT_WR)
 		sim_listener_closed(of(world), s);
-	else if (s->family != AF_UNIX && (s->state != SIM_CONNECTED || s->reset))
+	else if (s->family != AF_UNIX && !sim_stream_is_up(s))
 		return -ENOTCONN;
 	else
 		sim_stream_shutdown(of(world), s, how);
@@ -240,7 +240,7 @@ static int world_getpeername(struct cp_world *world, int fd, struct sockaddr *re
 	if (!o->is_socket)
 		return -ENOTSOCK;
 	s = sim_sock_of(o);
-	if (s->state != SIM_CONNECTED || s->reset)
+	if (!sim_stream_is_up(s))
 		return -ENOTCONN;
 	sim_addr_give(&s->remote, s->family, ret_addr, len);
 	return 0;

@@ -6,17 +6,19 @@
  *
  * A program is a list of actions, each at an instant of its own on the virtual clock: send, receive
  * so much, receive to the end, half-close, close, reset, poll, cancel another's wait, connect,
- * accept. Each belongs to an actor, a task that has one direction of one descriptor. A time limit of
- * an action is an instant of its own, too, so that at each instant there is one cause, and what
+ * accept. Each belongs to an actor, a task that has one direction of one descriptor. An action's
+ * time limit is an instant of its own, too, so that at each instant there is one cause, and what
  * comes of it is over before the clock moves on.
  *
- * What is compared is what each action returned and how many bytes it moved. The simulated engine runs
- * each program a second time under a plan that cuts transfers and delays results: that may not make
- * a difference either.
+ * What is compared is what each action returned and how many bytes it moved. The simulated engine
+ * runs each program a second time under a plan that cuts transfers and delays results: that may
+ * not make a difference either.
  *
  * COOP_RANDOM=n replays program n alone and prints what it does.
  */
 #include "io_help.h"
+
+#include <netinet/tcp.h>
 
 enum kind { PIPE, UNIX, TCP, DGRAM, LISTENER };
 enum what { SEND, RECV, RECV_ALL, POLL, SHUT, CLOSE, RESET, CANCEL, CONNECT, ACCEPT };
@@ -271,6 +273,14 @@ static int actor(void *arg)
 
 /* ----------------------------------------------------------------------------- running */
 
+/* The clock does not wait for acknowledgements that TCP takes its time for. */
+static void at_once(int fd)
+{
+	const int on = 1;
+
+	CHECK_INT(WORLD(setsockopt, fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), ==, 0);
+}
+
 static void open_conn(struct program *p, int c)
 {
 	struct end *a = &p->ends[2 * c], *b = &p->ends[2 * c + 1];
@@ -280,7 +290,11 @@ static void open_conn(struct program *p, int c)
 	switch (p->kinds[c]) {
 	case PIPE: new_pipe(fds); break;
 	case UNIX: pair_of(SOCK_STREAM, &fds[0], &fds[1]); break;
-	case TCP: tcp_pair(&fds[0], &fds[1]); break;
+	case TCP:
+		tcp_pair(&fds[0], &fds[1]);
+		at_once(fds[0]);
+		at_once(fds[1]);
+		break;
 	case DGRAM: pair_of(SOCK_DGRAM, &fds[0], &fds[1]); break;
 	case LISTENER:
 		fds[0] = listener(&a->addr);

@@ -129,6 +129,7 @@ IO_TEST(a_cancelled_task_does_nothing_but_close)
 	CHECK_INT(coop_recv(a, buf, 8, 0), ==, 1);
 	CHECK_INT(coop_recv(a, buf, 8, 0), ==, 0);
 	CHECK_INT(coop_close(a), ==, 0);
+	PROVES(rel_E17);
 	return 0;
 }
 
@@ -229,6 +230,7 @@ IO_TEST(close_between_the_event_and_the_task)
 	close_both(closer.fresh[0], closer.fresh[1]);
 	close_both(closer.fd, first);
 	CHECK_INT(coop_close(other), ==, 0);
+	PROVES(rel_F03);
 	return 0;
 }
 
@@ -296,6 +298,7 @@ IO_TEST(a_number_used_again_starts_afresh)
 		close_both(a, b);
 		CHECK_INT(coop_recv(a, buf, 8, 0), ==, -EBADF);
 	}
+	PROVES(rel_F07);
 	return 0;
 }
 
@@ -586,6 +589,7 @@ IO_TEST(a_reset_is_an_error_and_no_spin)
 	CHECK_INT(after.turns - before.turns, <=, 4);
 	CHECK_INT(coop_send(c.fd, "x", 1, 0), ==, -EPIPE);
 	CHECK_INT(coop_close(c.fd), ==, 0);
+	PROVES(rel_F01);
 	return 0;
 }
 
@@ -606,6 +610,7 @@ IO_TEST(descriptor_zero)
 	close_both(a, b);
 	CHECK_INT(dup2(kept, 0), ==, 0);
 	close(kept);
+	PROVES(rel_F04);
 	return 0;
 }
 

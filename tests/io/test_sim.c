@@ -551,7 +551,7 @@ static int late_accept(void *arg)
 }
 
 /* E01: a receive that is done keeps its result: the cancel that comes later finds it finished. */
-SIM_TEST(completion_beats_cancel)
+SIM_TEST(rel_E01_completion_beats_cancel)
 {
 	struct coop_group g = COOP_GROUP_INIT;
 	struct late l = { .result = 0 };
@@ -576,12 +576,13 @@ SIM_TEST(completion_beats_cancel)
 	CHECK_INT(coop_group_join(&g, 0), ==, 0);
 	CHECK_INT(l.result, ==, 5);
 	CHECK(memcmp(l.buf, "again", 5) == 0);
+	PROVES(rel_E01);
 	close_both(l.fd, other);
 	return 0;
 }
 
 /* E02: a connection that was accepted when the cancel came is delivered. */
-SIM_TEST(an_accepted_connection_is_delivered_to_the_cancelled)
+SIM_TEST(rel_E02_an_accepted_connection_is_delivered)
 {
 	struct late l = { .fd = listen_at("10.0.0.1", 80, 5), .result = 0 };
 	struct coop_group g = COOP_GROUP_INIT;
@@ -595,12 +596,13 @@ SIM_TEST(an_accepted_connection_is_delivered_to_the_cancelled)
 	CHECK_INT(coop_group_cancel(&g, "too late"), ==, 0);
 	CHECK_INT(coop_group_join(&g, 0), ==, 0);
 	CHECK_INT(l.result, >=, 0);
+	PROVES(rel_E02);
 	close_both(l.result, fd);
 	return coop_close(l.fd);
 }
 
 /* E15: a close waits for what is finished already, and the number's next file is not touched. */
-SIM_TEST(close_waits_for_what_is_on_its_way)
+SIM_TEST(rel_E15_close_waits_for_what_is_on_its_way)
 {
 	struct coop_group g = COOP_GROUP_INIT;
 	struct late l = { .result = 0 };
@@ -622,6 +624,7 @@ SIM_TEST(close_waits_for_what_is_on_its_way)
 	CHECK_INT(l.result, ==, 0);
 	CHECK_INT(coop_send(b, "new", 3, 0), ==, 3);
 	CHECK_INT(coop_recv(a, buf, sizeof buf, 0), ==, 3);
+	PROVES(rel_E15);
 	close_both(a, b);
 	return coop_close(other);
 }
