@@ -15,6 +15,8 @@
  * What is started has every signal at its default, none blocked, and no descriptor but those that
  * are named; the program is never copied (no fork), so its locks and clean-ups are not the child's.
  * The calling thread stands still until the program of the child has been entered.
+ *
+ * Processes live in real time: on the virtual clock timers do not wait for them.
  */
 #ifndef COOP_PROCESS_H
 #define COOP_PROCESS_H

@@ -49,19 +49,15 @@ class Tortured(leak.Run):
         return self.tree(1)
 
     def look(self):
-        self.seen |= {pid for pid, _ in leak.MARKED.look(self.mark)}
+        self.seen |= {(pid, stat_of(pid)[2]) for pid, _ in leak.MARKED.look(self.mark)}
 
     def zombies(self):
         """Of those that have been seen; init's are its own affair."""
         found = []
-        for pid in self.seen:
-            try:
-                with open(f'/proc/{pid}/stat', encoding='utf-8', errors='replace') as f:
-                    state, parent = f.read().rpartition(')')[2].split()[:2]
-            except OSError:
-                continue
-            if state == 'Z' and parent not in ('1', str(self.stage.pid)):
-                found.append(pid)
+        for pid, since in self.seen:
+            state, parent, now = stat_of(pid)
+            if state == 'Z' and now == since and parent not in (1, self.stage.pid):
+                found.append((pid, parent))
         return found
 
     def judge(self):
@@ -101,7 +97,7 @@ class Tortured(leak.Run):
 
         def look():
             found.extend(pid for pid, kind in leak.MARKED.look(self.mark)
-                         if kind == 'tool' and parent_of(pid) == self.pid)
+                         if kind == 'tool' and stat_of(pid)[1] == self.pid)
             return found or self.status is not None
 
         leak.until(look, 10)
@@ -110,12 +106,14 @@ class Tortured(leak.Run):
         return found[0]
 
 
-def parent_of(pid):
+def stat_of(pid):
+    """State, parent, and when it began, which tells it from a later one of the same number."""
     try:
         with open(f'/proc/{pid}/stat', encoding='utf-8', errors='replace') as f:
-            return int(f.read().rpartition(')')[2].split()[1])
+            fields = f.read().rpartition(')')[2].split()
     except OSError:
-        return 0
+        return '', 0, 0
+    return fields[0], int(fields[1]), int(fields[19])
 
 
 def main():
