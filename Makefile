@@ -13,6 +13,7 @@
 #   make fmt, tidy    clang-format; clang-tidy and the rules of form
 #   make deps         install what this machine lacks (DEPS=all: for check-all)
 #   make static       build-static/coop, the command as one static file, by musl
+#   make deb          Debian packages, into build-deb/
 #   make hooks        install the pre-commit hook
 #   make install      PREFIX=/usr/local DESTDIR= LIBDIR=
 #
@@ -89,6 +90,9 @@ deps:
 
 static:
 	@tools/static
+
+deb:
+	@tools/deb
 
 hooks:
 	@tools/hooks --install

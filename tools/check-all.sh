@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 STEPS=(deps tree gcc gcc-debug gcc-release clang-debug clang-release
 	gcc-asan clang-asan clang-tsan valgrind aarch64
-	epoll sweeps soak leak fuzz static oracle examples models mutants clang-tidy)
+	epoll sweeps soak leak fuzz static deb oracle examples models mutants clang-tidy)
 LOGS=build-logs
 
 # Sanitizers, valgrind and qemu are slow: tests lower their numbers, and get more time.
@@ -128,6 +128,7 @@ step_leak() {
 
 # The command linked with musl says what it says elsewhere, of YAML only that it has none.
 step_static() { tools/static && tests/cli/golden.py build-static/coop; }
+step_deb() { tools/deb; }
 step_oracle() { long oracle-long; }
 step_examples() { long examples-real; }
 

@@ -77,11 +77,13 @@ def check(path):
 
 
 def versions():
-    """The version stands in meson.build and in version.h."""
+    """The version stands in meson.build, in version.h and in debian/changelog."""
     built = re.search(r"version: '([\d.]+)'", csource.read('meson.build'))[1]
     header = 'include/coop/version.h'
     if f'"{built}"' not in csource.read(header):
         yield f'{header}: not the version of meson.build, {built}'
+    if f'({built})' not in csource.read('debian/changelog').split('\n')[0]:
+        yield f'debian/changelog: not the version of meson.build, {built}'
 
 
 def main():
