@@ -236,6 +236,8 @@ TEST(yaml_waits)
 TEST(yaml_odd_documents)
 {
 	no_yaml("", "f: no task in it");
+	no_yaml("tasks:\n  a: \xff\n", "f:2:6: not UTF-8");
+	no_yaml("tasks:\n  a: \x1b[31m\n", "f:2:6: a control character");
 	no_yaml("# nothing\n", "f: no task in it");
 	no_yaml("tasks: {}\n", "f: no task in it");
 	no_yaml("[]", "f: the file is no mapping (KEY: VALUE)");

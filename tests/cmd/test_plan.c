@@ -79,6 +79,11 @@ TEST(all_makes_defaults)
 	CHECK_STR(plan->tasks[1]->env.items[1], "B=2");
 	CHECK_INT(plan->tasks[2]->env.count, ==, 1);
 	plan_free(plan);
+	plan = right("coop run --all --main --env A=1 x --env B=2 y --env C=3 z");
+	CHECK(plan->tasks[0]->is_main && !plan->tasks[1]->is_main);
+	CHECK_STR(plan->tasks[1]->env.items[1], "B=2");
+	CHECK_STR(plan->tasks[2]->env.items[1], "C=3");
+	plan_free(plan);
 	CHECK_HAS(wrong("coop run x --all y"), "--all has to stand before the first command");
 }
 
@@ -597,6 +602,10 @@ TEST(jobserver_of_make)
 	CHECK_INT(plan->jobserver.write_fd, ==, 4);
 	jobserver_parse(plan, " -j --jobserver-fds=5,6 -j");
 	CHECK_INT(plan->jobserver.read_fd, ==, 5);
+	jobserver_parse(plan, " --jobserver-auth=7,8 --jobserver-fds=9,10");
+	CHECK_INT(plan->jobserver.read_fd, ==, 9);
+	jobserver_parse(plan, " --jobserver-fds=9,10 --jobserver-auth=7,8 --jobserver-auth=11,12");
+	CHECK_INT(plan->jobserver.read_fd, ==, 11);
 	jobserver_parse(plan, " -j4 --jobserver-auth=fifo:/tmp/x y");
 	CHECK_STR(plan->jobserver.fifo, "/tmp/x");
 	plan_free(plan);
