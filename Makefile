@@ -3,7 +3,8 @@
 # A thin front of Meson: each target is a line or two.
 #
 #   make              build into build/
-#   make demo         build, and show programs at work
+#   make demo         build, and show the coop command at work
+#   make demo-library the same for programs of the library
 #   make check        build, run the quick tests and the checks of the tree
 #   make check-all    everything: both compilers, sanitizers, valgrind, aarch64, models, mutants
 #   make bench        what things cost, and what they cost in the peers that are installed
@@ -31,7 +32,7 @@ endif
 PLACES = -Dprefix=$(PREFIX) $(if $(LIBDIR),-Dlibdir=$(LIBDIR))
 C_FILES = $(shell find include src cmd tests examples bench -name '*.[ch]' -o -name '*.cpp')
 
-.PHONY: all lists demo check check-all bench bench-net leak-table docs fmt tidy deps auto-deps hooks install clean
+.PHONY: all lists demo demo-library check check-all bench bench-net leak-table docs fmt tidy deps auto-deps hooks install clean
 .NOTPARALLEL:
 
 all: lists $(BUILD)/build.ninja
@@ -50,6 +51,9 @@ auto-deps:
 
 demo: auto-deps all
 	@tools/demo $(BUILD)
+
+demo-library: auto-deps all
+	@tools/demo-library $(BUILD)
 
 check: auto-deps all
 	@tools/check $(BUILD)

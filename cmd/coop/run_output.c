@@ -86,7 +86,6 @@ static int hand_on(struct run_stream *s, const char *data, size_t size)
 	if (!size)
 		return 0;
 	tail_put(&task->tail, data, size);
-	to_probe(task, data, size);
 	r = to_log(task, data, size);
 	if (r < 0 && !coop_is_cancel(r) && task->log_fd >= 0) {
 		job_say(task->job, SAY_ALERT, "%s: its log: %s", task->name, strerror(-r));
@@ -95,6 +94,7 @@ static int hand_on(struct run_stream *s, const char *data, size_t size)
 	}
 	r = task->number ? map_output(task, s->which, data, size)
 			 : screen->ops->output(screen, task, s->which, data, size);
+	to_probe(task, data, size); /* now that the line can be seen */
 	if (r < 0 && !coop_is_cancel(r)) {
 		out_failed(task->job, r);
 		return 0;

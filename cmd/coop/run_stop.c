@@ -16,6 +16,7 @@
 
 #define NAP_MIN_NS COOP_MILLISECONDS(1) /* between looks at a group, which tells nobody */
 #define NAP_MAX_NS COOP_MILLISECONDS(50)
+#define DEAF_NS COOP_MILLISECONDS(500) /* for what is left of a group after SIGINT */
 #define KILL_NS COOP_MILLISECONDS(200) /* after a stroke, before the next */
 
 bool run_is_cancelled(const struct run_task *task)
@@ -187,6 +188,25 @@ static void kill_all(struct run_task *task)
 		report_left(task);
 }
 
+/*
+ * Waits on a rung. What a shell has put into the background ignores SIGINT: when the leader has
+ * ended of it, it is not worth the whole time until TERM to wait for those.
+ */
+static void stand_on(struct run_task *task, size_t step)
+{
+	const struct plan_step *now = &task->plan->stop[step];
+	bool is_next_polite = step + 1 < task->plan->stop_count && now[1].sig != SIGKILL;
+	int64_t end = coop_now() + now->wait_ns, left;
+
+	if (!task->is_ended)
+		wait_within(task, now->wait_ns, await_leader);
+	left = end - coop_now();
+	if (now->sig == SIGINT && is_next_polite && left > DEAF_NS)
+		left = DEAF_NS;
+	if (task->is_ended && !is_hurried(task) && !is_gone(task))
+		wait_within(task, left, await_gone);
+}
+
 static void climb(struct run_task *task)
 {
 	const struct plan_task *plan = task->plan;
@@ -197,7 +217,7 @@ static void climb(struct run_task *task)
 		if (plan->stop[i].sig == SIGKILL || is_hurried(task))
 			break;
 		step_on(task, &plan->stop[i]);
-		wait_within(task, plan->stop[i].wait_ns, await_gone);
+		stand_on(task, i);
 	}
 	if (!is_gone(task))
 		kill_all(task);

@@ -184,13 +184,24 @@ static bool stopped_well(const struct run_task *task)
 {
 	const struct plan_task *plan = task->plan;
 
-	if (task->spawn_error || !task->attempt || is_ok(task) || !task->is_ended ||
-	    task->code == STATUS_SIGNAL + SIGKILL)
+	if (is_ok(task) || !task->is_ended || task->code == STATUS_SIGNAL + SIGKILL)
 		return true;
 	for (size_t i = 0; i < plan->stop_count; i++)
 		if (task->code == STATUS_SIGNAL + plan->stop[i].sig)
 			return true;
 	return false;
+}
+
+/* One that was shielded may have come to its own end: nobody has signalled it. */
+static enum run_outcome outcome_of_cancel(struct run_task *task)
+{
+	if (task->state != RUN_STOPPING) /* it waited: for others, or to be tried again */
+		return OUTCOME_CANCELLED;
+	if (task->is_ended && !task->stop_sig && is_ok(task)) {
+		task->why[0] = '\0';
+		return OUTCOME_OK;
+	}
+	return stopped_well(task) ? OUTCOME_CANCELLED : OUTCOME_STOP_FAILED;
 }
 
 static enum run_outcome outcome_of_end(struct run_task *task)
@@ -314,7 +325,7 @@ int run_task(void *arg)
 	if (r < 0)
 		run_note_why(task);
 	if (coop_is_cancel(r))
-		outcome = stopped_well(task) ? OUTCOME_CANCELLED : OUTCOME_STOP_FAILED;
+		outcome = outcome_of_cancel(task);
 	(void)!coop_scope_close(&task->scope, coop_is_cancel(r) ? 0 : r);
 	if (r < 0 && !coop_is_cancel(r)) { /* the machinery, not the command */
 		task->job->own_error = r;

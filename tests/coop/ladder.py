@@ -71,6 +71,7 @@ def shielded_task_may_finish(case):
     case.write('go', '')
     coop.wait_for('fine')
     equal(coop.end(), -signal.SIGINT)
+    assert 'exit 0' in coop.text, coop.text
     case.check_left()
 
 

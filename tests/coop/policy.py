@@ -182,6 +182,17 @@ def retries_with_backoff(case):
 
 
 @test
+def cancelled_between_two_attempts(case):
+    """It was waiting to be tried again: cancelled, and its last failure does not count."""
+    coop = case.start('run', '--name', 'flaky', '--retry', '5', '--backoff', '1000s', 'exit 7',
+                      '--name', 'main', '--main', 'while ! [ -e go ]; do sleep 0.02; done')
+    coop.wait_for('exit 7')
+    case.write('go', '')
+    equal(coop.end(), 0)
+    assert 'cancelled' in coop.text, coop.text
+
+
+@test
 def retries_end(case):
     """After N more tries it has failed, with the last status; codes that are not listed at once."""
     equal(case.run('exec', '--retry', '2', '--backoff', '1ms', '--', 'sh', '-c',
