@@ -246,6 +246,8 @@ static int direction(void *arg)
 
 	if (r >= 0)
 		r = coop_stream_send_eof(d->to);
+	if (r == -ENOTCONN)
+		return 0; /* the whole connection is gone: if by an error, the other way tells */
 	if (r != -ENOTSUP)
 		return r;
 	/* Nobody over there can be told of this end, and of nothing else would it hear. */
