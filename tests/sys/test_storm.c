@@ -103,7 +103,7 @@ static int opens_and_closes(void *arg)
 {
 	int *received = arg;
 
-	for (int i = 0; i < TEST_COUNT(2000, 100); i++) {
+	for (int i = 0; i < TEST_COUNT(2000, 100) || came_back + *received < 50; i++) {
 		struct coop_signals *s = opened();
 
 		*received += coop_signals_try_receive(s) == SIGUSR1;
@@ -122,7 +122,6 @@ TEST(rel_H15_closed_in_a_storm)
 	thread = storm_begin();
 	CHECK_INT(coop_run(opens_and_closes, &received, NULL), ==, 0);
 	storm_end(thread);
-	CHECK_INT(came_back + received, >, 0);
 	came_back = 0;
 	CHECK_INT(raise(SIGUSR1), ==, 0);
 	CHECK_INT(came_back, ==, 1); /* what was there before is there again */
