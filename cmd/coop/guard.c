@@ -59,14 +59,31 @@ static void save_terminal(void)
 	has_terminal = tcgetattr(STDIN_FILENO, &terminal) == 0;
 }
 
-/* Only where the runtime has died in between: else it has put them back itself. */
-static void restore_terminal(const struct guard *shared)
+void guard_lend_terminal(struct guard *shared)
 {
+	struct termios lent = terminal;
+
+	if (!has_terminal)
+		return;
+	shared->is_terminal_set = true;
+	lent.c_cc[VSUSP] = _POSIX_VDISABLE;
+	tcsetattr(STDIN_FILENO, TCSADRAIN, &lent);
+}
+
+/* Whoever is in the background may do this only with SIGTTOU blocked. */
+void guard_restore_terminal(struct guard *shared)
+{
+	sigset_t set, before;
+
 	if (!has_terminal || !shared->is_terminal_set)
 		return;
-	signal(SIGTTOU, SIG_IGN);
-	tcsetattr(STDIN_FILENO, TCSADRAIN, &terminal);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTTOU);
+	sigprocmask(SIG_BLOCK, &set, &before);
 	tcsetpgrp(STDIN_FILENO, getpgrp());
+	tcsetattr(STDIN_FILENO, TCSADRAIN, &terminal);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	shared->is_terminal_set = false;
 }
 
 /* ----------------------------------------------------------------------- signals */
@@ -173,7 +190,7 @@ static int finish(struct guard *shared, int status)
 {
 	int sig = shared->is_finished ? shared->runtime_signal : 0;
 
-	restore_terminal(shared);
+	guard_restore_terminal(shared); /* the runtime has died in between */
 	if (!shared->is_finished) {
 		if (WIFSIGNALED(status))
 			fprintf(stderr,

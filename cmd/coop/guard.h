@@ -12,13 +12,20 @@
 struct guard {
 	int pipe;              /* the runtime's end: presses as bytes; its end: the guard is gone */
 	int runtime_signal;    /* the runtime has ended in order, and asks to die of this one */
-	int pid;             /* the guard's */
+	int pid;               /* the guard's */
 	bool is_finished;      /* the runtime has ended in order */
 	bool is_terminal_set;  /* the terminal's modes are not those from the start */
 	bool is_first_process; /* the guard is PID 1: nobody dies of a signal */
 	int cgroup;            /* folder of the job's cgroup, or -1 */
 	char cgroup_path[PATH_MAX];
 };
+
+/*
+ * A task is going to own the terminal: its keys for stopping have no effect meanwhile, since nobody
+ * would continue it. And: the terminal is ours again, as it was when we were started.
+ */
+void guard_lend_terminal(struct guard *shared);
+void guard_restore_terminal(struct guard *shared);
 
 /*
  * Becomes the guard, and runs `body` in the runtime's process; its result is the status.

@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum way { WAY_GUARD, WAY_SIGNAL, WAYS };
@@ -46,6 +47,17 @@ static void rise(struct job *job, int sig, enum run_level level)
 		run_stop_hurry(job);
 }
 
+static void resized(struct job *job)
+{
+	struct winsize size;
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0)
+		return;
+	run_resize(job, size.ws_row, size.ws_col);
+	if (job->screen->ops->resized)
+		job->screen->ops->resized(job->screen);
+}
+
 static void press(struct job *job, int sig, enum way way)
 {
 	static unsigned presses[WAYS];
@@ -66,10 +78,7 @@ static void press(struct job *job, int sig, enum way way)
 		if (way == WAY_GUARD || job->is_guard_gone)
 			job_show(job);
 		break;
-	case SIGWINCH:
-		if (job->screen->ops->resized)
-			job->screen->ops->resized(job->screen);
-		break;
+	case SIGWINCH: resized(job); break;
 	default: break;
 	}
 }

@@ -117,8 +117,8 @@ struct run_task {
 	int notify_fd, ready_fd; /* ours, of the probes; -1 */
 	int ready_child_fd;      /* the other end of ready_fd, until the start; -1 */
 	char notify_path[108];   /* "@..." for one without a name in the file system; "" */
-	int log_fd; /* of --log-dir, or -1 */
-	int terminal_fd; /* that nobody has open on the other side; -1 */
+	int log_fd;              /* of --log-dir, or -1 */
+	int terminal_fd;         /* that nobody has open on the other side; -1 */
 	struct coop_mutex logging;
 	int token; /* of make's jobserver: run_limit.c */
 	struct tail tail;
@@ -256,6 +256,9 @@ struct run_stream;
 
 /* Begins to read a stream of the task; takes `fd`. */
 int run_read(struct run_task *task, int which, int fd);
+
+/* Tells the terminals of tasks the size of ours. */
+void run_resize(struct job *job, unsigned rows, unsigned columns);
 
 /* Waits for the end of its streams, at most DRAIN_NS, then closes them. */
 void run_drain(struct run_task *task);

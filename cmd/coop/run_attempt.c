@@ -118,7 +118,8 @@ static int spawn(struct run_task *task, char **env, enum coop_process_step *ret_
 		o.fds_count = 1;
 	}
 	o.cgroup_fd = guard->cgroup > 0 ? guard->cgroup : 0;
-	guard->is_terminal_set |= task->plan->has_tty;
+	if (task->plan->has_tty)
+		guard_lend_terminal(guard);
 	return coop_process_spawn(&o, &task->process);
 }
 
@@ -235,6 +236,8 @@ static void finish(struct run_task *task)
 	task->terminal_fd = -1;
 	job_drop_leader(task->job, task->pid);
 	task->pid = 0;
+	if (task->plan->has_tty)
+		guard_restore_terminal(task->job->guard);
 }
 
 static void announce(struct run_task *task)

@@ -202,6 +202,16 @@ int run_read(struct run_task *task, int which, int fd)
 	return 0;
 }
 
+void run_resize(struct job *job, unsigned rows, unsigned columns)
+{
+	struct winsize size = { .ws_row = (unsigned short)rows, .ws_col = (unsigned short)columns };
+
+	for (const struct run_task *task = job->live; task; task = task->live_next)
+		for (int i = 0; i < 2; i++)
+			if (task->streams[i] && isatty(task->streams[i]->fd))
+				(void)!ioctl(task->streams[i]->fd, TIOCSWINSZ, &size);
+}
+
 static int await_drained(void *arg)
 {
 	struct run_task *task = arg;

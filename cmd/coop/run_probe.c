@@ -10,9 +10,10 @@
 #include "screen.h"
 #include "text.h"
 
+#include <coop/net.h>
+
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,59 +84,21 @@ void run_probe_started(struct run_task *task)
 
 /* ----------------------------------------------------------------------- asking */
 
-static int try_connect(const struct sockaddr *address, socklen_t len, int *ret_fd)
+/* The descriptor of a connection, or -errno. */
+static int connect_tcp(const struct plan_probe *probe)
 {
-	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int r = fd < 0 ? -errno : coop_connect(fd, address, len);
-
-	if (r < 0 && fd >= 0)
-		coop_close(fd);
-	if (r >= 0)
-		*ret_fd = fd;
-	return r;
-}
-
-/* The addresses of a name in turn. A name that is none of a number's is asked from the system. */
-static int connect_tcp(const struct plan_probe *probe, int *ret_fd)
-{
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list = NULL;
 	char port[8];
-	int r = -EADDRNOTAVAIL;
 
 	snprintf(port, sizeof port, "%u", probe->port);
-	if (getaddrinfo(probe->host, port, &hints, &list))
-		return r;
-	for (struct addrinfo *a = list; a; a = a->ai_next) {
-		r = try_connect(a->ai_addr, a->ai_addrlen, ret_fd);
-		if (r >= 0 || coop_is_cancel(r))
-			break;
-	}
-	freeaddrinfo(list);
-	return r;
+	return coop_tcp_connect(probe->host, port, NULL);
 }
 
-static int ask_tcp(struct run_task *task)
+/* A connection is all that was asked for. */
+static int hang_up(int fd)
 {
-	int fd, r = connect_tcp(&task->plan->ready, &fd);
-
-	if (r >= 0)
+	if (fd >= 0)
 		coop_close(fd);
-	return r;
-}
-
-static int ask_unix(struct run_task *task)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	const char *path = task->plan->ready.path;
-	int fd, r;
-
-	if (strlen(path) >= sizeof address.sun_path)
-		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path));
-	r = try_connect((struct sockaddr *)&address, sizeof address, &fd);
-	if (r >= 0)
-		coop_close(fd);
-	return r;
+	return fd < 0 ? fd : 0;
 }
 
 /* One request, and the first line of the answer: 200 to 399 is ready. */
@@ -166,27 +129,39 @@ static int talk_http(int fd, const struct plan_probe *probe)
 
 static int ask_http(struct run_task *task)
 {
-	int fd, r = connect_tcp(&task->plan->ready, &fd);
+	int fd = connect_tcp(&task->plan->ready), r;
 
-	if (r < 0)
-		return r;
+	if (fd < 0)
+		return fd;
 	r = talk_http(fd, &task->plan->ready);
 	coop_close(fd);
 	return r;
 }
 
 /* A path that is not absolute is below the task's folder. */
-static int ask_file(struct run_task *task)
+static const char *below_folder(const struct run_task *task, char *buf, size_t size)
 {
 	const char *path = task->plan->ready.path, *cwd = task->plan->cwd;
-	char full[PATH_MAX];
+
+	if (path[0] == '/' || path[0] == '@' || !cwd)
+		return path;
+	snprintf(buf, size, "%s/%s", cwd, path);
+	return buf;
+}
+
+static int ask_unix(struct run_task *task)
+{
+	char buf[PATH_MAX];
+
+	return hang_up(coop_unix_connect(below_folder(task, buf, sizeof buf)));
+}
+
+static int ask_file(struct run_task *task)
+{
+	char buf[PATH_MAX];
 	struct stat st;
 
-	if (path[0] != '/' && cwd) {
-		snprintf(full, sizeof full, "%s/%s", cwd, path);
-		path = full;
-	}
-	return stat(path, &st) < 0 ? -errno : 0;
+	return stat(below_folder(task, buf, sizeof buf), &st) < 0 ? -errno : 0;
 }
 
 static int ask_cmd(struct run_task *task)
@@ -280,7 +255,7 @@ static int ask(void *arg)
 	struct run_task *task = arg;
 
 	switch (task->plan->ready.kind) {
-	case PROBE_TCP: return ask_tcp(task);
+	case PROBE_TCP: return hang_up(connect_tcp(&task->plan->ready));
 	case PROBE_UNIX: return ask_unix(task);
 	case PROBE_HTTP: return ask_http(task);
 	case PROBE_FILE: return ask_file(task);

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Ctrl-C on a real terminal: polite, hard, everything; and the terminal afterwards."""
+import fcntl
 import os
 import signal
+import struct
 import sys
 import termios
 
@@ -180,7 +182,6 @@ def stopped_task_hears_the_signal(case):
 def terminal_is_left_as_it_was(case):
     """K02, K05, S17: modes, foreground group and O_NONBLOCK; also after kill -9 of the runtime."""
     def state(fd):
-        import fcntl
         return termios.tcgetattr(fd), fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK
 
     for ending in ('true', 'kill -9 $PPID'):
@@ -203,6 +204,31 @@ def one_task_owns_the_terminal(case):
     until('the foreground', lambda: os.tcgetpgrp(coop.terminal) != coop.pid)
     coop.type(b'forty-two\n')
     coop.wait_for('got forty-two')
+    equal(coop.end(), 0)
+
+
+@test
+def terminal_comes_back_while_others_run(case):
+    """After the end of the task that owned it, Ctrl-C is ours again."""
+    coop = case.start('run', '--tty', 'read answer; echo got $answer',
+                      'while :; do sleep 0.02; done', tty=True)
+    until('the foreground', lambda: os.tcgetpgrp(coop.terminal) != coop.pid)
+    coop.type(b'\x1ax\n')  # Ctrl-Z stops nobody
+    coop.wait_for('got')
+    until('the foreground', lambda: os.tcgetpgrp(coop.terminal) == coop.pid)
+    coop.type(b'\x03')
+    equal(coop.end(), -signal.SIGINT)
+    case.check_left()
+
+
+@test
+def window_size_is_passed_on(case):
+    """The terminals of tasks change with ours."""
+    coop = case.start('run', 'trap "stty size < /dev/tty; exit" WINCH; echo up; '
+                      'while :; do sleep 0.02; done', 'true', tty=True)
+    coop.wait_for('up')
+    fcntl.ioctl(coop.terminal, termios.TIOCSWINSZ, struct.pack('HHHH', 33, 77, 0, 0))
+    coop.wait_for('33 77')
     equal(coop.end(), 0)
 
 
