@@ -18,8 +18,8 @@
  * COOP_SEED=n, COOP_BUDGET=n, COOP_STACK=bytes (64K, 1M), COOP_SPIN=ns, COOP_LOG=level. They go
  * before options.
  *
- * The simulated engine has a world of its own: sockets and pipes in memory, whose behaviour is
- * drawn from the seed and planned by testing.h. Time there is the virtual clock's, unless
+ * The simulated engine has a world of its own: sockets, pipes and files in memory, whose behaviour
+ * is drawn from the seed and planned by testing.h. Time there is the virtual clock's, unless
  * COOP_CLOCK=real says otherwise. Descriptors that come from elsewhere are real ones still.
  */
 #ifndef COOP_RUN_H

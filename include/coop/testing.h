@@ -239,6 +239,7 @@ struct coop_sim_opts {
 	int64_t completion_max_ns;  /* a call's result comes this much later, at most */
 	const int *accept_errors;   /* positive errnos: what the next calls of accept fail with, */
 	uint32_t accept_errors_count; /* copied, in turn; at most COOP_SIM_ACCEPT_ERRORS */
+	uint64_t disk_bytes;        /* of all files, then -ENOSPC; 0: no limit */
 	uint64_t _reserved[8];
 };
 
@@ -257,11 +258,13 @@ enum coop_sim_call {
 	COOP_SIM_SHUTDOWN,
 	COOP_SIM_OPTION,   /* getsockopt, setsockopt */
 	COOP_SIM_PATH,     /* of a socket: unlink, rename, chmod, its information */
+	COOP_SIM_FILE,     /* what fs.h does with names: open, stat, rename, unlink, mkdir */
 	COOP_SIM_CALLS,    /* how many there are */
 };
 
 /**
- * Plans the simulated world's behaviour from now on; NULL: nothing but what is asked of it.
+ * Plans the simulated world's behaviour from now on; NULL: nothing but what is asked of it, and
+ * what coop_sim_fail has planned is taken back.
  *
  * Returns 0.
  *
@@ -301,6 +304,21 @@ int coop_sim_fail(enum coop_sim_call call, int error, uint64_t nth);
  */
 COOP_API COOP_MUST_USE
 int coop_sim_partition(const char *host_a, const char *host_b, bool cut);
+
+/**
+ * Lets the machine crash and come up again, as far as its files go: of what was not synced, each
+ * file's data and each directory's names are kept or lost as a whole, by the seed.
+ *
+ * A directory's names are synced by an fsync of the directory. Descriptors stay open.
+ *
+ * Returns 0.
+ *
+ * Checkpoint: never.
+ * Errors: -ENOMEM, -ENOTSUP (another engine), COOP_ENOTASK.
+ * Thread: the runtime's, in a task.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_sim_crash(void);
 
 COOP_END_DECLS
 

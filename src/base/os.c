@@ -13,6 +13,7 @@
  * done in the older way.
  */
 #include "base/libc.h"
+#include "base/os_files.h"
 #include "base/os_impl.h"
 
 #include <errno.h>
@@ -39,6 +40,7 @@
 #define MAP_COUNT_DEFAULT 65530
 
 struct cp_os_faults cp_os_faults;
+__thread struct cp_os_files *cp_os_files;
 
 /* ---- faults */
 
@@ -403,9 +405,10 @@ void cp_os_eventfd_drain(int fd)
 /* Never again after EINTR: on Linux the descriptor is gone and may be another's by now. */
 void cp_os_close(int fd)
 {
-	int r = close(fd);
-
-	CP_ASSERT(r == 0 || errno != EBADF);
+	if (cp_os_files_have(fd))
+		CP_OS_FILES(close, fd);
+	else
+		CP_ASSERT(close(fd) == 0 || errno != EBADF);
 }
 
 static int write_all(int fd, const char *data, size_t bytes)

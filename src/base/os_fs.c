@@ -3,6 +3,7 @@
  * The seam to the world: files, directories, and what a descriptor is.
  */
 #include "base/libc.h"
+#include "base/os_files.h"
 #include "base/os_impl.h"
 
 #include <dirent.h>
@@ -57,6 +58,8 @@ int cp_os_fd_traits(int fd, struct cp_fd_traits *ret_traits)
 
 int cp_os_openat(int dir_fd, const char *path, int flags, unsigned mode)
 {
+	if (cp_os_files_look(dir_fd, path))
+		return CP_OS_FILES(openat, dir_fd, path, flags, mode);
 	if (cp_os_refused())
 		return cp_os_refusal();
 	return AGAIN(openat(dir_fd, path, flags | O_CLOEXEC, mode));
@@ -67,6 +70,8 @@ int cp_os_statat(int dir_fd, const char *path, bool follow, struct stat *ret_sta
 	struct stat st;
 	int r;
 
+	if (cp_os_files_look(dir_fd, path))
+		return CP_OS_FILES(statat, dir_fd, path, ret_stat);
 	if (cp_os_refused())
 		return cp_os_refusal();
 	r = cp_os_result(fstatat(dir_fd, path, &st, follow ? 0 : AT_SYMLINK_NOFOLLOW));
@@ -77,6 +82,8 @@ int cp_os_statat(int dir_fd, const char *path, bool follow, struct stat *ret_sta
 
 int cp_os_renameat(int from_fd, const char *from, int to_fd, const char *to, bool replace)
 {
+	if (cp_os_files_look(from_fd, from))
+		return CP_OS_FILES(renameat, from_fd, from, to_fd, to, replace);
 	if (cp_os_refused())
 		return cp_os_refusal();
 	return cp_os_result(renameat2(from_fd, from, to_fd, to, replace ? 0 : RENAME_NOREPLACE));
@@ -84,6 +91,8 @@ int cp_os_renameat(int from_fd, const char *from, int to_fd, const char *to, boo
 
 int cp_os_linkat(int from_fd, const char *from, int to_fd, const char *to)
 {
+	if (cp_os_files_look(from_fd, from))
+		return CP_OS_FILES(linkat, from_fd, from, to_fd, to);
 	if (cp_os_refused())
 		return cp_os_refusal();
 	return cp_os_result(linkat(from_fd, from, to_fd, to, 0));
@@ -91,6 +100,8 @@ int cp_os_linkat(int from_fd, const char *from, int to_fd, const char *to)
 
 int cp_os_unlinkat(int dir_fd, const char *path, bool directory)
 {
+	if (cp_os_files_look(dir_fd, path))
+		return CP_OS_FILES(unlinkat, dir_fd, path, directory);
 	if (cp_os_refused())
 		return cp_os_refusal();
 	return cp_os_result(unlinkat(dir_fd, path, directory ? AT_REMOVEDIR : 0));
@@ -98,16 +109,22 @@ int cp_os_unlinkat(int dir_fd, const char *path, bool directory)
 
 int cp_os_mkdirat(int dir_fd, const char *path, unsigned mode)
 {
+	if (cp_os_files_look(dir_fd, path))
+		return CP_OS_FILES(mkdirat, dir_fd, path, mode);
 	return cp_os_refused() ? cp_os_refusal() : cp_os_result(mkdirat(dir_fd, path, mode));
 }
 
 int cp_os_getdents(int fd, void *buf, size_t bytes)
 {
+	if (cp_os_files_have(fd))
+		return CP_OS_FILES(getdents, fd, buf, bytes);
 	return cp_os_refused() ? cp_os_refusal() : cp_os_result(getdents64(fd, buf, bytes));
 }
 
 int cp_os_rewind(int fd)
 {
+	if (cp_os_files_have(fd))
+		return CP_OS_FILES(rewind, fd);
 	return cp_os_refused() ? cp_os_refusal() : lseek(fd, 0, SEEK_SET) < 0 ? -errno : 0;
 }
 
@@ -115,25 +132,35 @@ int cp_os_rewind(int fd)
 
 int64_t cp_os_seek_data(int fd, int64_t offset)
 {
-	int64_t at = lseek(fd, offset, SEEK_DATA);
+	int64_t at;
 
+	if (cp_os_files_have(fd))
+		return CP_OS_FILES(seek, fd, offset, false);
+	at = lseek(fd, offset, SEEK_DATA);
 	return at < 0 ? -errno : at;
 }
 
 int64_t cp_os_seek_hole(int fd, int64_t offset)
 {
-	int64_t at = lseek(fd, offset, SEEK_HOLE);
+	int64_t at;
 
+	if (cp_os_files_have(fd))
+		return CP_OS_FILES(seek, fd, offset, true);
+	at = lseek(fd, offset, SEEK_HOLE);
 	return at < 0 ? -errno : at;
 }
 
 int cp_os_ftruncate(int fd, int64_t bytes)
 {
+	if (cp_os_files_have(fd))
+		return CP_OS_FILES(ftruncate, fd, bytes);
 	return cp_os_refused() ? cp_os_refusal() : AGAIN(ftruncate(fd, bytes));
 }
 
 int cp_os_clone(int from_fd, int to_fd)
 {
+	if (cp_os_files_have(to_fd))
+		return -EOPNOTSUPP;
 	return cp_os_refused() ? cp_os_refusal() : AGAIN(ioctl(to_fd, FICLONE, from_fd));
 }
 
@@ -141,6 +168,8 @@ int cp_os_copy_range(int from_fd, int to_fd, int64_t offset, size_t bytes)
 {
 	off64_t in = offset, out = offset;
 
+	if (cp_os_files_have(to_fd))
+		return -EXDEV;
 	if (cp_os_refused())
 		return cp_os_refusal();
 	return AGAIN(copy_file_range(from_fd, &in, to_fd, &out, bytes, 0));

@@ -8,6 +8,7 @@
  * that cannot wait then.
  */
 #include "base/libc.h"
+#include "base/os_files.h"
 #include "base/os_impl.h"
 
 #include <fcntl.h>
@@ -34,6 +35,8 @@
 
 int cp_os_fstat(int fd, struct stat *ret_stat)
 {
+	if (cp_os_files_have(fd))
+		return CP_OS_FILES(fstat, fd, ret_stat);
 	return cp_os_refused() ? cp_os_refusal() : cp_os_result(fstat(fd, ret_stat));
 }
 
@@ -253,6 +256,8 @@ int cp_os_preadv(int fd, const struct iovec *iov, int count, int64_t offset, boo
 {
 	int r;
 
+	if (cp_os_files_have(fd))
+		return CP_OS_FILES(preadv, fd, iov, count, offset);
 	if (cp_os_refused())
 		return cp_os_refusal();
 	if (may_wait)
@@ -265,6 +270,8 @@ int cp_os_pwritev(int fd, const struct iovec *iov, int count, int64_t offset, bo
 {
 	int r;
 
+	if (cp_os_files_have(fd))
+		return CP_OS_FILES(pwritev, fd, iov, count, offset);
 	if (cp_os_refused())
 		return cp_os_refusal();
 	if (may_wait)
@@ -275,6 +282,8 @@ int cp_os_pwritev(int fd, const struct iovec *iov, int count, int64_t offset, bo
 
 int cp_os_fsync(int fd, bool data)
 {
+	if (cp_os_files_have(fd))
+		return CP_OS_FILES(fsync, fd);
 	if (cp_os_refused())
 		return cp_os_refusal();
 	return AGAIN(data ? fdatasync(fd) : fsync(fd));

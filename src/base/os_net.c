@@ -7,6 +7,7 @@
  * stop its thread.
  */
 #include "base/libc.h"
+#include "base/os_files.h"
 #include "base/os_impl.h"
 
 #include <fcntl.h>
@@ -209,5 +210,7 @@ int cp_os_chmod(const char *path, uint32_t mode)
 
 int cp_os_fchmod(int fd, uint32_t mode)
 {
+	if (cp_os_files_have(fd))
+		return CP_OS_FILES(fchmod, fd, mode);
 	return cp_os_refused() ? cp_os_refusal() : cp_os_result(fchmod(fd, mode));
 }

@@ -331,6 +331,7 @@ static void sim_engine_close(struct cp_engine *engine)
 		cp_free(path);
 	}
 	sim_plan_deinit(sim);
+	sim_fs_deinit(sim);
 	cp_free(sim->numbers);
 	cp_epoll_deinit(&sim->epoll);
 	cp_free(sim);
@@ -369,6 +370,12 @@ int cp_sim_open(struct cp_engine **ret_engine)
 	sim->epoll.io.engine.due_ns = COOP_NEVER;
 	sim->port = SIM_PORT_FIRST;
 	cp_wheel_init(&sim->wheel, 0);
+	r = sim_fs_init(sim);
+	if (r < 0) {
+		sim_engine_close(&sim->epoll.io.engine);
+		return r;
+	}
+	sim->world.files = &sim->files;
 	*ret_engine = &sim->epoll.io.engine;
 	return 0;
 }

@@ -24,12 +24,14 @@
 #include "io/sim_control.h"
 #include "io/world.h"
 
+#include "base/os_files.h"
 #include "core/timer.h"
 
 #include <netinet/in.h>
 #include <sys/un.h>
 
 struct cp_sim;
+struct sim_node;
 struct sim_object;
 struct sim_sock;
 
@@ -250,6 +252,9 @@ struct cp_sim {
 	struct sim_sock *bound;
 	struct sim_path *paths;
 	uint64_t inodes;
+	struct cp_os_files files;
+	struct sim_node *root, *nodes;
+	uint64_t disk_bytes;
 	uint16_t port;
 	bool dying; /* the engine is being closed */
 	char scratch[SIM_SCRATCH];
@@ -393,6 +398,12 @@ int sim_rights_take(struct cp_sim *sim, const struct msghdr *msg, struct sim_rig
 void sim_rights_give(struct cp_sim *sim, struct sim_rights *rights, struct msghdr *msg,
 		     size_t *control_used);
 void sim_rights_free(struct cp_sim *sim, struct sim_rights *rights);
+
+/* sim_fs.c */
+int sim_fs_init(struct cp_sim *sim);
+void sim_fs_deinit(struct cp_sim *sim);
+/* The machine stops, and comes up again: 0 or -ENOMEM. */
+int sim_fs_crash(struct cp_sim *sim);
 
 /* sim_world.c */
 extern const struct cp_world_ops sim_world_ops;

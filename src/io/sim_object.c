@@ -113,6 +113,6 @@ int sim_number_first(struct cp_sim *sim, struct sim_object *o)
 
 void sim_number_close(struct cp_sim *sim, int fd)
 {
-	cp_os_close(fd);
 	drop(sim, fd);
+	cp_os_close(fd); /* what is behind it */
 }

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <string.h>
 
 /* splitmix64: any seed will do, 0 too. */
 static uint64_t next_random(struct cp_sim *sim)
@@ -111,8 +112,10 @@ static int sim_plan(struct cp_engine *engine, const struct coop_sim_opts *opts)
 	static const struct coop_sim_opts none;
 	struct cp_sim *sim = CP_CONTAINER_OF(engine, struct cp_sim, epoll.io.engine);
 
-	if (!opts)
+	if (!opts) {
 		opts = &none;
+		memset(sim->faults, 0, sizeof sim->faults);
+	}
 	if (!valid(opts))
 		return -EINVAL;
 	sim->plan = *opts;
@@ -192,7 +195,13 @@ static int sim_partition(struct cp_engine *engine, const char *a, const char *b,
 	return 0;
 }
 
+static int sim_crash(struct cp_engine *engine)
+{
+	return sim_fs_crash(CP_CONTAINER_OF(engine, struct cp_sim, epoll.io.engine));
+}
+
 const struct cp_sim_control sim_control = {
+	.crash = sim_crash,
 	.plan = sim_plan,
 	.fail = sim_fail,
 	.partition = sim_partition,

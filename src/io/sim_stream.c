@@ -52,8 +52,7 @@ static void on_over(struct cp_sim *sim, struct sim_channel *c)
 
 bool sim_stream_is_up(const struct sim_sock *s)
 {
-	return s->state == SIM_CONNECTED && !s->reset &&
-	       !(is_tcp(s) && s->fin && s->shut_write);
+	return s->state == SIM_CONNECTED && !s->reset && !(is_tcp(s) && s->fin && s->shut_write);
 }
 
 static void reset_comes_back(struct cp_sim *sim, struct sim_event *event)

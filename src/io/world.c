@@ -152,4 +152,4 @@ static const struct cp_world_ops world_system_ops = {
 	.fchmod = world_fchmod,
 };
 
-struct cp_world cp_world_system = { &world_system_ops };
+struct cp_world cp_world_system = { .ops = &world_system_ops };

@@ -52,8 +52,11 @@ struct cp_world_ops {
 	int (*fchmod)(struct cp_world *world, int fd, uint32_t mode); /* before it is bound */
 };
 
+struct cp_os_files;
+
 struct cp_world {
 	const struct cp_world_ops *ops;
+	struct cp_os_files *files; /* base/os_files.h; NULL: the system's */
 };
 
 extern struct cp_world cp_world_system;

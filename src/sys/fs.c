@@ -8,6 +8,8 @@
 #include "sys/fs.h"
 
 #include "base/os.h"
+#include "base/os_files.h"
+#include "io/world.h"
 
 #include <coop/error.h>
 #include <coop/task.h>
@@ -17,11 +19,38 @@
 #include <fcntl.h>
 #include <string.h>
 
+/* Files in memory: there is nothing to wait for, and the order is the tasks' own. */
+static int run_here(struct cp_rt *rt, struct cp_os_files *files, coop_fn *fn, void *arg)
+{
+	int r = cp_cancel_point(rt);
+
+	if (r < 0)
+		return r;
+	cp_os_files = files;
+	r = fn(arg);
+	cp_os_files = NULL;
+	cp_schedule_point(rt);
+	return r;
+}
+
 int cp_fs_run_at(coop_fn *fn, void *arg, const char *site)
 {
 	static const struct coop_offload_opts opts = { .lane = COOP_LANE_FS };
+	struct cp_rt *rt = cp_in_task();
 
+	if (rt && cp_world_of(rt)->files)
+		return run_here(rt, cp_world_of(rt)->files, fn, arg);
 	return coop_offload_at(fn, arg, &opts, site);
+}
+
+void cp_fs_close(int fd)
+{
+	struct cp_os_files *before = cp_os_files;
+
+	if (cp_rt)
+		cp_os_files = cp_world_of(cp_rt)->files;
+	cp_os_close(fd);
+	cp_os_files = before;
 }
 
 int cp_fs_between_steps(void)

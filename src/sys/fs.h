@@ -15,6 +15,9 @@
 #define cp_fs_run(fn, arg) cp_fs_run_at((fn), (arg), COOP_SPAWN_SITE(fn))
 int cp_fs_run_at(coop_fn *fn, void *arg, const char *site);
 
+/* Closes what such a function opened, there or in a task. */
+void cp_fs_close(int fd);
+
 /* Between two steps in a thread: COOP_ECANCELED if the task that waits for it is cancelled. */
 int cp_fs_between_steps(void);
 

@@ -81,7 +81,7 @@ static void pop(struct coop_walk *w)
 {
 	struct level *l = w->levels[--w->depth];
 
-	cp_os_close(l->fd);
+	cp_fs_close(l->fd);
 	cp_free(l);
 }
 

@@ -35,6 +35,14 @@ int coop_sim_fail(enum coop_sim_call call, int error, uint64_t nth)
 	return engine ? engine->sim->fail(engine, call, error, nth) : r;
 }
 
+int coop_sim_crash(void)
+{
+	int r;
+	struct cp_engine *engine = simulated(&r);
+
+	return engine ? engine->sim->crash(engine) : r;
+}
+
 int coop_sim_partition(const char *host_a, const char *host_b, bool cut)
 {
 	int r;

@@ -129,3 +129,8 @@ ROW(coop_sim_partition, NEVER, -ENOTSUP, COOP_ENOTASK)
 {
 	return coop_sim_partition("10.0.0.1", "10.0.0.2", true);
 }
+
+ROW(coop_sim_crash, NEVER, -ENOTSUP, COOP_ENOTASK)
+{
+	return coop_sim_crash();
+}
