@@ -159,6 +159,13 @@ enum {
 	CP_PENDING_POSTS = 2,   /* in the inbox: post.h */
 };
 
+/* Values of rt->asleep: where the loop sleeps. */
+enum {
+	CP_AWAKE,
+	CP_IN_ENGINE,
+	CP_ON_WORD, /* on rt->asleep itself */
+};
+
 struct cp_body;
 struct cp_debt;
 struct cp_extra;
@@ -452,7 +459,7 @@ struct cp_rt {
 
 	/* the world beside tasks: set by the layers above */
 	uint32_t pending; /* atomic: what came from outside, bits CP_PENDING_ */
-	uint32_t asleep;  /* atomic: whoever sets a bit has to wake the loop */
+	uint32_t asleep;  /* atomic, CP_AWAKE...: whoever sets a bit has to wake the loop */
 	void (*on_signals)(struct cp_rt *rt);
 	struct cp_inbox *inbox; /* of this run, once somebody has asked for it: post.h */
 	struct coop_token *soon; /* of this run, once somebody has asked for it: sys/soon.c */
@@ -811,14 +818,14 @@ int cp_rt_open(const struct coop_run_opts *opts, struct cp_rt **ret_rt);
 int cp_rt_run(struct cp_rt *rt, coop_fn *fn, void *arg);
 void cp_rt_close(struct cp_rt *rt);
 bool cp_rt_forked(void);
+void cp_rt_wake(struct cp_rt *rt);
 /* Something came from outside: the loop looks at its next turn. Any thread, signal-safe. */
 CP_INLINE void cp_pending(struct cp_rt *rt, uint32_t bit)
 {
 	/* Pairs with engine_wait: either it sees the bit, or it is seen asleep here. */
 	__atomic_fetch_or(&rt->pending, bit, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&rt->asleep, __ATOMIC_SEQ_CST) &&
-	    __atomic_exchange_n(&rt->asleep, 0, __ATOMIC_SEQ_CST))
-		rt->engine->ops->wake(rt->engine);
+	if (__atomic_load_n(&rt->asleep, __ATOMIC_SEQ_CST) != CP_AWAKE)
+		cp_rt_wake(rt);
 }
 
 /* ---------------------------------------------------------------- post.c */

@@ -348,18 +348,53 @@ static bool is_deadlock(const struct cp_rt *rt)
 	return rt->clock_virtual && !rt->ladder;
 }
 
+/* False: something has come before. */
+static bool fall_asleep(struct cp_rt *rt, uint32_t where)
+{
+	__atomic_store_n(&rt->asleep, where, __ATOMIC_SEQ_CST); /* pairs with cp_pending */
+	return !__atomic_load_n(&rt->pending, __ATOMIC_SEQ_CST);
+}
+
+/* Whoever is the first to see it asleep wakes it. */
+void cp_rt_wake(struct cp_rt *rt)
+{
+	uint32_t where = __atomic_exchange_n(&rt->asleep, CP_AWAKE, __ATOMIC_SEQ_CST);
+
+	if (where == CP_ON_WORD)
+		cp_os_futex_wake(&rt->asleep, 1);
+	else if (where == CP_IN_ENGINE)
+		rt->engine->ops->wake(rt->engine);
+}
+
+/* No operation is under way, so only timers, threads and signals can end a wait. */
+static bool nothing_asked(const struct cp_rt *rt)
+{
+	const struct cp_engine *e = rt->engine;
+
+	return !e->in_flight && !e->waiting && e->due_ns == COOP_NEVER;
+}
+
+/* Sleeps where threads can wake it at the least cost, as two threads wake each other. */
+static void word_wait(struct cp_rt *rt, int64_t timeout_ns)
+{
+	if (fall_asleep(rt, CP_ON_WORD))
+		(void)cp_os_futex_wait(&rt->asleep, CP_ON_WORD, timeout_ns);
+	__atomic_store_n(&rt->asleep, CP_AWAKE, __ATOMIC_RELAXED);
+}
+
 static void engine_wait(struct cp_rt *rt, int64_t timeout_ns)
 {
 	int r;
 
 	rt->waits++;
-	if (timeout_ns) { /* pairs with cp_pending */
-		__atomic_store_n(&rt->asleep, 1, __ATOMIC_SEQ_CST);
-		if (__atomic_load_n(&rt->pending, __ATOMIC_SEQ_CST))
-			timeout_ns = 0;
+	if (timeout_ns && nothing_asked(rt)) {
+		word_wait(rt, timeout_ns);
+		return;
 	}
+	if (timeout_ns && !fall_asleep(rt, CP_IN_ENGINE))
+		timeout_ns = 0;
 	r = rt->engine->ops->wait(rt->engine, timeout_ns);
-	__atomic_store_n(&rt->asleep, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&rt->asleep, CP_AWAKE, __ATOMIC_RELAXED);
 	if (r < 0 && r != -EINTR)
 		cp_die("the %s engine failed: %s", rt->engine->ops->name, strerror(-r));
 }
