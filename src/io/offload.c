@@ -194,6 +194,12 @@ static void run_job(struct cp_work *w)
 	    (heap && j->rc == COOP_ECANCELED))
 		be_late(j);
 	j->call = NULL;
+}
+
+static void job_done(struct cp_work *w)
+{
+	struct job *j = CP_CONTAINER_OF(w, struct job, work);
+
 	if (cp_post(j->inbox, &j->post) < 0)
 		job_free(j); /* the run of an abandoned one has ended */
 }
@@ -397,7 +403,7 @@ static int take_token(struct cp_rt *rt, struct job *j, struct coop_limiter *limi
 
 static int fill(struct cp_rt *rt, struct job *j, const struct coop_offload_opts *o)
 {
-	j->work = (struct cp_work){ .lane = o->lane, .run = run_job };
+	j->work = (struct cp_work){ .lane = o->lane, .run = run_job, .done = job_done };
 	j->post.arrived = arrived;
 	j->on_cancel = o->on_cancel;
 	j->late = o->late;

@@ -143,46 +143,63 @@ static void begin_now(struct lane *l, struct thread *t, struct cp_work *work)
 	__atomic_store_n(&t->awake, 1, __ATOMIC_RELEASE);
 }
 
-/* Until there is work, or for so long that this one is not needed. */
-static void wait_for_work(struct thread *t)
+/* Until an idle thread has work; NULL: for so long that it is not needed, and no longer counts. */
+static struct cp_work *wait_for_work(enum coop_lane lane, struct thread *t)
 {
+	struct cp_work *work;
+	struct lane *l;
 	int r = 0;
 
-	while (!__atomic_load_n(&t->awake, __ATOMIC_ACQUIRE) && r != -ETIMEDOUT)
+	while (!__atomic_load_n(&t->awake, __ATOMIC_ACQUIRE)) {
+		if (r == -ETIMEDOUT) {
+			l = lane_lock(lane);
+			work = t->work;
+			if (!work) {
+				idle_remove(l, t);
+				l->stats.threads--;
+			}
+			lane_unlock(l);
+			return work;
+		}
 		r = cp_os_futex_wait(&t->awake, 0, CP_IDLE_NS);
-}
-
-/* What the thread does next; NULL: it ends, and no longer counts. */
-static struct cp_work *next_work(enum coop_lane lane, struct thread *t)
-{
-	struct lane *l = lane_lock(lane);
-	struct cp_work *work = is_too_many(l) ? NULL : take_first(l);
-
-	if (work || is_too_many(l)) {
-		l->stats.threads -= !work;
-		lane_unlock(l);
-		return work;
 	}
-	idle_push(l, t);
-	lane_unlock(l);
-	wait_for_work(t);
-	lane_lock(lane);
-	if (!t->work) {
-		idle_remove(l, t);
-		l->stats.threads--;
-	}
-	lane_unlock(l);
 	return t->work;
 }
 
+/* What the thread does next: *ret_work, or else it is idle from now on. False: it ends. */
+static bool choose(enum coop_lane lane, struct thread *t, struct cp_work **ret_work)
+{
+	struct lane *l = lane_lock(lane);
+	bool stays = !is_too_many(l);
+
+	*ret_work = stays ? take_first(l) : NULL;
+	if (!stays)
+		l->stats.threads--;
+	else if (!*ret_work)
+		idle_push(l, t);
+	lane_unlock(l);
+	return stays;
+}
+
+/*
+ * It is idle, or has chosen, before it tells that its last work is done: whoever answers that with
+ * new work finds it there, and on one core does not have to wait until it has gone to sleep.
+ */
 static void *thread_main(void *arg)
 {
 	enum coop_lane lane = (enum coop_lane)((struct lane *)arg - lanes);
+	struct cp_work *work = NULL, *next;
 	struct thread self = { .work = NULL };
-	struct cp_work *work;
+	bool stays;
 
-	while ((work = next_work(lane, &self)))
-		work->run(work);
+	do {
+		stays = choose(lane, &self, &next);
+		if (work)
+			work->done(work);
+		work = stays && !next ? wait_for_work(lane, &self) : next;
+		if (work)
+			work->run(work);
+	} while (work);
 	cp_os_alarm_close(&cp_pool_alarm);
 	return NULL;
 }

@@ -28,8 +28,9 @@ struct cp_work {
 	bool waits;
 	enum coop_lane lane;
 	int64_t since_ns;
-	void (*run)(
-		struct cp_work *work); /* in a thread of the lane; `work` may be gone after it */
+	void (*run)(struct cp_work *work);
+	/* When the thread has chosen what it does next. Short; `work` may be gone after it. */
+	void (*done)(struct cp_work *work);
 };
 
 /* The calling thread's, for whoever needs it; closed when the thread ends. */
