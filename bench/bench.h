@@ -47,6 +47,7 @@ extern const struct bench bench_skynet[];
 extern const struct bench bench_channel[];
 extern const struct bench bench_sync[];
 extern const struct bench bench_process[];
+extern const struct bench bench_offload[];
 
 /* ------------------------------------------------------------- for questions */
 
