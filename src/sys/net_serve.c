@@ -103,7 +103,7 @@ static void conn_not_well(struct cp_rt *rt, struct coop_group *g, void *arg,
 		((struct cp_server *)g)->l->stats.failed++;
 }
 
-static void log_failure(struct cp_server *s, const struct coop_error *err)
+static CP_COLD void log_failure(struct cp_server *s, const struct coop_error *err)
 {
 	struct coop_error_info info;
 
@@ -113,11 +113,11 @@ static void log_failure(struct cp_server *s, const struct coop_error *err)
 }
 
 /* What the judge, who is asked while the connection is still there, makes of a failure. */
-static int judge(struct cp_server *s, int r)
+static CP_COLD int judge(struct cp_server *s, int r)
 {
 	const struct coop_error *err;
 
-	if (r >= 0 || r == COOP_ECANCELED || !s->opts.judge || coop_is_fatal(r))
+	if (!s->opts.judge || coop_is_fatal(r))
 		return r;
 	err = coop_error_peek(r);
 	switch (s->opts.judge(err, s->opts.judge_ctx)) {
@@ -131,7 +131,7 @@ static int judge(struct cp_server *s, int r)
 }
 
 /* The name is made while there is an address to make it from. */
-static void keep_name(const struct conn *c)
+static CP_COLD void keep_name(const struct conn *c)
 {
 	char text[COOP_NAME_MAX + 1];
 	const char *name =
@@ -156,9 +156,10 @@ static int connection(void *arg)
 
 	rt->body->arg = &c;
 	r = s->handler(c.fd, s->arg);
-	if (r < 0 && r != COOP_ECANCELED)
+	if (r < 0 && r != COOP_ECANCELED) {
 		keep_name(&c);
-	r = judge(s, r);
+		r = judge(s, r);
+	}
 	if (c.fd >= 0)
 		coop_close(c.fd);
 	rt->body->arg = arg;
@@ -245,18 +246,28 @@ static int read_at_once(int fd, void *buf, size_t bytes, int flags)
 	return r == -EAGAIN ? 0 : r;
 }
 
-static int wait_for_request(struct cp_server *s, struct conn *c, int fd, void *buf, size_t bytes,
-			    int flags)
+/*
+ * Its frame, with the options in it, is gone before the wait begins: connections that are idle are
+ * many, and what they have on their stacks is what they cost.
+ */
+static CP_NOINLINE void begin_wait(struct cp_server *s, struct conn *c)
 {
-	struct coop_scope_opts opts = { .name = "idle", .timeout_ns = s->opts.idle_ns };
-	int r;
+	struct coop_scope_opts opts = { .timeout_ns = s->opts.idle_ns };
 
 	if (s->state == DRAINING && !c->served && (!opts.timeout_ns || opts.timeout_ns > FIRST_NS))
 		opts.timeout_ns = FIRST_NS;
 	c->wait = (struct coop_scope)COOP_SCOPE_INIT;
 	c->told = false;
-	coop_scope_open(&c->wait, &opts);
+	coop_scope_open(&c->wait, opts.timeout_ns ? &opts : NULL);
 	link_waiting(s, c);
+}
+
+static int wait_for_request(struct cp_server *s, struct conn *c, int fd, void *buf, size_t bytes,
+			    int flags)
+{
+	int r;
+
+	begin_wait(s, c);
 	r = coop_recv(fd, buf, bytes, flags);
 	unlink_waiting(s, c);
 	r = coop_scope_close(&c->wait, r);
