@@ -181,7 +181,7 @@ int coop_reader_peek(struct coop_reader *rd, size_t bytes, char **ret_data)
 	r = leave(rd, need(rd, bytes));
 	if (r < 0)
 		return r;
-	*ret_data = rd->_buf + rd->_start;
+	*ret_data = buffered(rd) ? rd->_buf + rd->_start : rd->_buf;
 	return (int)buffered(rd);
 }
 
@@ -201,11 +201,11 @@ int coop_reader_consume(struct coop_reader *rd, size_t bytes)
 static bool find(const struct coop_reader *rd, const void *delim, size_t delim_bytes, size_t seen,
 		 size_t *ret_at)
 {
-	const char *from = rd->_buf + rd->_start + seen;
-	const char *at;
+	const char *from, *at;
 
 	if (buffered(rd) - seen < delim_bytes)
-		return false;
+		return false; /* there may be no buffer yet */
+	from = rd->_buf + rd->_start + seen;
 	at = delim_bytes == 1 ? memchr(from, *(const unsigned char *)delim, buffered(rd) - seen)
 			      : memmem(from, buffered(rd) - seen, delim, delim_bytes);
 	if (at)
