@@ -24,13 +24,14 @@
 
 #define RWF_NOSIGNAL_6_18 0x100
 
+/* A system call: refused by a test, or made; and again while a signal interrupts it. */
 #define AGAIN(expr) \
 	({ \
-		long again_r_; \
+		int again_r_; \
 		do \
-			again_r_ = (expr); \
-		while (again_r_ < 0 && errno == EINTR); \
-		cp_os_result(again_r_); \
+			again_r_ = cp_os_refused() ? cp_os_refusal() : cp_os_result(expr); \
+		while (again_r_ == -EINTR); \
+		again_r_; \
 	})
 
 int cp_os_fstat(int fd, struct stat *ret_stat)
@@ -74,7 +75,7 @@ int cp_os_socket_type(int fd)
 int cp_os_poll(int fd, int events)
 {
 	struct pollfd p = { .fd = fd, .events = (short)events };
-	int r = cp_os_refused() ? cp_os_refusal() : AGAIN(poll(&p, 1, 0));
+	int r = AGAIN(poll(&p, 1, 0));
 
 	return r < 0 ? r : p.revents;
 }
@@ -83,35 +84,26 @@ int cp_os_poll(int fd, int events)
 
 int cp_os_recv(int fd, void *buf, size_t bytes, int flags)
 {
-	return cp_os_refused() ? cp_os_refusal()
-			       : AGAIN(recv(fd, buf, bytes, flags | MSG_DONTWAIT));
+	return AGAIN(recv(fd, buf, bytes, flags | MSG_DONTWAIT));
 }
 
 int cp_os_send(int fd, const void *buf, size_t bytes, int flags)
 {
-	if (cp_os_refused())
-		return cp_os_refusal();
 	return AGAIN(send(fd, buf, bytes, flags | MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 int cp_os_recvmsg(int fd, struct msghdr *msg, int flags)
 {
-	if (cp_os_refused())
-		return cp_os_refusal();
 	return AGAIN(recvmsg(fd, msg, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
 }
 
 int cp_os_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	if (cp_os_refused())
-		return cp_os_refusal();
 	return AGAIN(sendmsg(fd, msg, flags | MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 int cp_os_accept(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
-	if (cp_os_refused())
-		return cp_os_refusal();
 	return AGAIN(accept4(fd, addr, len, flags | SOCK_CLOEXEC));
 }
 
@@ -150,8 +142,6 @@ int cp_os_readv(int fd, const struct iovec *iov, int count, bool blocking)
 {
 	int r;
 
-	if (cp_os_refused())
-		return cp_os_refusal();
 	if (!blocking)
 		return AGAIN(readv(fd, iov, count));
 	r = AGAIN(preadv2(fd, iov, count, -1, RWF_NOWAIT));
@@ -237,8 +227,6 @@ int cp_os_writev(int fd, const struct iovec *iov, int count, bool blocking)
 	sigset_t mask;
 	int r;
 
-	if (cp_os_refused())
-		return cp_os_refusal();
 	if (!__atomic_load_n(&no_flag, __ATOMIC_RELAXED)) {
 		r = AGAIN(pwritev2(fd, iov, count, -1,
 				   RWF_NOSIGNAL_6_18 | (blocking ? RWF_NOWAIT : 0)));
@@ -258,8 +246,6 @@ int cp_os_preadv(int fd, const struct iovec *iov, int count, int64_t offset, boo
 
 	if (cp_os_files_have(fd))
 		return CP_OS_FILES(preadv, fd, iov, count, offset);
-	if (cp_os_refused())
-		return cp_os_refusal();
 	if (may_wait)
 		return AGAIN(preadv2(fd, iov, count, offset, 0));
 	r = AGAIN(preadv2(fd, iov, count, offset, RWF_NOWAIT));
@@ -272,8 +258,6 @@ int cp_os_pwritev(int fd, const struct iovec *iov, int count, int64_t offset, bo
 
 	if (cp_os_files_have(fd))
 		return CP_OS_FILES(pwritev, fd, iov, count, offset);
-	if (cp_os_refused())
-		return cp_os_refusal();
 	if (may_wait)
 		return AGAIN(pwritev2(fd, iov, count, offset, 0));
 	r = AGAIN(pwritev2(fd, iov, count, offset, RWF_NOWAIT));
@@ -284,20 +268,15 @@ int cp_os_fsync(int fd, bool data)
 {
 	if (cp_os_files_have(fd))
 		return CP_OS_FILES(fsync, fd);
-	if (cp_os_refused())
-		return cp_os_refusal();
 	return AGAIN(data ? fdatasync(fd) : fsync(fd));
 }
 
 int cp_os_splice(int fd_in, int fd_out, size_t bytes, unsigned flags)
 {
 	sigset_t mask;
-	bool quiet;
+	bool quiet = quiet_begin(&mask);
 	int r;
 
-	if (cp_os_refused())
-		return cp_os_refusal();
-	quiet = quiet_begin(&mask);
 	r = AGAIN(splice(fd_in, NULL, fd_out, NULL, bytes, flags | SPLICE_F_NONBLOCK));
 	return quiet ? quiet_end(r, &mask) : r;
 }

@@ -151,11 +151,9 @@ int cp_fd_forget(struct cp_rt *rt, int fd, bool and_close, const char *what)
 	struct cp_fd *f;
 	int r;
 
-	f = cp_fd_get(io, fd, &r);
-	if (!f && r == -ENOMEM && and_close) /* nobody here has ever used it */
-		return io->ops->close(io, fd);
-	if (!f)
-		return and_close || r != -EBADF ? r : 0;
+	f = cp_fd_peek(io, fd);
+	if (!f) /* nobody here has ever used it */
+		return and_close ? io->ops->close(io, fd) : 0;
 	if (f->closing)
 		return -EALREADY;
 	f->closing = true;

@@ -93,6 +93,12 @@ static void reap(struct ring_engine *e)
 	io_uring_cq_advance(&e->ring, seen);
 }
 
+/* A signal, too many completions, no memory right now: the next time may be better. */
+static bool is_passing(int r)
+{
+	return r == -EINTR || r == -EBUSY || r == -EAGAIN || r == -ENOMEM;
+}
+
 static struct io_uring_sqe *next_entry(struct ring_engine *e)
 {
 	struct io_uring_sqe *sqe;
@@ -100,9 +106,9 @@ static struct io_uring_sqe *next_entry(struct ring_engine *e)
 	while (CP_UNLIKELY(!(sqe = io_uring_get_sqe(&e->ring)))) {
 		int r = cp_os_uring_submit(&e->ring);
 
-		if (r == -EBUSY || r == -EAGAIN) /* too many completions, or no memory right now */
+		if (is_passing(r))
 			reap(e);
-		else if (r < 0 && r != -EINTR)
+		else if (r < 0)
 			cp_die("io_uring cannot submit: error %d", -r);
 	}
 	return sqe;
@@ -373,7 +379,7 @@ static int ring_engine_wait(struct cp_engine *engine, int64_t timeout_ns)
 		arm_wake(e);
 	r = cp_os_uring_enter(&e->ring, timeout_ns);
 	reap(e);
-	return r == -ETIME || r == -EINTR || r == -EBUSY || r == -EAGAIN || r > 0 ? 0 : r;
+	return r == -ETIME || r > 0 || is_passing(r) ? 0 : r;
 }
 
 static void ring_engine_wake(struct cp_engine *engine)

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stddef.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -1009,6 +1010,15 @@ static struct coop_process_opts everything(struct coop_process_fd *fd,
 	};
 }
 
+/* The loop's table of descriptors is made at the first use of one. */
+static void use_a_descriptor(void)
+{
+	int fd = eventfd(0, EFD_CLOEXEC);
+
+	CHECK_INT(coop_poll(fd, POLLOUT), ==, POLLOUT);
+	CHECK_INT(coop_close(fd), ==, 0);
+}
+
 /* Whichever request of a start fails: the error is told, and nothing is left of it. */
 PROCESS_TEST(rel_H11_every_call_fails)
 {
@@ -1020,6 +1030,7 @@ PROCESS_TEST(rel_H11_every_call_fails)
 	uint64_t n, refused = 0;
 
 	CHECK_INT(shell("exit 0"), ==, 0); /* what is made once is made */
+	use_a_descriptor();
 	coop_error_clear();
 	before = counts_now();
 	for (n = 1; failed; n++) {
@@ -1056,6 +1067,7 @@ PROCESS_TEST(rel_H11_every_allocation_fails)
 	uint64_t n;
 
 	CHECK_INT(shell("exit 0"), ==, 0);
+	use_a_descriptor();
 	coop_error_clear();
 	before = counts_now();
 	for (n = 1; failed; n++) {
