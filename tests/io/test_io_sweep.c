@@ -13,6 +13,7 @@
 
 static bool real;            /* the system's descriptors, and not simulated ones */
 static const char *violated; /* what was wrong */
+static int cut_off;
 
 static void wrong(const char *what)
 {
@@ -54,17 +55,31 @@ static int read_once(struct link *l, int turn, char *buf)
 	}
 }
 
+/* A read that is cut off at the moment when something comes, or shortly before. */
+static int read_within(struct link *l, int turn, char *buf)
+{
+	struct coop_scope s = COOP_SCOPE_INIT;
+	int r;
+
+	coop_scope_open(&s, NULL);
+	CHECK_INT(coop_scope_set_deadline(&s, coop_now() + MS(1) - turn % 3), ==, 0);
+	r = read_once(l, turn, buf);
+	if (r > 0)
+		l->received += r;
+	r = coop_scope_close(&s, r);
+	if (coop_scope_caught(&s))
+		cut_off++;
+	return coop_scope_caught(&s) ? 1 : r;
+}
+
 static int reads(void *arg)
 {
 	struct link *l = arg;
 	char buf[4];
 	int r = 1;
 
-	for (int turn = 0; r > 0; turn++) {
-		r = read_once(l, turn, buf);
-		if (r > 0)
-			l->received += r;
-	}
+	for (int turn = 0; r > 0; turn++)
+		r = read_within(l, turn, buf);
 	return r;
 }
 
@@ -397,6 +412,7 @@ static struct coop_run_opts on(enum coop_engine engine)
 		SKIP("this machine has no such engine");
 	CHECK_INT(r, ==, 0);
 	CHECK_STR(violated, NULL);
+	CHECK_INT(cut_off, >, 5);
 	fds_before = fds_open();
 	return opts;
 }
