@@ -46,6 +46,7 @@ extern const struct bench bench_timers[];
 extern const struct bench bench_skynet[];
 extern const struct bench bench_channel[];
 extern const struct bench bench_sync[];
+extern const struct bench bench_io[];
 extern const struct bench bench_process[];
 extern const struct bench bench_offload[];
 
