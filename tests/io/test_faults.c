@@ -492,6 +492,7 @@ REAL_IO_TEST(refused_where_it_need_not_wait)
 REAL_IO_TEST(refused_where_it_waits)
 {
 	CHECK_INT(all_refusals(waiting_once, true), >, (int)CASES);
+	PROVES(rel_F05);
 	return 0;
 }
 
