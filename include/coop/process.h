@@ -281,7 +281,8 @@ int coop_process_stop(struct coop_process *process, struct coop_process_status *
  * Ends it if it still runs (SIGKILL, its whole group if it leads one), reaps it, closes our ends
  * of its streams, and frees it. NULL is fine.
  *
- * One that was left when its run ended has been killed and reaped then.
+ * Calls of other tasks that wait for its end get its status first. One that was left when its run
+ * ended has been killed and reaped then.
  *
  * Returns NULL.
  *

@@ -29,9 +29,10 @@ struct coop_process {
 	int pid;
 	int pidfd; /* -1: the system has none */
 	uint8_t state;
-	bool lost;    /* reaped by somebody else: -ECHILD for all who ask */
-	bool leader;  /* of a group of its own */
-	bool polling; /* a task waits at the descriptor; others queue in `waiters` */
+	bool lost;      /* reaped by somebody else: -ECHILD for all who ask */
+	bool leader;    /* of a group of its own */
+	bool polling;   /* a task waits at the descriptor; others queue in `waiters` */
+	uint32_t users; /* calls that wait for its end, and will look at it once more */
 	bool stop_slowly;
 	uint8_t stop_count;
 	struct cp_queue waiters;

@@ -85,10 +85,13 @@ static int step_on(struct coop_process *p, int sig)
 	return r >= 0 && is_polite(sig) ? signal_all(p, SIGCONT) : r;
 }
 
-/* For ever means: as long as the grace, of the cancel or, where there is none, of the run. */
-static int64_t rung_ns(struct cp_rt *rt, const struct coop_process_rung *rung)
+/* For ever is as long as the grace, of the cancel or, where that is not to count, of the run. */
+static int64_t rung_ns(struct cp_rt *rt, const struct coop_process *p,
+		       const struct coop_process_rung *rung)
 {
-	if (rung->wait_ns != COOP_NEVER || rt->cur->cancelled)
+	bool is_cancelled = rt->cur->cancelled & ~CP_HOOK;
+
+	if (rung->wait_ns != COOP_NEVER || (is_cancelled && !p->stop_slowly))
 		return rung->wait_ns;
 	return rt->grace_ns;
 }
@@ -118,7 +121,7 @@ static int climb(struct cp_rt *rt, struct coop_process *p)
 		r = step_on(p, p->stop[i].signal);
 		if (r < 0)
 			return r;
-		r = stand_on(rt, p, rung_ns(rt, &p->stop[i]));
+		r = stand_on(rt, p, rung_ns(rt, p, &p->stop[i]));
 	}
 	return r == COOP_ECANCELED ? 0 : r;
 }
@@ -167,7 +170,9 @@ int coop_process_stop(struct coop_process *process, struct coop_process_status *
 	if (r < 0)
 		return r;
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_process_stop");
+	process->users++;
 	r = stop(rt, process);
+	process->users--;
 	return r < 0 ? r : cp_process_result(process, ret_status);
 }
 
@@ -184,6 +189,16 @@ void cp_process_end_now(struct coop_process *p)
 	cp_process_reap(p);
 }
 
+/* Its end, and that of the calls of other tasks, which find its status before it is gone. */
+static int await_end(struct cp_rt *rt, struct coop_process *p)
+{
+	int r = cp_process_await(rt, p, "coop_process_free");
+
+	while (r >= 0 && p->users)
+		r = coop_sleep(CP_LOOK_MIN_NS);
+	return r;
+}
+
 /* In a task the loop goes on meanwhile. */
 static void end_in_task(struct cp_rt *rt, struct coop_process *p)
 {
@@ -192,11 +207,13 @@ static void end_in_task(struct cp_rt *rt, struct coop_process *p)
 	struct coop_error *err;
 
 	cp_process_look(p);
-	if (p->state != CP_PROCESS_RUNNING || signal_all(p, SIGKILL) < 0)
+	if (p->state == CP_PROCESS_RUNNING && signal_all(p, SIGKILL) < 0)
+		return;
+	if (p->state != CP_PROCESS_RUNNING && !p->users)
 		return;
 	err = cp_err_slot_aside(&rt->body->err);
 	coop_scope_open(&s, &opts);
-	(void)!coop_scope_close(&s, cp_process_await(rt, p, "coop_process_free"));
+	(void)!coop_scope_close(&s, await_end(rt, p));
 	cp_err_slot_back(&rt->body->err, err);
 }
 

@@ -214,6 +214,16 @@ PROCESS_TEST(rungs_in_order)
 	return 0;
 }
 
+static int runs_a_stubborn_one(void *arg)
+{
+	struct body b = { .opts = { .stop_slowly = true } };
+
+	(void)arg;
+	CHECK_INT(run_and_cancel(&b, STUBBORN, 0), ==, 0);
+	close(ready_fd);
+	return 0;
+}
+
 /* The usual ladder waits for as long as the run's grace where nothing is cancelled. */
 static int stops_a_stubborn_one(void *arg)
 {
@@ -232,6 +242,7 @@ TEST(the_usual_ladder)
 	struct coop_run_opts opts = { .grace_ns = MS(30) };
 
 	CHECK_INT(coop_run(stops_a_stubborn_one, NULL, &opts), ==, 0);
+	CHECK_INT(coop_run(runs_a_stubborn_one, NULL, &opts), ==, 0);
 	CHECK_INT(waitpid(-1, NULL, WNOHANG), ==, -1);
 }
 
@@ -324,6 +335,40 @@ PROCESS_TEST(free_kills)
 	while (is_alive(rest))
 		CHECK_INT(coop_sleep(MS(1)), ==, 0);
 	CHECK(coop_process_free(NULL) == NULL);
+	return 0;
+}
+
+static int waits_for_it(void *arg)
+{
+	struct coop_process_status status;
+
+	CHECK_INT(coop_process_wait(arg, &status), ==, 0);
+	CHECK_INT(status.signal, ==, SIGKILL);
+	say("told ");
+	return 0;
+}
+
+/* Those who wait for one that is freed are told how it ended; it has ended before, or not. */
+PROCESS_TEST(free_while_others_wait)
+{
+	for (int ended = 0; ended < 2; ended++) {
+		struct coop_process *p = ready("echo ready; exec sleep 1000",
+					       (struct coop_process_opts){ .nice = 0 });
+		struct coop_group g = COOP_GROUP_INIT;
+
+		coop_group_open(&g, NULL);
+		CHECK_INT(coop_spawn(&g, waits_for_it, p), ==, 0);
+		CHECK_INT(coop_spawn(&g, waits_for_it, p), ==, 0);
+		coop_yield();
+		if (ended) {
+			CHECK_INT(coop_process_signal(p, SIGKILL), ==, 0);
+			while (state_of(coop_process_pid(p)) != 'Z')
+				usleep(100); /* nobody else runs */
+		}
+		coop_process_free(p);
+		CHECK_TRAIL("told told ");
+		CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	}
 	return 0;
 }
 
