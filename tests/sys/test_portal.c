@@ -555,7 +555,7 @@ TEST(cancelled_with_its_group)
 
 static void fail_unheard(struct scene *s)
 {
-	int n = 0;
+	static int n; /* kept until the task has ended, which nobody waits for here */
 
 	CHECK_INT(coop_portal_spawn(s->portal, fails, NULL, NULL), ==, 0);
 	CHECK_INT(coop_portal_spawn(s->portal, plus_one, &n, NULL), ==, 0);
