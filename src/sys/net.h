@@ -24,6 +24,12 @@ struct coop_listener {
 	struct cp_server *server; /* who serves it: net_serve.c */
 };
 
+/* Cancelled where it stands; that a test looks at each checkpoint is none. */
+CP_INLINE bool cp_net_cancelled(const struct cp_rt *rt)
+{
+	return rt->cur->cancelled & (uint8_t)~CP_HOOK;
+}
+
 /* A call that fails before the wait in which its checkpoint would have been. */
 CP_INLINE int cp_net_early(struct cp_rt *rt, int r)
 {

@@ -88,7 +88,7 @@ static int connect_addr(struct cp_rt *rt, const struct coop_addr *addr,
 	struct cp_world *world = cp_world_of(rt);
 	int fd, r;
 
-	if (rt->cur->cancelled)
+	if (cp_net_cancelled(rt))
 		return cp_net_early(rt, 0);
 	fd = world->ops->socket(world, addr->sa.sa_family, SOCK_STREAM, 0);
 	if (fd < 0)

@@ -359,7 +359,7 @@ int coop_resolve(const char *host, const char *service, const struct coop_resolv
 	q.family = opts->family;
 	q.type = opts->type ? opts->type : SOCK_STREAM;
 	q.passive = opts->passive;
-	if (rt->cur->cancelled)
+	if (cp_net_cancelled(rt))
 		return cp_net_early(rt, 0);
 	r = at_once(&q, &found);
 	r = r == 1 ? resolve(rt, &q, &found) : cp_net_early(rt, r);

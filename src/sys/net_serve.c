@@ -434,8 +434,8 @@ static int acceptor(void *arg)
 	coop_scope_open(&s->serving, NULL);
 	r = s->drain_wanted ? 0 : accept_on(rt, s);
 	r = coop_scope_close(&s->serving, r); /* 0: coop_listener_drain has cancelled it */
-	if (s->over)
-		return r;
+	if (s->over)                          /* how it ends is the caller's to say */
+		return 0;
 	if (r < 0 && r != COOP_ECANCELED) {
 		begin_drain(s);
 		return r;
@@ -532,7 +532,7 @@ int coop_serve(struct coop_listener *listener, coop_serve_fn *handler, void *arg
 	s.opts = opts ? *opts : none;
 	if (!handler || check(&s.opts) < 0)
 		return -EINVAL;
-	if (rt->cur->cancelled)
+	if (cp_net_cancelled(rt))
 		return cp_net_early(rt, 0);
 	if (listener->server)
 		return -EBUSY;

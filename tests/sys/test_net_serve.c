@@ -599,6 +599,129 @@ TEST(rel_G07_a_connection_allocates_nothing)
 	PROVES(rel_G07);
 }
 
+/* ---- at every moment */
+
+/* Both directions are shut, and nobody closes: the connection ends, and the server does (G03). */
+IO_TEST(rel_G03_shut_down_and_not_closed)
+{
+	struct server s = { 0 };
+	int fd;
+
+	server_open(&s, echo);
+	fd = connect_to(&s.addr);
+	send_text(fd, "x");
+	expect_text(fd, "x");
+	CHECK_INT(WORLD(shutdown, fd, SHUT_RDWR), ==, 0);
+	wait_open(&s, 0);
+	CHECK_INT(server_drain(&s), ==, 0);
+	coop_close(fd);
+	PROVES(rel_G03);
+	return 0;
+}
+
+/*
+ * The server ends while connections are on their way to handlers: each is served or closed, none is
+ * left (I11; the harness counts descriptors, and a client would wait for ever).
+ */
+IO_TEST(rel_I11_nothing_is_lost_on_the_way)
+{
+	for (int round = 0; round < 8; round++) {
+		struct server s = { .opts = { .fail_fast = true } };
+		int fds[10];
+
+		server_open(&s, fail);
+		fds[0] = connect_to(&s.addr);
+		send_text(fds[0], "f");
+		for (int i = 1; i < 10; i++)
+			fds[i] = connect_to(&s.addr);
+		for (int i = 0; i < round; i++)
+			coop_yield();
+		CHECK_INT(server_close(&s), ==, -EPROTO);
+		for (int i = 0; i < 10; i++) {
+			char c;
+
+			CHECK_INT(coop_recv(fds[i], &c, 1, 0), <=, 0);
+			coop_close(fds[i]);
+		}
+	}
+	PROVES(rel_I11);
+	return 0;
+}
+
+static int ask_once(const struct coop_addr *addr)
+{
+	char c = 'x';
+	int fd = coop_tcp_connect_addr(addr, NULL), r;
+
+	if (fd < 0)
+		return fd;
+	r = coop_send(fd, &c, 1, 0);
+	if (r >= 0)
+		r = coop_recv(fd, &c, 1, 0);
+	coop_close(fd);
+	return r < 0 ? r : 0;
+}
+
+/* A server, a client, the end; whatever is cancelled, everything is given back. */
+static int whole_life(void *arg)
+{
+	struct server s = { .handler = echo };
+	int r;
+
+	(void)arg;
+	CHECK_INT(coop_addr_parse("127.0.0.1:0", &s.addr), ==, 0);
+	r = coop_tcp_listen_addr(&s.addr, NULL, &s.l);
+	if (r < 0)
+		return r;
+	CHECK_INT(coop_listener_addr(s.l, &s.addr), ==, 0);
+	s.group = (struct coop_group)COOP_GROUP_INIT;
+	coop_group_open(&s.group, NULL);
+	r = coop_spawn(&s.group, run_server, &s);
+	if (r >= 0)
+		r = ask_once(&s.addr);
+	if (r >= 0 && coop_listener_drain(s.l) != 0)
+		r = -EBUSY; /* a cancel has ended the server before */
+	r = coop_group_join(&s.group, r);
+	coop_listener_close(s.l);
+	return r;
+}
+
+static const char *any_end(int rc, uint64_t n, void *ctx)
+{
+	(void)ctx;
+	if (n == 0)
+		return rc == 0 ? NULL : coop_code_text(rc);
+	return rc <= 0 ? NULL : "a value out of nowhere";
+}
+
+/* Cancelled at each of its checkpoints in turn, a server and its client leave nothing behind. */
+TEST(cancelled_at_every_checkpoint)
+{
+	struct coop_run_opts sim = { .clock = COOP_CLOCK_VIRTUAL, .engine = COOP_ENGINE_SIM };
+	struct coop_sweep sweep;
+	int r;
+
+	coop_log_set(record, NULL, COOP_LOG_ERROR);
+	r = coop_sweep_cancel(whole_life, NULL, &sim, any_end, NULL, &sweep);
+	if (r < 0)
+		FAIL("%s, at %d", sweep.why, (int)sweep.failed_at);
+	CHECK_INT(sweep.injected, >, 10);
+}
+
+/* The same with each allocation failing in turn. */
+TEST(without_memory_at_every_moment)
+{
+	struct coop_run_opts sim = { .clock = COOP_CLOCK_VIRTUAL, .engine = COOP_ENGINE_SIM };
+	struct coop_sweep sweep;
+	int r;
+
+	coop_log_set(record, NULL, COOP_LOG_ERROR);
+	r = coop_sweep_alloc(whole_life, NULL, &sim, false, any_end, NULL, &sweep);
+	if (r < 0)
+		FAIL("%s, at %d", sweep.why, (int)sweep.failed_at);
+	CHECK_INT(sweep.injected, >, 3);
+}
+
 /* ---- few descriptors */
 
 static int crowd(int fd, void *arg)
