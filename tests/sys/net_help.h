@@ -36,7 +36,7 @@ static inline int int_opt(int fd, int level, int name)
 	int value = -1;
 	socklen_t bytes = sizeof value;
 
-	CHECK_INT(getsockopt(fd, level, name, &value, &bytes), ==, 0);
+	CHECK_INT(WORLD(getsockopt, fd, level, name, &value, &bytes), ==, 0);
 	return value;
 }
 

@@ -5,7 +5,7 @@
 #include <coop/compose.h>
 
 /* Nobody listens: the error says where. */
-REAL_IO_TEST(a_refused_connection_says_where)
+IO_TEST(a_refused_connection_says_where)
 {
 	struct coop_addr addr;
 	struct coop_listener *l = listen_at(&addr, NULL);
@@ -101,7 +101,7 @@ static int connect_addr(void *arg)
 }
 
 /* A connect that waits can be cancelled, and nothing is left of it (G15). */
-REAL_IO_TEST(rel_G15_a_connect_ends_at_its_deadline)
+IO_TEST(rel_G15_a_connect_ends_at_its_deadline)
 {
 	struct mute m;
 
@@ -132,7 +132,7 @@ static bool open_both(struct mute *six, struct coop_listener **four)
 }
 
 /* IPv6 says nothing: IPv4 wins after the stagger, and the loser is closed. */
-REAL_IO_TEST(the_other_family_wins)
+IO_TEST(the_other_family_wins)
 {
 	struct coop_connect_opts opts = { .stagger_ns = MS(10) };
 	struct coop_listener *four;
@@ -163,7 +163,7 @@ static int connect_here(void *arg)
 }
 
 /* The race is cancelled: no attempt is left. */
-REAL_IO_TEST(a_race_is_cancelled)
+IO_TEST(a_race_is_cancelled)
 {
 	struct coop_listener *four;
 	struct mute six;
@@ -178,7 +178,7 @@ REAL_IO_TEST(a_race_is_cancelled)
 }
 
 /* An address that refuses does not hold up the next one. */
-REAL_IO_TEST(a_refusal_begins_the_next_attempt)
+IO_TEST(a_refusal_begins_the_next_attempt)
 {
 	struct coop_connect_opts opts = { .stagger_ns = COOP_NEVER };
 	struct coop_addr addr;
@@ -194,7 +194,7 @@ REAL_IO_TEST(a_refusal_begins_the_next_attempt)
 }
 
 /* All fail: the error has each of them. */
-REAL_IO_TEST(every_failure_is_told)
+IO_TEST(every_failure_is_told)
 {
 	struct coop_addr addr;
 	struct coop_listener *l = listen_at(&addr, NULL);

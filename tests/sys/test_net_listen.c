@@ -34,7 +34,7 @@ REAL_IO_TEST(both_ends_of_a_connection)
 }
 
 /* Nagle's algorithm, where it is asked for. */
-REAL_IO_TEST(delay_is_an_option)
+IO_TEST(delay_is_an_option)
 {
 	struct coop_listen_opts opts = { .delay = true };
 	struct coop_connect_opts delayed = { .delay = true };
@@ -51,7 +51,7 @@ REAL_IO_TEST(delay_is_an_option)
 }
 
 /* Every address of the machine, of both families, by one socket. */
-REAL_IO_TEST(no_host_is_every_address)
+IO_TEST(no_host_is_every_address)
 {
 	static const char *const hosts[] = { "127.0.0.1", "::1" };
 	struct coop_listener *l;
@@ -76,7 +76,7 @@ REAL_IO_TEST(no_host_is_every_address)
 }
 
 /* IPv6 alone leaves the port of IPv4 to others. */
-REAL_IO_TEST(v6_only_takes_no_ipv4)
+IO_TEST(v6_only_takes_no_ipv4)
 {
 	struct coop_listen_opts opts = { .v6_only = true };
 	struct coop_addr addr;
@@ -93,7 +93,7 @@ REAL_IO_TEST(v6_only_takes_no_ipv4)
 }
 
 /* The port is free when close returns, also with connections that live on (L03). */
-REAL_IO_TEST(rel_L03_a_closed_port_is_free)
+IO_TEST(rel_L03_a_closed_port_is_free)
 {
 	struct coop_addr addr;
 	struct coop_listener *l = listen_at(&addr, NULL);
@@ -111,7 +111,7 @@ REAL_IO_TEST(rel_L03_a_closed_port_is_free)
 }
 
 /* One port, several listeners: only if all of them say so. */
-REAL_IO_TEST(a_port_is_shared_on_demand)
+IO_TEST(a_port_is_shared_on_demand)
 {
 	struct coop_listen_opts share = { .reuse_port = true };
 	struct coop_addr addr;
@@ -151,7 +151,7 @@ REAL_IO_TEST(a_backlog_is_cut_aloud)
 }
 
 /* Options that nobody knows, and addresses that are none. */
-REAL_IO_TEST(bad_arguments_are_refused)
+IO_TEST(bad_arguments_are_refused)
 {
 	struct coop_listen_opts opts = { ._reserved = { 1 } }, negative = { .backlog = -1 };
 	struct coop_addr none = { .len = 0 }, local;
@@ -177,7 +177,7 @@ static int accept_one(void *arg)
 }
 
 /* A cancelled accept has taken nothing: the connection is the next one's. */
-REAL_IO_TEST(a_cancelled_accept_takes_nothing)
+IO_TEST(a_cancelled_accept_takes_nothing)
 {
 	struct coop_addr addr;
 	struct coop_listener *l = listen_at(&addr, NULL);
@@ -221,8 +221,8 @@ REAL_IO_TEST(a_closed_listener_ends_the_accept)
 
 /* ---- what accept(2) says */
 
-/* The clients wait in the queue already, so the next system call is the accept. */
-static int inject(void *arg)
+/* After each errno of accept(2) the listener goes on accepting (I02). */
+SIM_IO_TEST(rel_I02_one_error_ends_nothing)
 {
 	static const int transient[] = { EMFILE,       ENFILE,       ENOBUFS,     ENOMEM,
 					 ECONNABORTED, ECONNRESET,   EPROTO,      EPERM,
@@ -232,20 +232,14 @@ static int inject(void *arg)
 	struct coop_addr addr;
 	struct coop_listener *l = listen_at(&addr, NULL);
 	size_t count = sizeof transient / sizeof *transient;
-	int first = connect_to(&addr);
 
-	(void)arg;
 	coop_log_set(record, NULL, COOP_LOG_ERROR);
-	CHECK_INT(accept_one(l), ==, 7);
-	coop_close(first);
 	for (size_t i = 0; i < count; i++) {
 		struct coop_listener_stats before = stats_of(l), after;
 		int client = connect_to(&addr);
 
-		fail_call(1, transient[i]);
+		CHECK_INT(coop_sim_fail(COOP_SIM_ACCEPT, transient[i], 1), ==, 0);
 		CHECK_INT(accept_one(l), ==, 7);
-		CHECK_INT(cp_os_faults.call_failed, ==, 1);
-		fail_call(0, 0);
 		after = stats_of(l);
 		CHECK_INT(after.accepted, ==, before.accepted + 1);
 		CHECK_INT(after.rests - before.rests, ==, i < 4);
@@ -253,18 +247,12 @@ static int inject(void *arg)
 		CHECK_INT(after.last_error, ==, -transient[i]);
 		coop_close(client);
 	}
-	fail_call(1, ENOTSOCK); /* no error of one connection */
+	/* No error of one connection. */
+	CHECK_INT(coop_sim_fail(COOP_SIM_ACCEPT, ENOTSOCK, 1), ==, 0);
 	CHECK_INT(accept_one(l), ==, -ENOTSOCK);
-	fail_call(0, 0);
 	coop_listener_close(l);
 	PROVES(rel_I02);
 	return 0;
-}
-
-/* After each errno of accept(2) the listener goes on accepting (I02). */
-TEST(rel_I02_one_error_ends_nothing)
-{
-	io_run(inject, COOP_ENGINE_EPOLL);
 }
 
 static int in_a_row(void *arg)

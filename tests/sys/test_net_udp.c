@@ -10,7 +10,8 @@ static int udp_at(const char *text, struct coop_addr *ret_addr)
 	fd = coop_udp_open(ret_addr, NULL);
 	CHECK_INT(fd, >=, 0);
 	CHECK_INT(coop_socket_addr(fd, ret_addr), ==, 0);
-	CHECK_INT(fcntl(fd, F_GETFD), ==, FD_CLOEXEC);
+	if (cp_world_of(cp_rt) == &cp_world_system)
+		CHECK_INT(fcntl(fd, F_GETFD), ==, FD_CLOEXEC);
 	return fd;
 }
 
@@ -32,7 +33,7 @@ REAL_IO_TEST(datagrams_and_their_addresses)
 }
 
 /* What does not fit is an error, not a shorter message. */
-REAL_IO_TEST(a_long_datagram_is_not_cut_in_silence)
+IO_TEST(a_long_datagram_is_not_cut_in_silence)
 {
 	struct coop_addr a, b, from = { .len = 0 };
 	char buf[4];
