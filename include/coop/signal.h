@@ -29,8 +29,9 @@ struct coop_signals;
  *
  * Checkpoint: never.
  * Errors: -EINVAL (none; a number that is none; SIGKILL, SIGSTOP; SIGSEGV, SIGBUS, SIGILL, SIGFPE),
- *   -EBUSY (a signal has a receiver), -ENOMEM, COOP_EWRONGTHREAD (another runtime owns
- *   signals), COOP_ENOTASK, the system's. What was installed already is put back.
+ *   -EBUSY (a signal has a receiver, or offloads interrupt by it: SIGURG), -ENOMEM,
+ *   COOP_EWRONGTHREAD (another runtime owns signals), COOP_ENOTASK, the system's. What was
+ *   installed already is put back.
  * Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE

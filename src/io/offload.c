@@ -82,6 +82,7 @@ struct job {
 
 static __thread struct job *job_here; /* that this thread works at */
 static __thread struct job *serving;  /* whose calls the tasks of this run are running */
+static bool interrupts; /* atomic: the signal's handler is ours, from the first use on */
 static pthread_mutex_t interrupt_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* In the frame of the call: a job that is abandoned may be gone before its task runs again. */
@@ -116,7 +117,15 @@ static int interrupt_prepare(void)
 		return r;
 	if (now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN)
 		return -EBUSY;
-	return cp_os_sigaction(CP_INTERRUPT_SIGNAL, &act, NULL);
+	r = cp_os_sigaction(CP_INTERRUPT_SIGNAL, &act, NULL);
+	if (r >= 0)
+		__atomic_store_n(&interrupts, true, __ATOMIC_RELAXED);
+	return r;
+}
+
+bool cp_offload_interrupts(int sig)
+{
+	return sig == CP_INTERRUPT_SIGNAL && __atomic_load_n(&interrupts, __ATOMIC_RELAXED);
 }
 
 /* In the thread: from now on a cancel interrupts; at once, if it has come already. */

@@ -11,4 +11,7 @@
  */
 int cp_offload_file(struct cp_rt *rt, coop_fn *fn, void *arg);
 
+/* Is `sig` the one by which offloads interrupt, and has any done so? Then it is nobody else's. */
+bool cp_offload_interrupts(int sig);
+
 #endif

@@ -19,6 +19,7 @@
  *   5. A forked child has no runtime, so it has the dispositions from before, too.
  */
 #include "core/park.h"
+#include "io/offload.h"
 #include "sys/signals.h"
 
 #include <coop/signal.h>
@@ -374,7 +375,7 @@ static int check_set(const int *signals, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		if (!valid(signals[i]))
 			return -EINVAL;
-		if (slots[signals[i]].receiver)
+		if (slots[signals[i]].receiver || cp_offload_interrupts(signals[i]))
 			return -EBUSY;
 	}
 	return 0;

@@ -477,6 +477,22 @@ TASK_TEST(the_programs_own_signal_is_left_alone)
 	return 0;
 }
 
+/* Nor can it be received where offloads interrupt by it; a receiver that was first keeps it. */
+TASK_TEST(the_signal_of_interrupts_has_one_user)
+{
+	struct coop_offload_opts o = { .on_cancel = COOP_ON_CANCEL_INTERRUPT };
+	struct coop_signals *s = NULL;
+	const int sig = SIGURG;
+	bool ran = false;
+
+	CHECK_INT(coop_signals_open(&sig, 1, &s), ==, 0);
+	CHECK_INT(coop_offload_with(answer_42, &ran, &o), ==, -EBUSY);
+	coop_signals_close(s);
+	CHECK_INT(coop_offload_with(answer_42, &ran, &o), ==, 42);
+	CHECK_INT(coop_signals_open(&sig, 1, &s), ==, -EBUSY);
+	return 0;
+}
+
 static int is_blocked(void *arg)
 {
 	sigset_t set;
