@@ -372,6 +372,32 @@ TASK_TEST(cancelled_reader_loses_nothing)
 	return 0;
 }
 
+/* G06: a byte a second: a limit of time ends the wait at its moment, and the rest is had later. */
+TASK_TEST(rel_G06_a_byte_a_second)
+{
+	static const struct step steps[] = {
+		{ .bytes = "s", .wait_ms = 1000 },  { .bytes = "l", .wait_ms = 1000 },
+		{ .bytes = "o", .wait_ms = 1000 },  { .bytes = "w", .wait_ms = 1000 },
+		{ .bytes = "\n", .wait_ms = 1000 }, { .rc = 0 }
+	};
+	struct coop_reader rd;
+	struct piece_call c = { .rd = &rd };
+	struct script peer;
+
+	play(&peer, steps);
+	coop_reader_init(&rd, &peer.s, NULL, 0);
+	CHECK_INT(coop_fail_after(MS(2500), takes_piece, &c), ==, COOP_ETIMEDOUT);
+	coop_error_clear();
+	CHECK_INT(now_ms(), ==, 2500);
+	CHECK_INT(c.rc, ==, COOP_ECANCELED);
+	CHECK_INT(coop_fail_after(MS(3500), takes_piece, &c), ==, 0);
+	CHECK_STR(c.text, "slow");
+	CHECK_INT(now_ms(), ==, 5500);
+	coop_reader_deinit(&rd);
+	PROVES(rel_G06);
+	return 0;
+}
+
 /* A second task is refused while one waits. */
 TASK_TEST(reader_has_one_user)
 {
