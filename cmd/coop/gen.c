@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gen man FILE | bash | zsh | fish: the manual page and the completions, from the tables.
+ * gen man FILE | bash | zsh | fish | schema: the manual page, the completions, and the JSON schema
+ * of coop.yaml, from the tables.
  *
  * A program of the build. The manual page is FILE, where the lines @VERBS@ and @OPTIONS@ stand for
  * what the tables say.
  */
+#include "gen.h"
 #include "option.h"
 
 #include <stdlib.h>
@@ -322,11 +324,13 @@ int main(int argc, char **argv)
 		zsh();
 	else if (argc == 2 && strcmp(argv[1], "fish") == 0)
 		fish();
+	else if (argc == 2 && strcmp(argv[1], "schema") == 0)
+		gen_schema();
 	else
 		r = 2;
 	if (fflush(stdout) != 0 && r == 0)
 		r = 1;
 	if (r)
-		fputs("gen man FILE | bash | zsh | fish\n", stderr);
+		fputs("gen man FILE | bash | zsh | fish | schema\n", stderr);
 	return r;
 }

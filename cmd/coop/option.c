@@ -55,6 +55,30 @@ enum plan_verb verb_find(const char *name)
 	return verb;
 }
 
+bool option_in_task(const struct option *option)
+{
+	return option->scope == SCOPE_TASK && option->set && strcmp(option->name, "name") != 0;
+}
+
+bool option_in_group(const struct option *option)
+{
+	return option->scope == SCOPE_GROUP && option->verbs >> VERB_UP & 1;
+}
+
+/* Those of `up`, but for what is about one call. */
+bool option_in_whole(const struct option *option)
+{
+	static const char *const not_here[] = { "file",           "dry-run", "control",
+						"stdin-lifeline", "quiet",   "verbose" };
+
+	if (option->scope == SCOPE_TASK || !(option->verbs >> VERB_UP & 1))
+		return false;
+	for (size_t i = 0; i < sizeof not_here / sizeof not_here[0]; i++)
+		if (strcmp(option->name, not_here[i]) == 0)
+			return false;
+	return true;
+}
+
 bool option_given(const uint64_t given[2], const char *name)
 {
 	for (size_t i = 0; i < option_count; i++)

@@ -69,6 +69,11 @@ extern const char *const topic_titles[TOPICS];
 const struct option *option_find(const char *name, size_t len, enum plan_verb verb);
 const struct option *option_letter(char letter, enum plan_verb verb);
 
+/* Whether it may stand in a file: for a task, for a group, for the whole. */
+bool option_in_task(const struct option *option);
+bool option_in_group(const struct option *option);
+bool option_in_whole(const struct option *option);
+
 /* VERBS where there is none. */
 enum plan_verb verb_find(const char *name);
 

@@ -10,25 +10,6 @@
 #include <errno.h>
 #include <string.h>
 
-/* Options of the whole that a file may set: those of `up`, but for what is about one call. */
-static bool is_whole_option(const struct option *option)
-{
-	static const char *const not_here[] = { "file",           "dry-run", "control",
-						"stdin-lifeline", "quiet",   "verbose" };
-
-	if (option->scope == SCOPE_TASK || !(option->verbs >> VERB_UP & 1))
-		return false;
-	for (size_t i = 0; i < sizeof not_here / sizeof not_here[0]; i++)
-		if (strcmp(option->name, not_here[i]) == 0)
-			return false;
-	return true;
-}
-
-static bool is_group_option(const struct option *option)
-{
-	return option->scope == SCOPE_GROUP && option->verbs >> VERB_UP & 1;
-}
-
 /* timeout is of a group here, and of a task or the whole elsewhere. */
 static int read_group_timeout(struct yaml *y, struct fy_node *value)
 {
@@ -48,13 +29,13 @@ static int read_group_timeout(struct yaml *y, struct fy_node *value)
 static int read_group_pair(struct yaml *y, const char *key, struct fy_node *value)
 {
 	static const struct yaml_key keys[] = { { "timeout", read_group_timeout }, { NULL, NULL } };
-	const struct option *option = yaml_find_option(key, is_group_option);
+	const struct option *option = yaml_find_option(key, option_in_group);
 
 	if (strcmp(key, "timeout") == 0)
 		return read_group_timeout(y, value);
 	if (option)
 		return yaml_option(y, option, y->part, value);
-	return yaml_unknown(y, keys, is_group_option);
+	return yaml_unknown(y, keys, option_in_group);
 }
 
 static int read_group(struct yaml *y, const char *path, struct fy_node *value)
@@ -116,9 +97,9 @@ static int read_pair(struct yaml *y, const char *key, struct fy_node *value)
 	for (const struct yaml_key *known = whole_keys; known->name; known++)
 		if (strcmp(known->name, key) == 0)
 			return known->read(y, value);
-	option = yaml_find_option(key, is_whole_option);
+	option = yaml_find_option(key, option_in_whole);
 	if (!option)
-		return yaml_unknown(y, whole_keys, is_whole_option);
+		return yaml_unknown(y, whole_keys, option_in_whole);
 	if (y->given[(option - option_table) / 64] >> (option - option_table) % 64 & 1)
 		return 0;
 	return yaml_option(y, option, y->plan->groups[0], value);

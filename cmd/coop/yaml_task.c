@@ -8,11 +8,6 @@
 #include <errno.h>
 #include <string.h>
 
-static bool is_task_option(const struct option *option)
-{
-	return option->scope == SCOPE_TASK && option->set && strcmp(option->name, "name") != 0;
-}
-
 static int read_words(struct yaml *y, struct fy_node *value, struct plan_command *ret_command)
 {
 	struct plan_list words = { 0 };
@@ -104,10 +99,10 @@ int yaml_task_pair(struct yaml *y, const char *key, struct fy_node *value)
 		known = find_key(yaml_compose_keys, key);
 	if (known)
 		return known->read(y, value);
-	option = yaml_find_option(key, is_task_option);
+	option = yaml_find_option(key, option_in_task);
 	if (option)
 		return yaml_option(y, option, NULL, value);
-	return yaml_unknown(y, yaml_compose_keys, is_task_option);
+	return yaml_unknown(y, yaml_compose_keys, option_in_task);
 }
 
 int yaml_task_pairs(struct yaml *y, struct fy_node *map)

@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""made.py COOP MANUAL BASH ZSH FISH: what is made from the table of options is right and complete.
+"""made.py COOP MANUAL BASH ZSH FISH SCHEMA: what is made from the table of options is complete.
 
 The manual page has no complaint of mandoc or groff, and names each option that `coop help` names;
-so do the completions, which their shells can read, and bash's is tried.  Prints TAP; a tool that is
+so do the completions, which their shells can read, and bash's is tried.  The schema has the keys
+that the reader of coop.yaml has.  Prints TAP; a tool that is
 missing skips its test.
 """
+import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
-COOP, MANUAL, BASH, ZSH, FISH = (sys.argv[1:] + [''] * 5)[:5]
+COOP, MANUAL, BASH, ZSH, FISH, SCHEMA = (sys.argv[1:] + [''] * 6)[:6]
 
 
 def run(*command, **more):
@@ -109,6 +113,37 @@ def fish_can_read_its_completion():
     yield from run('fish', '--no-execute', FISH)[1].splitlines()
 
 
+def check_file(text):
+    """What coop check says of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, 'coop.yaml')
+        with open(path, 'w', encoding='utf-8') as f:
+            f.write(text)
+        return run(COOP, 'check', '-f', path)[1]
+
+
+def schema_and_reader_agree():
+    """Each key of the schema is known, and each task option is in the schema."""
+    schema = json.loads(read(SCHEMA))
+    task = schema['definitions']['task']['properties']
+    if 'built without libfyaml' in check_file('tasks: {a: x}'):
+        return
+    for form, keys in (('tasks: {{a: {{{}: ~}}}}', task),
+                       ('groups: {{a: {{{}: ~}}}}', schema['definitions']['group']['properties']),
+                       ('{}: ~', schema['properties'])):
+        for key in keys:
+            output = check_file(form.format(key) + '\n')
+            if 'unknown key' in output:
+                yield output
+        output = check_file(form.format('no_such_key') + '\n')
+        if 'unknown key' not in output:
+            yield output
+    of_all = set(options('up')) | set(options('map'))
+    for option in set(options('run')) - of_all - {'name', 'argv', 'all', 'policy'}:
+        if option.replace('-', '_') not in task:
+            yield f'no task option {option}'
+
+
 def doctor_tries_all():
     """What it finds is the machine's; that it tries and concludes is ours."""
     status, output = run(COOP, 'doctor')
@@ -131,12 +166,13 @@ TESTS = [
     (bash_completes, None),
     (zsh_can_read_its_completion, 'zsh'),
     (fish_can_read_its_completion, 'fish'),
+    (schema_and_reader_agree, None),
     (doctor_tries_all, None),
 ]
 
 
 def main():
-    if not FISH:
+    if not SCHEMA:
         print(__doc__)
         return 0 if '--help' in sys.argv else 2
     failed = 0

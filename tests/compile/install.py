@@ -4,7 +4,7 @@
 
 Installs into a staging folder, then builds and runs there: a C program with pkg-config, against the
 shared and against the static library; the same with the testing library; and a C++ program with
-CMake's find_package(coop).
+CMake's find_package(coop).  And the command is there with all that belongs to it.
 """
 import os
 import shutil
@@ -81,13 +81,24 @@ def cxx_cmake(staged):
             + run(os.path.join(build, 'consumer_static')))
 
 
+def command(staged):
+    prefix = staged.folder + staged.prefix
+    for name in ('man/man1/coop.1', 'bash-completion/completions/coop',
+                 'zsh/site-functions/_coop', 'fish/vendor_completions.d/coop.fish',
+                 'coop/coop.schema.json'):
+        assert os.path.exists(os.path.join(prefix, 'share', name)), f'no share/{name}'
+    coop = os.path.join(prefix, 'bin', 'coop')
+    assert 'libcoop.so' not in run('readelf', '-d', coop), 'the command wants libcoop.so'
+    return run(coop, 'version') + run(coop, 'run', '--output', 'quiet', 'true')
+
+
 def main():
     if len(sys.argv) != 2 or sys.argv[1].startswith('-'):
         print(__doc__)
         return 0 if '--help' in sys.argv else 2
     folder = tempfile.mkdtemp(prefix='coop-install-')
     failed = 0
-    tests = [c_shared, c_static, c_testing, c_testing_static, cxx_cmake]
+    tests = [c_shared, c_static, c_testing, c_testing_static, cxx_cmake, command]
     try:
         staged = Staged(sys.argv[1], folder)
         for number, test in enumerate(tests, 1):
@@ -96,7 +107,7 @@ def main():
             except subprocess.CalledProcessError as error:
                 output, ok = f'{" ".join(error.cmd)}\n{error.stdout}', False
             except AssertionError as error:
-                output, ok = f'it is linked in the wrong way {error}', False
+                output, ok = f'it is not as it should be: {error}', False
             failed += not ok
             print(f'{"ok" if ok else "not ok"} {number} - {test.__name__}')
             print(''.join(f'# {line}\n' for line in output.splitlines()), end='')
