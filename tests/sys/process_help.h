@@ -29,6 +29,21 @@
 #define ARGV(...) ((char *[]){ __VA_ARGS__, NULL })
 #define SH(script) ARGV((char *)"sh", (char *)"-c", (char *)(script))
 
+/* Every kernel has subreapers; user-mode emulators of other processors do not. */
+static inline bool has_subreapers(void)
+{
+	int r = coop_subreaper(true);
+
+	CHECK(r == 0 || r == -EINVAL);
+	return r == 0;
+}
+
+static inline void be_subreaper(void)
+{
+	if (!has_subreapers())
+		SKIP("this emulator knows no subreapers");
+}
+
 static inline struct coop_process *spawned(const struct coop_process_opts *opts)
 {
 	struct coop_process *p = NULL;

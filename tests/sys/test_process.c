@@ -311,6 +311,8 @@ PROCESS_TEST(subreaper_flag)
 			     "[ $(parent) = $$ ] && echo mine; kill $p; exit 0; }";
 	struct coop_process_opts opts = { .argv = SH(script), .subreaper = true };
 
+	be_subreaper();
+	CHECK_INT(coop_subreaper(false), ==, 0); /* it alone */
 	CHECK_STR(printed(&opts), "mine");
 	opts.subreaper = false;
 	CHECK_STR(printed(&opts), "");
@@ -333,7 +335,7 @@ TEST(death_signal)
 	int fds[2], pid, status;
 	pid_t middle;
 
-	CHECK_INT(prctl(PR_SET_CHILD_SUBREAPER, 1), ==, 0);
+	be_subreaper();
 	CHECK_INT(pipe(fds), ==, 0);
 	middle = fork();
 	if (middle == 0)
@@ -1005,7 +1007,7 @@ static struct coop_process_opts everything(struct coop_process_fd *fd,
 		.limits = limit,
 		.limits_count = 1,
 		.death_signal = SIGKILL,
-		.subreaper = true,
+		.subreaper = has_subreapers(),
 		.nice = 1,
 	};
 }
@@ -1027,9 +1029,12 @@ PROCESS_TEST(rel_H11_every_call_fails)
 	struct coop_process_opts opts = everything(&fd, &limit);
 	struct counts before;
 	bool failed = true;
-	uint64_t n, refused = 0;
+	uint64_t n, refused = 0, calls;
 
 	CHECK_INT(shell("exit 0"), ==, 0); /* what is made once is made */
+	calls = cp_os_faults.call_calls;
+	CHECK_INT(shell("exit 0"), ==, 0);
+	calls = cp_os_faults.call_calls - calls;
 	use_a_descriptor();
 	coop_error_clear();
 	before = counts_now();
@@ -1052,7 +1057,8 @@ PROCESS_TEST(rel_H11_every_call_fails)
 		coop_error_clear();
 		check_nothing_left(before, n);
 	}
-	CHECK_INT(refused, >, 15);
+	/* Those in the child count where it shares our memory: not in an emulator. */
+	CHECK_INT(refused, >, calls > 20 ? 15 : 5);
 	PROVES(rel_H11);
 	return 0;
 }

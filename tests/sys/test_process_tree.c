@@ -69,10 +69,11 @@ static void check_family(const struct seen *s, int top, const int *pids)
 PROCESS_TEST(tree_of_a_process)
 {
 	int pids[3];
-	struct coop_process *p = family(TWO_GENERATIONS, pids, 3);
 	struct seen s = { .count = 0 };
+	struct coop_process *p;
 
-	CHECK_INT(coop_subreaper(true), ==, 0);
+	be_subreaper();
+	p = family(TWO_GENERATIONS, pids, 3);
 	await_state(pids[0], 'S');
 	CHECK_INT(coop_process_tree(coop_process_pid(p), note, &s), ==, 3);
 	check_family(&s, coop_process_pid(p), pids);
@@ -94,10 +95,11 @@ PROCESS_TEST(tree_of_a_process)
 PROCESS_TEST(tree_without_lists)
 {
 	int pids[3];
-	struct coop_process *p = family(TWO_GENERATIONS, pids, 3);
 	struct seen s = { .count = 0 };
+	struct coop_process *p;
 
-	CHECK_INT(coop_subreaper(true), ==, 0);
+	be_subreaper();
+	p = family(TWO_GENERATIONS, pids, 3);
 	cp_os_faults.call_errno = ENOENT;
 	cp_os_faults.call_fail_at = cp_os_faults.call_calls + 3; /* /proc/PID/task/TID/children */
 	CHECK_INT(coop_process_tree(coop_process_pid(p), note, &s), ==, 3);
@@ -129,7 +131,7 @@ static void sweep_all(const char *script, int count)
 /* Whatever a process has done to get away. */
 PROCESS_TEST(sweep_those_who_got_away)
 {
-	CHECK_INT(coop_subreaper(true), ==, 0);
+	be_subreaper();
 	sweep_all("sleep 1000 & echo $!; wait", 1);
 	sweep_all("setsid sh -c 'sleep 1000 & echo $!; wait' & sleep 1000", 1);
 	sweep_all("(setsid sh -c 'echo $$; exec sleep 1000' &) & wait", 1); /* two forks */
@@ -142,7 +144,7 @@ PROCESS_TEST(sweep_those_who_got_away)
 /* One that starts another all the time. */
 PROCESS_TEST(sweep_a_swarm)
 {
-	CHECK_INT(coop_subreaper(true), ==, 0);
+	be_subreaper();
 	sweep_all("echo $$; while :; do sh -c '(sleep 1000 &)' & sh -c 'sleep 0.01 & sleep 1000' & "
 		  "sleep 0.002; done",
 		  1);
@@ -153,11 +155,14 @@ PROCESS_TEST(sweep_a_swarm)
 PROCESS_TEST(sweep_below_one)
 {
 	struct coop_process_opts other_opts = { .argv = SH("exec sleep 1000") };
+	struct coop_sweep_opts opts = { .below = 0 };
+	struct coop_process *p, *other;
 	int pids[1];
-	struct coop_process *p = family("sleep 1000 & echo $!; read x", pids, 1);
-	struct coop_process *other = spawned(&other_opts);
-	struct coop_sweep_opts opts = { .below = coop_process_pid(p) };
 
+	be_subreaper();
+	p = family("sleep 1000 & echo $!; read x", pids, 1);
+	other = spawned(&other_opts);
+	opts.below = coop_process_pid(p);
 	CHECK_INT(coop_process_sweep(&opts, NULL, 0), ==, 0);
 	CHECK(!is_alive(pids[0]));
 	CHECK(is_alive(coop_process_pid(other)));
@@ -165,7 +170,6 @@ PROCESS_TEST(sweep_below_one)
 	CHECK_INT(coop_process_signal(p, SIGKILL), ==, 0);
 	coop_process_free(other);
 	coop_process_free(p);
-	CHECK_INT(coop_subreaper(true), ==, 0);
 	CHECK_INT(coop_process_sweep(NULL, NULL, 0), ==, 0);
 	return 0;
 }
@@ -175,7 +179,7 @@ PROCESS_TEST(sweep_under_a_cancel)
 {
 	struct coop_scope s = COOP_SCOPE_INIT;
 
-	CHECK_INT(coop_subreaper(true), ==, 0);
+	be_subreaper();
 	CHECK_INT(shell("(setsid sleep 1000 >/dev/null &)"), ==, 0);
 	coop_scope_open(&s, NULL);
 	coop_scope_cancel(&s, "now");
@@ -240,7 +244,7 @@ PROCESS_TEST(sweep_without_memory)
 {
 	bool failed = true;
 
-	CHECK_INT(coop_subreaper(true), ==, 0);
+	be_subreaper();
 	for (uint64_t n = 1; failed; n++) {
 		int64_t blocks;
 		int r;
@@ -284,7 +288,7 @@ PROCESS_TEST(orphans_are_reaped)
 	struct coop_process *p;
 	int pid;
 
-	CHECK_INT(coop_subreaper(true), ==, 0);
+	be_subreaper();
 	CHECK_INT(coop_orphans_reap(ask, &a), ==, 0);
 	p = spawned(&opts);
 	await_state(coop_process_pid(p), 'Z');
@@ -326,7 +330,7 @@ PROCESS_TEST(orphans_are_served)
 	struct service s = { .rc = 0 };
 	struct coop_group g = COOP_GROUP_INIT;
 
-	CHECK_INT(coop_subreaper(true), ==, 0);
+	be_subreaper();
 	coop_group_open(&g, &(struct coop_group_opts){ .cancel_on_join = true });
 	CHECK_INT(coop_spawn(&g, serves, &s), ==, 0);
 	for (int i = 1; i <= 5; i++) {
