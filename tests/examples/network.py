@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """network.py BUILD: the example programs that talk, with peers that are not ours.
 
-proxy and crawl, against servers and clients of Python's own, and curl and socat where they are.
-Prints TAP.
+proxy and crawl, against servers and clients of Python's own, and curl, socat and nc where they are.
+Prints TAP, and writes the rules that were shown to COOP_PROVES_FILE.
 """
 import http.server
 import os
@@ -269,6 +269,9 @@ def with_nc(build):
     return ''
 
 
+# Rules that a case shows.
+PROVES = {'proxy_cut': 'S110', 'crawl_pages': 'S110', 'crawl_fails': 'S110'}
+
 CASES = [proxy_half_close, proxy_many, proxy_without_target, proxy_reset, proxy_cut, crawl_pages,
          crawl_fails, with_curl, with_socat, with_nc]
 
@@ -278,10 +281,14 @@ def main():
         print(__doc__)
         return 2
     failed = 0
+    proves = os.environ.get('COOP_PROVES_FILE')
     for number, case in enumerate(CASES, 1):
         try:
             skipped = case(sys.argv[1])
             print(f'ok {number} - {case.__name__}' + (f' # SKIP {skipped}' if skipped else ''))
+            if proves and case.__name__ in PROVES:
+                with open(proves, 'a', encoding='utf-8') as f:
+                    f.write(f'{PROVES[case.__name__]} examples {case.__name__}\n')
         except (Failed, OSError, subprocess.SubprocessError) as e:
             failed += 1
             print(f'not ok {number} - {case.__name__}')
