@@ -163,6 +163,18 @@ def fork_storm(case):
 
 
 @test
+def ends_that_race_with_the_stop(case):
+    """K06: tasks that end by themselves at the moment when they are stopped: no error, no loss."""
+    tasks = [f'sleep 0.{10 + i % 10:02}' for i in range(40)]
+    status, _, errors = case.run('run', '-k', '--all', '--timeout', '150ms', *tasks)
+    assert status in (0, 124), errors
+    for line in errors.splitlines():
+        assert not line.startswith('coop:'), errors
+    status, _, errors = case.run('run', *tasks, 'sleep 0.15; exit 3')
+    equal(status, 3, errors)
+
+
+@test
 def nested_jobs(case):
     """A coop in a coop: each clean-up once, from the outermost Ctrl-C; nothing left."""
     inner = f'"$COOP" run --stop INT,5s,TERM,5s,KILL \'{TASKS["clean"]}\' \'{TASKS["fg"]}\''
