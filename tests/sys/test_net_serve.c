@@ -322,6 +322,32 @@ REAL_IO_TEST(rel_L01_what_was_sent_is_answered)
 	return 0;
 }
 
+/* There was no room for them yet: they are accepted and answered in the drain, one by one (L01). */
+IO_TEST(rel_L01_the_queue_is_served)
+{
+	struct server s = { .opts = { .connections_max = 2 } };
+	int fds[7];
+
+	server_open(&s, echo);
+	for (int i = 0; i < 7; i++) {
+		fds[i] = connect_to(&s.addr);
+		send_text(fds[i], "x");
+	}
+	for (int i = 0; i < 2; i++)
+		expect_text(fds[i], "x");
+	CHECK_INT(coop_sleep(MS(5)), ==, 0);
+	CHECK_INT(stats_of(s.l).accepted, ==, 2);
+	CHECK_INT(server_drain(&s), ==, 0);
+	for (int i = 0; i < 7; i++) {
+		if (i >= 2)
+			expect_text(fds[i], "x");
+		expect_end(fds[i]);
+		coop_close(fds[i]);
+	}
+	PROVES(rel_L01);
+	return 0;
+}
+
 /* The same when it is cancelled, and then it says so. */
 IO_TEST(a_cancel_drains)
 {
