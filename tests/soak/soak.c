@@ -17,6 +17,7 @@
  */
 #include <coop.h>
 #include <coop/io.h>
+#include <coop/net.h>
 
 #include "core/core.h"
 
@@ -100,57 +101,50 @@ static int send_all(int fd, const char *buf, int bytes)
 	return 0;
 }
 
-static int echo(int fd)
+static int echo(int fd, bool idle)
 {
 	char buf[CHUNK];
 	int r;
 
-	while ((r = coop_recv(fd, buf, sizeof buf, 0)) > 0) {
-		r = send_all(fd, buf, r);
+	for (;;) {
+		r = idle ? coop_serve_recv(fd, buf, sizeof buf) : coop_recv(fd, buf, sizeof buf, 0);
+		if (r > 0)
+			r = send_all(fd, buf, r);
+		else
+			return r;
 		if (r < 0)
-			break;
+			return r;
 	}
-	return r;
 }
 
 /* One connection of the server's; some it cuts off after a while. */
-static int serve(void *arg)
+static int serve(int fd, void *arg)
 {
 	struct coop_scope s = COOP_SCOPE_INIT;
-	int fd = (int)(intptr_t)arg, r;
 	uint64_t dice = 0x9e3779b97f4a7c15u * (count.connections + 1);
+	int r;
 
+	(void)arg;
 	coop_scope_open(&s, NULL);
 	if (one_in(&dice, 16))
 		MUST(coop_scope_set_deadline(&s,
 					     coop_now() + chance(&dice) % COOP_MILLISECONDS(900)),
 		     ==, 0);
-	r = echo(fd);
+	r = echo(fd, one_in(&dice, 2));
 	r = coop_scope_close(&s, r);
 	count.server_cut += coop_scope_caught(&s);
-	MUST(coop_close(fd), ==, 0);
 	if (r == COOP_ECANCELED)
 		return r;
 	MUST(r, ==, r == -EPIPE || r == -ECONNRESET ? r : 0);
 	return 0;
 }
 
-static int accept_all(void *arg)
+static int serve_all(void *arg)
 {
-	struct coop_group g = COOP_GROUP_INIT;
-	int listener = (int)(intptr_t)arg, fd;
+	int r = coop_serve(arg, serve, NULL, NULL);
 
-	coop_group_open(&g, NULL);
-	while ((fd = coop_accept(listener, NULL, NULL)) >= 0) {
-		int r = coop_spawn(&g, serve, (void *)(intptr_t)fd);
-
-		if (r < 0)
-			coop_close(fd);
-		if (r < 0 && r != COOP_ECANCELED)
-			MUST(r, ==, 0);
-	}
-	MUST(fd, ==, COOP_ECANCELED);
-	return coop_group_join(&g, fd);
+	MUST(r, ==, r == COOP_ECANCELED ? r : 0);
+	return r;
 }
 
 /* ------------------------------------------------------------------------ client */
@@ -367,30 +361,29 @@ static struct figures look(const char *when)
 
 /* ------------------------------------------------------------------------- soaking */
 
-static int listen_here(void)
+static struct coop_listener *listen_here(void)
 {
-	socklen_t len = sizeof address;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct coop_listener *listener;
+	struct coop_addr addr;
 
-	address.sin_family = AF_INET;
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	address.sin_port = 0;
-	MUST(bind(fd, (struct sockaddr *)&address, sizeof address), ==, 0);
-	MUST(listen(fd, 4096), ==, 0);
-	MUST(getsockname(fd, (struct sockaddr *)&address, &len), ==, 0);
-	return fd;
+	MUST(coop_addr_ip("127.0.0.1", 0, &addr), ==, 0);
+	MUST(coop_tcp_listen_addr(&addr, NULL, &listener), ==, 0);
+	MUST(coop_listener_addr(listener, &addr), ==, 0);
+	address = addr.in;
+	return listener;
 }
 
 /* Server and clients for a while; then the clients leave, or all is cancelled. */
 static struct figures phase(int64_t for_ns, bool cancel)
 {
 	struct coop_group all = COOP_GROUP_INIT, clients = COOP_GROUP_INIT;
-	int listener = listen_here(), r;
+	struct coop_listener *listener = listen_here();
 	struct figures busy;
+	int r;
 
 	leave = false;
 	coop_group_open(&all, NULL);
-	MUST(coop_spawn(&all, accept_all, (void *)(intptr_t)listener), ==, 0);
+	MUST(coop_spawn(&all, serve_all, listener), ==, 0);
 	coop_group_open(&clients, NULL);
 	for (int i = 1; i <= connections; i++) {
 		MUST(coop_spawn(&clients, client, (void *)(intptr_t)i), ==, 0);
@@ -404,9 +397,9 @@ static struct figures phase(int64_t for_ns, bool cancel)
 		coop_group_cancel(&all, "the end");
 	r = coop_group_join(&clients, 0);
 	MUST(r, ==, cancel ? COOP_ECANCELED : 0); /* it is within the other one */
-	coop_group_cancel(&all, "no more clients");
+	MUST(coop_listener_drain(listener), ==, cancel ? 1 : 0);
 	MUST(coop_group_join(&all, r), ==, 0);
-	MUST(coop_close(listener), ==, 0);
+	coop_listener_close(listener);
 	return busy;
 }
 
