@@ -71,6 +71,7 @@ if program echo_uring 'gcc liburing-dev' "$uring" cc_to echo_uring -luring; then
 fi
 server coop-epoll COOP_IO=epoll "$coop"
 server coop-uring COOP_IO=uring "$coop"
+server coop-plain "$coop" plain
 program echo_uv 'gcc libuv1-dev' "$(yes_if have_c uv.h)" cc_to echo_uv -luv &&
 	server libuv "$out/echo_uv"
 program echo_tokio 'cargo librust-tokio-dev' "$(yes_if have_tokio)" build_tokio &&
