@@ -123,10 +123,14 @@ struct cp_fd *cp_fd_made(struct cp_io *io, int fd, enum cp_fd_kind kind, bool no
 	struct cp_fd *f = cp_fd_peek(io, fd);
 	int r;
 
-	if (f) /* something else has closed what was here, and did not say so */
+	if (f) { /* something else has closed what was here, and did not say so */
+		io->ops->closing(io, f);
+		if (f->refs)
+			return NULL;
 		io->ops->forget(io, f);
-	else if (!(f = make(io, fd, &r)))
+	} else if (!(f = make(io, fd, &r))) {
 		return NULL;
+	}
 	blank(f, kind);
 	f->ready = CP_READS | CP_WRITES;
 	f->nonblock = nonblock;

@@ -264,12 +264,15 @@ static int run_socket(struct ring_engine *e, struct cp_op *op)
 		r = stopped(op, res);
 		if (r < 0)
 			return r;
-		if (res == -EAGAIN) /* in non-blocking mode, or the kernel changed its mind */
-			return op->closed ? COOP_ECLOSED : cp_op_run_ready(&e->io, op, wait_ready);
-		if (res != -EINTR)
+		if (res != -EAGAIN && res != -EINTR)
 			return res;
 		if (op->closed)
 			return COOP_ECLOSED;
+		r = cp_cancel_point(cp_rt); /* one that came too late for what is over now */
+		if (r < 0)
+			return r;
+		if (res == -EAGAIN) /* in non-blocking mode, or the kernel changed its mind */
+			return cp_op_run_ready(&e->io, op, wait_ready);
 	}
 }
 

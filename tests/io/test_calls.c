@@ -133,6 +133,25 @@ IO_TEST(a_cancelled_task_does_nothing_but_close)
 	return 0;
 }
 
+/* A cancel that comes while the call is on its way, on a socket in non-blocking mode. */
+IO_TEST(a_cancel_before_the_first_look)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	struct call c = { .bytes = 0 };
+	int other;
+
+	pair(&c.fd, &other);
+	CHECK_INT(fcntl(c.fd, F_SETFL, fcntl(c.fd, F_GETFL) | O_NONBLOCK), ==, 0);
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn(&g, do_recv, &c), ==, 0);
+	CHECK_INT(coop_yield(), ==, 0);
+	coop_group_cancel(&g, "enough");
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	CHECK_INT(c.result, ==, COOP_ECANCELED);
+	close_both(c.fd, other);
+	return 0;
+}
+
 /* Two tasks in one direction: the second is refused, and the first goes on. */
 IO_TEST(a_second_reader_is_refused)
 {
