@@ -343,6 +343,10 @@ int sim_bind(struct cp_sim *sim, struct sim_sock *s, const struct sim_addr *addr
 void sim_unbind(struct cp_sim *sim, struct sim_sock *s);
 /* A port and the address to send from, if it has none yet. 0, -EADDRNOTAVAIL. */
 int sim_bind_for(struct cp_sim *sim, struct sim_sock *s, const struct sim_addr *to);
+/* A port of all hosts, for one that sends without having been bound. 0, -EADDRINUSE, -ENOMEM. */
+int sim_bind_any(struct cp_sim *sim, struct sim_sock *s);
+/* The host that a socket which has none speaks from when it speaks to `to`; the port stays. */
+void sim_ip_choose(const struct sim_addr *to, struct sim_ip *ip);
 bool sim_may_listen(const struct cp_sim *sim, const struct sim_sock *s);
 /* Who is bound there, of this type; streams: who listens there. NULL and an error. */
 struct sim_sock *sim_lookup(struct cp_sim *sim, const struct sim_sock *from,
@@ -379,6 +383,8 @@ void sim_stream_cut(struct cp_sim *sim, struct sim_sock *s);
 int sim_listen(struct cp_sim *sim, struct sim_sock *s, int backlog);
 /* The socket of the next connection, with a reference that is the caller's. */
 int sim_accept(struct cp_sim *sim, struct sim_sock *s, struct sockaddr *addr, socklen_t *len);
+/* May one of Unix ask there without having to wait? */
+bool sim_has_room(struct cp_sim *sim, struct sim_sock *s, const struct sim_addr *to);
 /* 0, -EINPROGRESS, or why not. */
 int sim_connect(struct cp_sim *sim, struct sim_sock *s, const struct sim_addr *to);
 void sim_listener_closed(struct cp_sim *sim, struct sim_sock *s);
@@ -389,6 +395,7 @@ void sim_connect_again(struct cp_sim *sim, struct sim_sock *s);
 
 /* sim_dgram.c */
 int sim_dgram_connect(struct cp_sim *sim, struct sim_sock *s, const struct sim_addr *to);
+void sim_dgram_disconnect(struct sim_sock *s);
 void sim_dgram_closed(struct cp_sim *sim, struct sim_sock *s);
 
 /* sim_rights.c */
@@ -402,10 +409,14 @@ void sim_rights_free(struct cp_sim *sim, struct sim_rights *rights);
 /* sim_fs.c */
 int sim_fs_init(struct cp_sim *sim);
 void sim_fs_deinit(struct cp_sim *sim);
+/* Is what stands before the last slash of the path a directory? 0, -ENOENT, -ENOTDIR ... */
+int sim_fs_parent(struct cp_sim *sim, const char *path);
 /* The machine stops, and comes up again: 0 or -ENOMEM. */
 int sim_fs_crash(struct cp_sim *sim);
 
 /* sim_world.c */
+/* What is accepted has the options of its listener. 0 or -ENOMEM. */
+int sim_options_copy(const struct sim_sock *from, struct sim_sock *to);
 extern const struct cp_world_ops sim_world_ops;
 
 #endif

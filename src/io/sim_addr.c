@@ -6,8 +6,8 @@
  * all of them of this one process. Nothing else can be reached or bound. A socket that was not
  * bound speaks from 127.0.0.1, ::1, 10.0.0.1 or fd00::1, whichever lies where it speaks to.
  *
- * Paths of Unix sockets are names only, in a folder that is always there; they stay
- * when their socket is closed, until they are unlinked, and refuse whoever connects.
+ * Paths of Unix sockets are names only, in directories of the world's files; they stay when their
+ * socket is closed, until they are unlinked, and refuse whoever connects.
  */
 #include "io/sim.h"
 
@@ -45,6 +45,14 @@ int sim_addr_take(const struct sim_sock *s, const struct sockaddr *addr, socklen
 		return -EINVAL;
 	if (s->family == AF_UNIX)
 		return addr->sa_family == AF_UNIX ? take_unix(addr, len, ret_addr) : -EINVAL;
+	if (s->family == AF_INET6 && s->type == SOCK_DGRAM && addr->sa_family == AF_INET &&
+	    len >= sizeof(struct sockaddr_in)) { /* as the kernel takes it for datagrams */
+		struct sim_addr four = { .in = *(const struct sockaddr_in *)(const void *)addr };
+		struct sim_ip ip = sim_ip_of(&four);
+
+		sim_ip_to(&ip, AF_INET6, ret_addr);
+		return 0;
+	}
 	if (len < want)
 		return -EINVAL;
 	if (addr->sa_family != s->family)
@@ -296,8 +304,11 @@ void sim_unbind(struct cp_sim *sim, struct sim_sock *s)
 
 static int bind_path(struct cp_sim *sim, struct sim_sock *s, const struct sim_addr *addr)
 {
+	int r = sim_fs_parent(sim, addr->un.sun_path);
 	struct sim_path *p;
 
+	if (r < 0)
+		return r;
 	if (sim_path_find(sim, addr->un.sun_path))
 		return -EADDRINUSE;
 	p = cp_calloc(1, sizeof *p);
@@ -358,9 +369,9 @@ int sim_bind(struct cp_sim *sim, struct sim_sock *s, const struct sim_addr *addr
 	return 0;
 }
 
-/* The host that a socket speaks from when it speaks to `to`. */
-static void choose_host(const struct sim_ip *to, struct sim_ip *ip)
+void sim_ip_choose(const struct sim_addr *addr, struct sim_ip *ip)
 {
+	struct sim_ip far = sim_ip_of(addr), *to = &far;
 	bool near = is_loopback(to);
 
 	ip->ip = (struct in6_addr){ .s6_addr = { 0 } };
@@ -373,13 +384,21 @@ static void choose_host(const struct sim_ip *to, struct sim_ip *ip)
 	ip->ip.s6_addr[15] = 1;
 }
 
+int sim_bind_any(struct cp_sim *sim, struct sim_sock *s)
+{
+	struct sim_addr any = { .len = s->family == AF_INET ? sizeof any.in : sizeof any.in6 };
+
+	any.sa.sa_family = s->family;
+	return sim_bind(sim, s, &any);
+}
+
 /*
  * A port to speak from is not kept from others as a bound one is: only that it is nobody's who was
  * bound is seen to.
  */
 int sim_bind_for(struct cp_sim *sim, struct sim_sock *s, const struct sim_addr *to)
 {
-	struct sim_ip ip, far = sim_ip_of(to);
+	struct sim_ip ip;
 	int r;
 
 	if (s->family == AF_UNIX)
@@ -387,12 +406,12 @@ int sim_bind_for(struct cp_sim *sim, struct sim_sock *s, const struct sim_addr *
 	if (s->local.len) {
 		ip = sim_ip_of(&s->local);
 		if (sim_ip_is_any(&ip)) {
-			choose_host(&far, &ip);
+			sim_ip_choose(to, &ip);
 			sim_ip_to(&ip, s->family, &s->local);
 		}
 		return 0;
 	}
-	choose_host(&far, &ip);
+	sim_ip_choose(to, &ip);
 	r = free_port(sim, s, &ip);
 	if (r < 0)
 		return -EADDRNOTAVAIL;

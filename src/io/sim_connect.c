@@ -122,6 +122,11 @@ static void welcome(struct cp_sim *sim, struct sim_sock *l, struct sim_sock *s)
 	}
 	end->unborn = true;
 	end->in.limit = l->in.limit;
+	if (sim_options_copy(l, end) < 0) {
+		failed(sim, s, ENOMEM);
+		end->object.ops->gone(sim, &end->object);
+		return;
+	}
 	sim_ref(&end->object);
 	address(l, s, end);
 	sim_stream_link(sim, s, end, s->delay_ns);
@@ -201,6 +206,14 @@ static int aim(struct cp_sim *sim, struct sim_sock *s, const struct sim_addr *to
 	return sim_bind_for(sim, s, &s->remote);
 }
 
+bool sim_has_room(struct cp_sim *sim, struct sim_sock *s, const struct sim_addr *to)
+{
+	int error;
+	const struct sim_sock *l = sim_lookup(sim, s, to, &error);
+
+	return !l || l->queued <= l->backlog;
+}
+
 int sim_connect(struct cp_sim *sim, struct sim_sock *s, const struct sim_addr *to)
 {
 	int r = may_connect(s);
@@ -226,8 +239,6 @@ int sim_connect(struct cp_sim *sim, struct sim_sock *s, const struct sim_addr *t
 
 int sim_listen(struct cp_sim *sim, struct sim_sock *s, int backlog)
 {
-	struct sim_addr any = { .len = 0 };
-	struct sim_ip ip = { .port = 0 };
 	int r = 0;
 
 	if (s->type != SOCK_STREAM)
@@ -236,13 +247,8 @@ int sim_listen(struct cp_sim *sim, struct sim_sock *s, int backlog)
 		return -EINVAL;
 	if (!s->bound && s->family == AF_UNIX)
 		return -EINVAL;
-	if (!s->bound) {
-		sim_ip_to(&ip, AF_INET6, &any);
-		if (s->family == AF_INET)
-			any = (struct sim_addr){ .in = { .sin_family = AF_INET },
-						 .len = sizeof any.in };
-		r = sim_bind(sim, s, &any);
-	}
+	if (!s->bound)
+		r = sim_bind_any(sim, s);
 	if (r < 0)
 		return r;
 	if (s->family != AF_UNIX && !sim_may_listen(sim, s))

@@ -67,7 +67,24 @@ static void arrive(struct cp_sim *sim, struct sim_event *event)
 	land(sim, m);
 }
 
-static int post(struct cp_sim *sim, struct sim_sock *s, struct sim_sock *to, struct sim_transfer t)
+/* Where it comes from, as `to` sees it: of that one's family, from a host and not from all. */
+static struct sim_addr sender(const struct sim_sock *s, const struct sim_sock *to,
+			      const struct sim_addr *name)
+{
+	struct sim_addr from = s->local;
+	struct sim_ip ip;
+
+	if (is_unix(s))
+		return from;
+	ip = sim_ip_of(&from);
+	if (sim_ip_is_any(&ip))
+		sim_ip_choose(name, &ip);
+	sim_ip_to(&ip, to->family, &from);
+	return from;
+}
+
+static int post(struct cp_sim *sim, struct sim_sock *s, struct sim_sock *to,
+		const struct sim_addr *name, struct sim_transfer t)
 {
 	struct sim_message *m = cp_alloc(sizeof *m + t.bytes);
 	int64_t delay =
@@ -85,12 +102,7 @@ static int post(struct cp_sim *sim, struct sim_sock *s, struct sim_sock *to, str
 			return r;
 		}
 	}
-	m->from = s->local;
-	if (!is_unix(s) && s->family != to->family) {
-		struct sim_ip ip = sim_ip_of(&s->local);
-
-		sim_ip_to(&ip, to->family, &m->from);
-	}
+	m->from = sender(s, to, name);
 	sim_gather(&t.cursor, m->data, t.bytes);
 	if (!delay) {
 		land(sim, m);
@@ -164,14 +176,16 @@ static int send_unix(struct cp_sim *sim, struct sim_sock *s, const struct sim_ad
 		return -EPERM; /* it listens to its own peer only */
 	if (unix_is_full(to))
 		return -EAGAIN;
-	r = post(sim, s, to, t);
+	r = post(sim, s, to, name, t);
 	return r < 0 ? r : (int)t.bytes;
 }
 
 /* One that is connected takes nothing from others. */
-static bool takes_from(const struct sim_sock *to, const struct sim_sock *s)
+static bool takes_from(const struct sim_sock *to, const struct sim_sock *s,
+		       const struct sim_addr *name)
 {
-	struct sim_ip want, is = sim_ip_of(&s->local);
+	struct sim_addr from = sender(s, to, name);
+	struct sim_ip want, is = sim_ip_of(&from);
 
 	if (!to->remote.len)
 		return true;
@@ -194,13 +208,13 @@ static int send_udp(struct cp_sim *sim, struct sim_sock *s, const struct sim_add
 	to = sim_lookup(sim, s, name, &error);
 	if (sim_is_cut(sim, &s->local, name) || sim_chance(sim, sim->plan.drop_percent))
 		return (int)t.bytes;
-	if (!to || !takes_from(to, s)) {
+	if (!to || !takes_from(to, s, name)) {
 		bounce(sim, s);
 		return (int)t.bytes;
 	}
 	copies = sim_chance(sim, sim->plan.dup_percent) ? 2 : 1;
 	for (int i = 0; i < copies && r >= 0; i++)
-		r = post(sim, s, to, t);
+		r = post(sim, s, to, name, t);
 	return r < 0 ? r : (int)t.bytes;
 }
 
@@ -227,7 +241,7 @@ static int dgram_send(struct cp_sim *sim, struct sim_sock *s, struct sim_transfe
 			return -EINVAL;
 		if (!sim_ip_is_host(&ip))
 			return -ENETUNREACH;
-		r = s->local.len ? 0 : sim_bind_for(sim, s, &to);
+		r = s->local.len ? 0 : sim_bind_any(sim, s);
 		if (r < 0)
 			return r;
 	}
@@ -308,6 +322,13 @@ static int dgram_poll(const struct sim_sock *s, int events)
 	return there ? there : -EAGAIN;
 }
 
+void sim_dgram_disconnect(struct sim_sock *s)
+{
+	s->peer = NULL;
+	s->remote.len = 0;
+	s->state = SIM_NEW;
+}
+
 int sim_dgram_connect(struct cp_sim *sim, struct sim_sock *s, const struct sim_addr *to)
 {
 	struct sim_sock *peer;
@@ -335,8 +356,13 @@ int sim_dgram_connect(struct cp_sim *sim, struct sim_sock *s, const struct sim_a
 static int try_connect(struct cp_sim *sim, struct sim_sock *s, struct cp_op *op)
 {
 	struct sim_addr to;
-	int r = sim_addr_take(s, op->addr, op->addr_bytes, &to);
+	int r;
 
+	if (op->addr_bytes >= sizeof(sa_family_t) && op->addr->sa_family == AF_UNSPEC) {
+		sim_dgram_disconnect(s);
+		return 0;
+	}
+	r = sim_addr_take(s, op->addr, op->addr_bytes, &to);
 	return r < 0 ? r : sim_dgram_connect(sim, s, &to);
 }
 

@@ -208,6 +208,13 @@ static int look_for(struct cp_sim *sim, int dir_fd, const char *path, struct pla
 	return r < 0 ? r : p->node ? 0 : -ENOENT;
 }
 
+int sim_fs_parent(struct cp_sim *sim, const char *path)
+{
+	struct place p;
+
+	return look_up(sim, AT_FDCWD, path, &p);
+}
+
 /* ----------------------------------------------------------------------- operations */
 
 static bool fs_has(struct cp_os_files *files, int fd)

@@ -113,7 +113,8 @@ static int world_pipe(struct cp_world *world, int ret_fds[2])
 
 static int world_set_nonblocking(struct cp_world *world, int fd)
 {
-	return object_of(world, fd) ? 0 : real()->set_nonblocking(&cp_world_system, fd);
+	(void)world; /* close-on-exec is the number's, whatever stands behind it */
+	return real()->set_nonblocking(&cp_world_system, fd);
 }
 
 static void world_close(struct cp_world *world, int fd)
@@ -186,12 +187,18 @@ static int world_connect(struct cp_world *world, int fd, const struct sockaddr *
 	s = socket_of(world, fd, COOP_SIM_CONNECT, &r);
 	if (!s)
 		return r;
+	if (s->type == SOCK_DGRAM && len >= sizeof(sa_family_t) && addr->sa_family == AF_UNSPEC) {
+		sim_dgram_disconnect(s);
+		return 0;
+	}
 	r = sim_addr_take(s, addr, len, &to);
-	if (r >= 0 && s->type == SOCK_STREAM)
-		r = sim_connect(of(world), s, &to);
-	else if (r >= 0)
-		r = sim_dgram_connect(of(world), s, &to);
-	return done(world, r);
+	if (r < 0)
+		return r;
+	if (s->type == SOCK_DGRAM)
+		return done(world, sim_dgram_connect(of(world), s, &to));
+	if (s->family == AF_UNIX && s->state == SIM_NEW && !sim_has_room(of(world), s, &to))
+		return -EAGAIN;
+	return done(world, sim_connect(of(world), s, &to));
 }
 
 static int world_shutdown(struct cp_world *world, int fd, int how)
@@ -269,6 +276,17 @@ static int option_keep(struct sim_sock *s, int level, int name, const void *valu
 	}
 	memcpy(o->value, value, bytes);
 	return 0;
+}
+
+int sim_options_copy(const struct sim_sock *from, struct sim_sock *to)
+{
+	int r = 0;
+
+	for (const struct sim_option *o = from->options; o && r >= 0; o = o->next)
+		if (!option_find(to, o->level, o->name))
+			r = option_keep(to, o->level, o->name, o->value, o->bytes);
+	to->linger = from->linger;
+	return r;
 }
 
 /* As the kernel: half is for its own book-keeping, which nobody sees here. */

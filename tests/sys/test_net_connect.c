@@ -21,7 +21,7 @@ IO_TEST(a_refused_connection_says_where)
 }
 
 /* Our own address, and signs of life, where they are asked for. */
-REAL_IO_TEST(options_of_a_connection)
+IO_TEST(options_of_a_connection)
 {
 	struct coop_addr addr, mine, peer;
 	struct coop_listener *l = listen_at(&addr, NULL);
@@ -45,7 +45,7 @@ REAL_IO_TEST(options_of_a_connection)
 }
 
 /* A port that nobody listens at can be our own: that is no connection. */
-REAL_IO_TEST(nobody_is_connected_to_himself)
+IO_TEST(nobody_is_connected_to_himself)
 {
 	struct coop_addr addr;
 	struct coop_listener *l = listen_at(&addr, NULL);
@@ -58,7 +58,7 @@ REAL_IO_TEST(nobody_is_connected_to_himself)
 }
 
 /* Options that nobody knows, and addresses that are none. */
-REAL_IO_TEST(bad_arguments_are_refused)
+IO_TEST(bad_arguments_are_refused)
 {
 	struct coop_connect_opts unknown = { ._reserved = { 1 } }, negative = { .stagger_ns = -1 };
 	struct coop_addr addr, none = { .len = 0 };

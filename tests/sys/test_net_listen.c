@@ -3,7 +3,7 @@
 #include "net_help.h"
 
 /* What is connected and what is accepted know each other, and are as they are meant to be. */
-REAL_IO_TEST(both_ends_of_a_connection)
+IO_TEST(both_ends_of_a_connection)
 {
 	struct coop_addr addr, peer, own, other;
 	struct coop_listener *l = listen_at(&addr, NULL);
@@ -131,7 +131,7 @@ IO_TEST(a_port_is_shared_on_demand)
 }
 
 /* What the kernel does not take of a backlog is said. */
-REAL_IO_TEST(a_backlog_is_cut_aloud)
+IO_TEST(a_backlog_is_cut_aloud)
 {
 	struct coop_listen_opts opts = { .backlog = 1 << 30 };
 	struct coop_addr addr;
@@ -195,7 +195,7 @@ IO_TEST(a_cancelled_accept_takes_nothing)
 }
 
 /* One task accepts at a time, and the close of the listener ends it. */
-REAL_IO_TEST(a_closed_listener_ends_the_accept)
+IO_TEST(a_closed_listener_ends_the_accept)
 {
 	struct coop_group_opts collect = { .policy = COOP_COLLECT };
 	struct coop_group g = COOP_GROUP_INIT;
@@ -292,7 +292,7 @@ TEST(errors_in_a_row_do_not_spin)
 /*
  * No descriptor is left, and connections wait (I01): it rests, and takes them when one is closed.
  */
-REAL_IO_TEST(rel_I01_no_descriptor_is_left)
+IO_TEST(rel_I01_no_descriptor_is_left)
 {
 	struct rlimit limit, low;
 	struct coop_addr addr;
@@ -439,7 +439,7 @@ TEST(rel_G07_failed_steps_leave_nothing)
 /* ---- sockets of others */
 
 /* A socket that somebody else opened is served like our own. */
-REAL_IO_TEST(a_passed_socket_is_adopted)
+IO_TEST(a_passed_socket_is_adopted)
 {
 	struct sockaddr_in sin;
 	int fd = listener(&sin), plain = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), client;

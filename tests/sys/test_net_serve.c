@@ -295,7 +295,7 @@ IO_TEST(a_drain_ends_the_idle)
 }
 
 /* Requests that were sent before the drain are answered, those in the queue as well (L01). */
-REAL_IO_TEST(rel_L01_what_was_sent_is_answered)
+IO_TEST(rel_L01_what_was_sent_is_answered)
 {
 	struct server s = { 0 };
 	int fds[60];
@@ -766,8 +766,7 @@ static void run_low(unsigned spare)
 	server_open(&s, crowd);
 	CHECK_INT(coop_sleep(MS(1)), ==, 0);
 	for (int i = 0; i < 12; i++) {
-		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		CHECK_INT(fds[i], >=, 0);
+		fds[i] = new_socket(AF_INET, SOCK_STREAM);
 	}
 	top = fds[11];
 	CHECK_INT(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
@@ -786,7 +785,7 @@ static void run_low(unsigned spare)
 	CHECK_INT(server_drain(&s), ==, 0);
 }
 
-REAL_IO_TEST(rel_I05_few_descriptors)
+IO_TEST(rel_I05_few_descriptors)
 {
 	coop_log_set(record, NULL, COOP_LOG_ERROR);
 	for (unsigned spare = 1; spare < 14; spare += 3)

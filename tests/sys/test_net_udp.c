@@ -16,7 +16,7 @@ static int udp_at(const char *text, struct coop_addr *ret_addr)
 }
 
 /* A datagram arrives whole, with the address it came from; an empty one, too. */
-REAL_IO_TEST(datagrams_and_their_addresses)
+IO_TEST(datagrams_and_their_addresses)
 {
 	struct coop_addr a, b, from;
 	char buf[64] = "";
@@ -56,7 +56,7 @@ static int receive(void *arg)
 }
 
 /* A peer: sends without an address, hears nobody else, and is told that nobody is there. */
-REAL_IO_TEST(a_connected_socket_has_one_peer)
+IO_TEST(a_connected_socket_has_one_peer)
 {
 	struct coop_addr a, b, c;
 	char buf[8] = "";
@@ -79,7 +79,7 @@ REAL_IO_TEST(a_connected_socket_has_one_peer)
 }
 
 /* A socket of both families knows an IPv4 peer by its IPv4 address, and can answer it. */
-REAL_IO_TEST(one_socket_for_both_families)
+IO_TEST(one_socket_for_both_families)
 {
 	struct coop_addr a, any, to, from;
 	char buf[8];
@@ -99,7 +99,7 @@ REAL_IO_TEST(one_socket_for_both_families)
 }
 
 /* One port for several, if they say so; options that nobody knows. */
-REAL_IO_TEST(options_of_udp)
+IO_TEST(options_of_udp)
 {
 	struct coop_udp_opts share = { .reuse_port = true }, unknown = { ._reserved = { 1 } };
 	struct coop_addr addr, local;
@@ -122,7 +122,7 @@ REAL_IO_TEST(options_of_udp)
 /* ---- Unix sockets */
 
 /* The kernel says who is at the other end. */
-REAL_IO_TEST(who_the_peer_is)
+IO_TEST(who_the_peer_is)
 {
 	struct coop_creds creds;
 	struct coop_addr addr;
@@ -142,7 +142,7 @@ REAL_IO_TEST(who_the_peer_is)
 }
 
 /* Descriptors come with the first byte, are close-on-exec, and are what was sent (I03). */
-REAL_IO_TEST(rel_I03_descriptors_are_passed)
+IO_TEST(rel_I03_descriptors_are_passed)
 {
 	int fds[2], pipes[2], got[2] = { -1, -1 };
 	size_t count = 0;
@@ -182,7 +182,7 @@ static int open_count(void)
 }
 
 /* More than there is room for: what is too much is closed, down to the last one (I03). */
-REAL_IO_TEST(rel_I03_surplus_descriptors_are_closed)
+IO_TEST(rel_I03_surplus_descriptors_are_closed)
 {
 	int fds[2], many[COOP_FDS_MAX + 1], got[3], before;
 	size_t count = 0;

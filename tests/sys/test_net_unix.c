@@ -40,7 +40,7 @@ static void talk(struct coop_listener *l, const char *path)
 }
 
 /* A path is there while the listener is, an abstract name is no file. */
-REAL_IO_TEST(a_path_lives_as_long_as_its_listener)
+IO_TEST(a_path_lives_as_long_as_its_listener)
 {
 	struct coop_listener *l;
 	struct coop_addr addr;
@@ -157,7 +157,7 @@ static int connect_path(void *arg)
 }
 
 /* A listener whose queue is full makes connects wait, and they can be cancelled. */
-REAL_IO_TEST(a_full_queue_is_waited_for)
+IO_TEST(a_full_queue_is_waited_for)
 {
 	struct coop_listen_opts opts = { .backlog = 1 };
 	struct coop_group g = COOP_GROUP_INIT;
@@ -192,7 +192,7 @@ REAL_IO_TEST(a_full_queue_is_waited_for)
 }
 
 /* Names that cannot be. */
-REAL_IO_TEST(bad_paths_are_refused)
+IO_TEST(bad_paths_are_refused)
 {
 	char path[200];
 	struct coop_listener *l;
