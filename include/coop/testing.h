@@ -278,7 +278,8 @@ int coop_sim_plan(const struct coop_sim_opts *opts);
 
 /**
  * Makes the nth call of this kind from now on fail with `error` (positive, of errno.h); 1 is the
- * next. Such a call has no effect. At most 32 are planned at once.
+ * next. Such a call has no effect. At most 32 are planned at once. With EINTR and EAGAIN it goes
+ * on, as with the kernel's.
  *
  * Returns 0.
  *

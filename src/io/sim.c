@@ -155,12 +155,18 @@ static int park(struct cp_op *op, struct sim_wait *w)
 	return op->res;
 }
 
+/* Errors that no call of coop's tells: it goes on, as it does with the kernel's. */
+static bool is_again(int r)
+{
+	return r == -EAGAIN || r == -EINTR;
+}
+
 static int run_here(struct cp_sim *sim, struct cp_op *op)
 {
 	struct sim_wait w = { .op = op };
 	int r = -sim_fault(sim, sim_call_of(op));
 
-	if (r == 0)
+	if (r == 0 || is_again(r))
 		r = try(sim, op);
 	sim_settle(sim);
 	if (r == -EAGAIN && !dont_wait(op))

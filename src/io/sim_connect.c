@@ -285,7 +285,9 @@ int sim_accept(struct cp_sim *sim, struct sim_sock *l, struct sockaddr *addr, so
 		return -EINVAL;
 	if (!s)
 		return -EAGAIN;
-	r = planned_error(sim);
+	do
+		r = planned_error(sim);
+	while (r == -EINTR || r == -EAGAIN); /* which accept does not tell */
 	if (r < 0)
 		return r;
 	fd = sim_number(sim, &s->object);

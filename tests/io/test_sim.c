@@ -424,6 +424,130 @@ SIM_TEST(the_nth_call_fails)
 	return 0;
 }
 
+/* ---- errors, call by call */
+
+static int try_read(int a, int b)
+{
+	char c;
+
+	(void)a;
+	return coop_read(b, &c, 1);
+}
+
+static int try_recv(int a, int b)
+{
+	char c;
+
+	(void)a;
+	return coop_recv(b, &c, 1, 0);
+}
+
+static int try_write(int a, int b)
+{
+	(void)b;
+	return coop_write(a, "x", 1);
+}
+
+static int try_send(int a, int b)
+{
+	(void)b;
+	return coop_send(a, "x", 1, 0);
+}
+
+static int try_poll(int a, int b)
+{
+	int r = coop_poll(a, POLLOUT);
+
+	(void)b;
+	return r < 0 ? r : r == POLLOUT;
+}
+
+static int try_splice(int a, int b)
+{
+	int p[2], r;
+
+	(void)a;
+	new_pipe(p);
+	r = coop_splice(b, p[1], 1, 0);
+	close_both(p[0], p[1]);
+	return r;
+}
+
+static int try_option(int a, int b)
+{
+	const int on = 1;
+	int r;
+
+	(void)b;
+	r = WORLD(setsockopt, a, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+	return r < 0 ? r : 1;
+}
+
+/* Each error at each call comes out as it is, once, and nothing has been moved by that call. */
+SIM_TEST(each_error_at_each_call)
+{
+	static const struct {
+		enum coop_sim_call call;
+		int (*try)(int a, int b);
+		int errors[8];
+	} table[] = {
+		{ COOP_SIM_READ, try_read, { EIO, ENOMEM, ECONNRESET, ETIMEDOUT } },
+		{ COOP_SIM_READ, try_recv, { EIO, ENOBUFS, ECONNRESET, ECONNREFUSED } },
+		{ COOP_SIM_WRITE, try_write, { EPIPE, ENOSPC, EDQUOT, EFBIG, EIO, ENOMEM } },
+		{ COOP_SIM_WRITE, try_send, { EPIPE, ENOBUFS, EMSGSIZE, EHOSTUNREACH, EPERM } },
+		{ COOP_SIM_POLL, try_poll, { ENOMEM, ENOSPC } },
+		{ COOP_SIM_SPLICE, try_splice, { EINVAL, ENOMEM } },
+		{ COOP_SIM_OPTION, try_option, { EINVAL, ENOPROTOOPT, ENOBUFS } },
+	};
+	int a, b;
+
+	tcp_pair(&a, &b);
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+		for (const int *e = table[i].errors; *e; e++) {
+			CHECK_INT(coop_send(a, "x", 1, 0), ==, 1);
+			CHECK_INT(coop_sim_fail(table[i].call, *e, 1), ==, 0);
+			CHECK_INT(table[i].try(a, b), ==, -*e);
+			CHECK_INT(table[i].try(a, b), ==, 1);
+			CHECK_INT(coop_sim_fail(table[i].call, EINTR, 1), ==, 0);
+			if (table[i].call != COOP_SIM_OPTION) {
+				CHECK_INT(coop_send(a, "x", 1, 0), ==, 1);
+				CHECK_INT(table[i].try(a, b), ==, 1);
+			}
+			CHECK_INT(coop_sim_plan(NULL), ==, 0);
+			while (coop_recv(b, (char[8]){ 0 }, 8, MSG_DONTWAIT) > 0)
+				;
+		}
+	}
+	close_both(a, b);
+	return 0;
+}
+
+/* Connecting and accepting: each error once, and then the connection is made. */
+SIM_TEST(each_error_of_connections)
+{
+	static const int connecting[] = { EADDRNOTAVAIL, ENETUNREACH, ETIMEDOUT, ECONNREFUSED,
+					  EACCES,        EPERM,       EINTR };
+	static const int accepting[] = { EMFILE, ENFILE,       ENOBUFS, ENOMEM,
+					 EPERM,  ECONNABORTED, EPROTO,  EINTR };
+	int l = listen_at("10.0.0.1", 80, 5), fd, r;
+
+	for (size_t i = 0; i < sizeof connecting / sizeof *connecting; i++) {
+		fd = new_socket(AF_INET, SOCK_STREAM);
+		CHECK_INT(coop_sim_fail(COOP_SIM_CONNECT, connecting[i], 1), ==, 0);
+		r = connect_to(fd, "10.0.0.1", 80);
+		CHECK_INT(r, ==, connecting[i] == EINTR ? 0 : -connecting[i]);
+		if (r < 0)
+			CHECK_INT(connect_to(fd, "10.0.0.1", 80), ==, 0);
+		CHECK_INT(coop_sim_fail(COOP_SIM_ACCEPT, accepting[i], 1), ==, 0);
+		r = coop_accept(l, NULL, NULL);
+		CHECK_INT(r, ==, -accepting[i]);
+		r = coop_accept(l, NULL, NULL);
+		CHECK_INT(r, >=, 0);
+		close_both(fd, r);
+	}
+	return coop_close(l);
+}
+
 /* Plans that are none, and plans for a world that is real. */
 SIM_TEST(plans_are_checked)
 {
