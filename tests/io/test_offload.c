@@ -453,7 +453,7 @@ TASK_TEST(a_blocking_call_is_interrupted)
 	interrupt_reader(false);
 	interrupt_reader(true);
 	interrupt_reader(false);
-	PROVES(B272);
+	PROVES(B272, B112);
 	return 0;
 }
 
