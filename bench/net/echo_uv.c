@@ -6,7 +6,6 @@
 
 struct conn {
 	uv_tcp_t tcp;
-	uv_write_t write;
 	char buf[NET_BUFFER];
 };
 
@@ -29,21 +28,15 @@ static void end(uv_handle_t *h)
 		uv_close(h, closed);
 }
 
-static void written(uv_write_t *w, int status)
-{
-	if (status < 0)
-		end((uv_handle_t *)w->handle);
-}
-
+/* An answer is small and the only one under way: it fits, or the connection is lost. */
 static void got(uv_stream_t *s, ssize_t bytes, const uv_buf_t *buf)
 {
-	struct conn *c = (struct conn *)s;
 	uv_buf_t out;
 
 	if (bytes == 0)
 		return;
 	out = uv_buf_init(buf->base, (unsigned)(bytes > 0 ? bytes : 0));
-	if (bytes < 0 || uv_write(&c->write, s, &out, 1, written) < 0)
+	if (bytes < 0 || uv_try_write(s, &out, 1) != (int)bytes)
 		end((uv_handle_t *)s);
 }
 
