@@ -296,7 +296,11 @@ static int finish(struct job *job, int r)
 	if (r < 0 && !coop_is_cancel(r) && !job->own_error) {
 		job->own_error = r;
 		(void)!coop_error_print(stderr, error, 0);
+	} else if (job->own_error && !job->is_own_told) {
+		job_say(job, SAY_ALERT, "its own machinery has failed: %s",
+			coop_code_text(job->own_error));
 	}
+	job->is_own_told = true;
 	return status_of(job);
 }
 
@@ -306,6 +310,7 @@ static int job_main(void *arg)
 	struct coop_group_opts opts = { .name = "plumbing" };
 	int r;
 
+	world_give_back();
 	coop_group_open(&job->plumbing, &opts);
 	r = open_plumbing(job);
 	if (r >= 0)
@@ -417,7 +422,7 @@ static void deinit(struct job *job)
 	free(job->groups);
 }
 
-/* In the runtime's process. epoll is there sooner than io_uring, and a job needs no more. */
+/* In the runtime's process. */
 static int runtime(struct plan *plan, struct guard *guard)
 {
 	struct screen screen = { .ops = screen_choose(plan) };
@@ -426,9 +431,7 @@ static int runtime(struct plan *plan, struct guard *guard)
 			   .screen = &screen,
 			   .plumbing = COOP_GROUP_INIT,
 			   .begun_ns = coop_now() };
-	struct coop_run_opts opts = { .name = "coop",
-				      .engine = secure_getenv("COOP_IO") ? COOP_ENGINE_AUTO
-									 : COOP_ENGINE_EPOLL };
+	struct coop_run_opts opts = { .name = "coop", .engine = world_enter(&job) };
 	int status;
 
 	screen.job = &job;

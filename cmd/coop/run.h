@@ -161,7 +161,10 @@ struct job {
 	bool has_others;
 	uint32_t running, ended, failed, cancelled, skipped;
 	int own_error; /* the machinery has failed: status 125 */
-	size_t left;   /* processes that could not be ended */
+	bool is_own_told;
+	struct coop_process_limit files; /* the limit that we were started with */
+	bool has_files;                  /* and it was raised for us */
+	size_t left;                     /* processes that could not be ended */
 
 	struct run_locks *locks;
 	struct run_jobserver *jobserver;
@@ -196,6 +199,12 @@ bool job_is_leader(int pid, void *job);
 
 /* A task of the plan has ended: services whose users are gone, main, counts. */
 void job_task_ended(struct job *job, struct run_task *task);
+
+/* ------------------------------------------------------------------ run_world.c */
+
+/* Before the run, and when it has begun. Returns the engine to use. */
+enum coop_engine world_enter(struct job *job);
+void world_give_back(void);
 
 /* ------------------------------------------------------------------ run_group.c */
 

@@ -117,6 +117,10 @@ static int spawn(struct run_task *task, char **env, enum coop_process_step *ret_
 		o.fds = &extra;
 		o.fds_count = 1;
 	}
+	if (task->job->has_files) {
+		o.limits = &task->job->files;
+		o.limits_count = 1;
+	}
 	o.cgroup_fd = guard->cgroup > 0 ? guard->cgroup : 0;
 	if (task->plan->has_tty)
 		guard_lend_terminal(guard);

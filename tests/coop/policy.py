@@ -244,6 +244,23 @@ def environment_and_folder(case):
 
 
 @test
+def surroundings_are_for_the_tasks(case):
+    """The library's variables and the limit of descriptors: theirs as they were, not coop's own."""
+    case.write('show', 'sleep 0.3; echo $COOP_CLOCK $(ulimit -Sn)\n')
+    coop = case.start('-c', 'ulimit -Sn 200; COOP_CLOCK=virtual COOP_IO=sim '
+                      '"$COOP" run --timeout 1000s "sh ./show"', program='bash')
+    equal((coop.end(), coop.text), (0, 'virtual 200\n'))
+
+
+@test
+def many_tasks_at_once(case):
+    """More than a low limit of descriptors allows."""
+    coop = case.start('-c', 'ulimit -Sn 64; "$COOP" run -o stream $(yes true | head -n 150)',
+                      program='bash')
+    equal((coop.end(), coop.text), (0, ''))
+
+
+@test
 def procfile(case):
     """`up` runs a Procfile; its tasks are services."""
     case.write('Procfile', 'web: echo web; sleep 1000\nworker: sleep 0.2; exit 3\n')
