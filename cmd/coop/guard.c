@@ -41,7 +41,7 @@
 #include <unistd.h>
 
 #define SURVIVORS_NS COOP_SECONDS(10) /* so long what was killed may take to be gone */
-#define TWICE_NS COOP_MILLISECONDS(5) /* two signals of one program within it are one */
+#define TWICE_NS COOP_MILLISECONDS(2) /* two signals of one program within it are one */
 
 /* The guard's own. */
 static struct termios terminal;

@@ -71,6 +71,7 @@ class Coop:
         self.case, self.data, self.errors = case, b'', b''
         self.terminal = -1
         self.is_hung_up = False
+        self.last_signal = 0
         self.environ = dict(case.environ, **(env or {}))
         command = [program or case.coop, *args]
         ignored = signal.SIG_IGN if background else signal.SIG_DFL
@@ -140,12 +141,15 @@ class Coop:
 
     def wait_file(self, name):
         path = os.path.join(self.case.folder, name)
-        return until(f'file {name}', lambda: os.path.exists(path))
+        return until(f'file {name}', lambda: os.path.exists(path) and os.path.getsize(path))
 
     def type(self, keys):
         os.write(self.terminal, keys)
 
     def signal(self, sig):
+        if sig == self.last_signal:
+            time.sleep(0.02)  # two from one program at the same moment count as one
+        self.last_signal = sig
         self.process.send_signal(sig)
 
     def end(self):
