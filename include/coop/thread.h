@@ -222,7 +222,8 @@ COOP_API
 int coop_portal_stop(struct coop_portal *portal, bool cancel);
 
 /**
- * Stops a portal, and waits until the last of its calls has ended.
+ * Stops a portal, and waits until the last of its calls has ended. A thread that calls in the
+ * same moment is refused by the loop, at its next turn: do not block the loop until then.
  *
  * Returns 0.
  *
