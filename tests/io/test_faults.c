@@ -16,6 +16,7 @@
 #include "base/os.h"
 
 #include <dirent.h>
+#include <sched.h>
 
 #define FDS 4
 #define TEXT "text"
@@ -368,6 +369,9 @@ static bool refused_once(struct place *p, int n, int error, bool waiting)
 	coop_group_open(&g, NULL);
 	arm(n, error, false);
 	CHECK_INT(coop_spawn_with(&g, call_in_task, p, &eager, NULL), ==, 0);
+	/* A thread may be at work for it: what that asks for belongs to it. */
+	while (cp_rt->working && !__atomic_load_n(&cp_rt->pending, __ATOMIC_ACQUIRE))
+		sched_yield();
 	hit = disarm();
 	if (waiting && p->result == INT32_MAX)
 		p->c->fill(p);
