@@ -11,7 +11,7 @@ haste).
   --tool WORD       only tools whose names begin with it
   --only SCENARIO   only this scenario; may be repeated
   --jobs N          so many runs at once (6)
-  --limit SECONDS   until a tool counts as hanging, or what is left as leaked (20)
+  --limit SECONDS   until a tool counts as hanging, or what is left as leaked (25)
   --details         print every run
   --check           the status is 1 if a run has not passed, or a tool is not there
 
@@ -294,7 +294,7 @@ def main():
     parser.add_argument('--tool', action='append')
     parser.add_argument('--only', action='append', choices=SCENARIOS)
     parser.add_argument('--jobs', type=int, default=6)
-    parser.add_argument('--limit', type=float, default=20)
+    parser.add_argument('--limit', type=float, default=25)
     parser.add_argument('--details', action='store_true')
     parser.add_argument('--check', action='store_true')
     opts = parser.parse_args()
