@@ -186,7 +186,7 @@ def terminal_is_left_as_it_was(case):
 
     for ending in ('true', 'kill -9 $PPID'):
         shell = case.start('-c', 'stty -a > before; "$COOP" run "$0" true; stty -a > after; '
-                           'ps -o tpgid= -p $$ | grep -qw $$ && echo foreground', ending,
+                           '[ $(cut -d" " -f8 /proc/$$/stat) = $$ ] && echo foreground', ending,
                            tty=True, program='bash')
         # Not through a pipe: the same terminal, and so the same description.
         before = state(shell.terminal)
