@@ -113,11 +113,11 @@ static int lookup_error(int r)
 {
 	switch (r) {
 	case 0: return 0;
-	case EAI_NONAME: return -ENOENT;
-	case EAI_NODATA: return -ENOENT;
-	case EAI_ADDRFAMILY: return -ENOENT; /* it has none of this family */
-	case EAI_SERVICE: return -EINVAL;
-	case EAI_SOCKTYPE: return -EINVAL;
+	case EAI_NONAME:
+	case EAI_NODATA:
+	case EAI_ADDRFAMILY: return -ENOENT; /* the last: it has none of this family */
+	case EAI_SERVICE:
+	case EAI_SOCKTYPE:
 	case EAI_BADFLAGS: return -EINVAL;
 	case EAI_AGAIN: return -EAGAIN;
 	case EAI_FAMILY: return -EAFNOSUPPORT;
