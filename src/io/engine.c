@@ -56,7 +56,7 @@ static int open_wanted(enum coop_engine want, struct cp_engine **ret_engine, cha
 		snprintf(why, size, "asked for");
 		if (r < 0 && r != -EMFILE && r != -ENFILE) {
 			coop_log(COOP_LOG_ERROR, "no io_uring engine: %s", ring_words(r));
-			r = -ENOTSUP;
+			r = r == -ENOMEM ? r : -ENOTSUP;
 		}
 		return r;
 	}
