@@ -22,4 +22,13 @@ _Noreturn void cp_assert_failed(const char *cond, const char *file, int line, co
 /* Prints "coop: ..." on standard error and aborts: the structure of the program is broken. */
 _Noreturn void cp_die(const char *fmt, ...) COOP_PRINTF(1, 2);
 
+/* Tells the processor that this is a loop which waits. */
+#if defined(__x86_64__)
+#define cp_cpu_relax() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define cp_cpu_relax() __asm__ volatile("yield" ::: "memory")
+#else
+#define cp_cpu_relax() ((void)0)
+#endif
+
 #endif

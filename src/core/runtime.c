@@ -21,6 +21,7 @@
 
 #define CP_BUDGET 128
 #define CP_SPIN_NS COOP_MICROSECONDS(50)
+#define CP_SPIN_PAUSES 32
 #define CP_SLACK_NS COOP_MICROSECONDS(50)
 #define CP_IGNORE_WARN 1000
 /* The virtual clock starts here, so that no deadline a program computes from it is 0. */
@@ -486,6 +487,13 @@ static void idle_virtual(struct cp_rt *rt, int64_t next)
 		rt->now_ns = next;
 }
 
+/* What shares the core with this thread has it to itself for most of the time. */
+static void relax(void)
+{
+	for (int i = 0; i < CP_SPIN_PAUSES; i++)
+		cp_cpu_relax();
+}
+
 /* Looks for at most `bound_ns` whether something has come. */
 static bool spin(struct cp_rt *rt, int64_t start_ns, int64_t bound_ns)
 {
@@ -493,6 +501,7 @@ static bool spin(struct cp_rt *rt, int64_t start_ns, int64_t bound_ns)
 		engine_wait(rt, 0);
 		if (rt->ready_head || __atomic_load_n(&rt->pending, __ATOMIC_RELAXED))
 			return true;
+		relax();
 	} while (cp_os_now_ns() - start_ns < bound_ns);
 	return false;
 }
