@@ -34,7 +34,7 @@ static const char *ring_words(int r)
 	case 0: return "io_uring is there";
 	case -EOPNOTSUPP: return "this build of coop has no io_uring";
 	case -ENOSYS: return "this kernel has no io_uring, or only parts of it";
-	case -EPERM: return "io_uring is forbidden here";
+	case -EPERM:
 	case -EACCES: return "io_uring is forbidden here";
 	case -EINVAL: return "this kernel's io_uring is older than 6.1";
 	case -ENOMEM: return "no memory for io_uring (RLIMIT_MEMLOCK)";
