@@ -22,6 +22,27 @@ _Noreturn void cp_assert_failed(const char *cond, const char *file, int line, co
 /* Prints "coop: ..." on standard error and aborts: the structure of the program is broken. */
 _Noreturn void cp_die(const char *fmt, ...) COOP_PRINTF(1, 2);
 
+/* Which sanitizer this is built for, if any. */
+#if defined(__SANITIZE_ADDRESS__)
+#define CP_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CP_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define CP_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CP_TSAN 1
+#endif
+#endif
+#ifdef CP_TSAN
+#define CP_IS_TSAN true
+#else
+#define CP_IS_TSAN false
+#endif
+
 /* Tells the processor that this is a loop which waits. */
 #if defined(__x86_64__)
 #define cp_cpu_relax() __builtin_ia32_pause()

@@ -122,6 +122,13 @@ int cp_os_uring_enter(struct io_uring *ring, int64_t timeout_ns)
 
 	if (cp_os_refused())
 		return cp_os_refusal();
+	if (CP_IS_TSAN && timeout_ns && io_uring_sq_ready(ring)) {
+		/* Interrupted it would report what was submitted, and liburing wait again. */
+		int r = io_uring_submit_and_get_events(ring);
+
+		if (r < 0 || io_uring_cq_ready(ring))
+			return r < 0 ? r : 0;
+	}
 	if (timeout_ns)
 		return io_uring_submit_and_wait_timeout(ring, &cqe, 1, timeout_ns < 0 ? NULL : &ts,
 							NULL);

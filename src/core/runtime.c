@@ -368,23 +368,14 @@ void cp_rt_wake(struct cp_rt *rt)
 }
 
 /*
- * The thread sanitizer runs handlers of signals in calls that it knows: a futex, which is waited
- * for again behind a handler, is none, and the ring is none, which at least returns.
+ * No operation is under way, so only timers, threads and signals can end a wait. (Under the thread
+ * sanitizer signals cannot: it keeps them for the next call that it knows, and a futex is none.)
  */
-#ifdef CP_TSAN
-#define CP_WORD_WAKES false
-#define run_handlers() ((void)cp_os_now_ns())
-#else
-#define CP_WORD_WAKES true
-#define run_handlers() ((void)0)
-#endif
-
-/* No operation is under way, so only timers, threads and signals can end a wait. */
 static bool nothing_asked(const struct cp_rt *rt)
 {
 	const struct cp_engine *e = rt->engine;
 
-	return CP_WORD_WAKES && !e->in_flight && !e->waiting && e->due_ns == COOP_NEVER;
+	return !CP_IS_TSAN && !e->in_flight && !e->waiting && e->due_ns == COOP_NEVER;
 }
 
 /* Sleeps where threads can wake it at the least cost, as two threads wake each other. */
@@ -408,7 +399,8 @@ static void engine_wait(struct cp_rt *rt, int64_t timeout_ns)
 		timeout_ns = 0;
 	r = rt->engine->ops->wait(rt->engine, timeout_ns);
 	__atomic_store_n(&rt->asleep, CP_AWAKE, __ATOMIC_RELAXED);
-	run_handlers();
+	if (CP_IS_TSAN)
+		(void)cp_os_now_ns(); /* a call that it knows: handlers run */
 	if (r < 0 && r != -EINTR)
 		cp_die("the %s engine failed: %s", rt->engine->ops->name, strerror(-r));
 }

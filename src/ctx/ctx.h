@@ -15,21 +15,6 @@
 
 #include "base/base.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define CP_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define CP_ASAN 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define CP_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define CP_TSAN 1
-#endif
-#endif
-
 /* For what looks at a frame that may be gone. If inlined, it would be checked like the rest. */
 #ifdef CP_ASAN
 #define CP_READS_GONE __attribute__((noinline, unused, no_sanitize("address"))) static
