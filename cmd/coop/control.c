@@ -8,6 +8,7 @@
 #include "control.h"
 
 #include "screen.h"
+#include "text.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -93,18 +94,16 @@ static int check_names(const struct request *q)
 
 /* ---------------------------------------------------------------------- ps, tree */
 
-static const char *seconds(int64_t from, int64_t to, char *buf, size_t size)
+static const char *took(const struct run_task *task, char *buf)
 {
-	int64_t ns = from == COOP_NEVER ? 0 : (to == COOP_NEVER ? coop_now() : to) - from;
+	int64_t to = task->ended_ns == COOP_NEVER ? coop_now() : task->ended_ns;
 
-	snprintf(buf, size, "%lld.%llds", (long long)(ns / COOP_SECONDS(1)),
-		 (long long)(ns % COOP_SECONDS(1) / COOP_MILLISECONDS(100)));
-	return buf;
+	return text_of_span(task->first_ns == COOP_NEVER ? 0 : to - task->first_ns, buf);
 }
 
 static int put_task(const struct request *q, const struct run_task *task, const char *indent)
 {
-	char end[SCREEN_TEXT] = "", took[32], pid[16] = "-";
+	char end[SCREEN_TEXT] = "", span[TEXT_DURATION_SIZE], pid[16] = "-";
 
 	if (task->pid)
 		snprintf(pid, sizeof pid, "%d", task->pid);
@@ -116,7 +115,7 @@ static int put_task(const struct request *q, const struct run_task *task, const 
 		snprintf(end, sizeof end, "attempt %u, %u restarts", task->attempt, task->restarts);
 	return answer(q, "%s%-*s %-8s %7s %8s%s%s\n", indent, 20 - (int)strlen(indent), task->name,
 		      run_state_word(task->state), pid,
-		      seconds(task->first_ns, task->ended_ns, took, sizeof took), *end ? "  " : "",
+		      took(task, span), *end ? "  " : "",
 		      end);
 }
 

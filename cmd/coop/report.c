@@ -6,6 +6,7 @@
  */
 #include "report.h"
 #include "front.h"
+#include "line.h"
 #include "run_map.h"
 #include "text.h"
 
@@ -23,19 +24,6 @@ struct report {
 	size_t columns;
 	size_t name_width;
 };
-
-void report_span(int64_t ns, char *buf, size_t size)
-{
-	int64_t tenths = ns / COOP_MILLISECONDS(100), s = tenths / 10;
-
-	if (s < 60)
-		snprintf(buf, size, "%lld.%llds", (long long)s, (long long)(tenths % 10));
-	else if (s < 3600)
-		snprintf(buf, size, "%lldm%02llds", (long long)(s / 60), (long long)(s % 60));
-	else
-		snprintf(buf, size, "%lldh%02lldm", (long long)(s / 3600),
-			 (long long)(s / 60 % 60));
-}
 
 static const char *const outcome_words[] = {
 	"none", "ok", "failed", "failed, noted", "cancelled", "failed while stopping", "skipped",
@@ -60,24 +48,6 @@ static bool is_failure(const struct run_task *task)
 }
 
 /* ----------------------------------------------------------------------- the tree */
-
-static void put_coloured(struct report *r, const char *colour, const char *text)
-{
-	if (r->has_colours)
-		pen_printf(r->pen, "\033[%sm%s\033[0m", colour, text);
-	else
-		pen_text(r->pen, text);
-}
-
-static void put_mark(struct report *r, const struct run_task *task)
-{
-	if (is_failure(task))
-		put_coloured(r, "31", "\u2717");
-	else if (task->outcome == OUTCOME_OK)
-		put_coloured(r, "32", "\u2713");
-	else
-		put_coloured(r, "33", "\u2298");
-}
 
 /* The last lines of what it wrote, each in a line of its own. */
 static void put_last(struct report *r, const struct run_task *task, const char *indent)
@@ -111,27 +81,23 @@ static void put_last(struct report *r, const struct run_task *task, const char *
 static void put_task(struct report *r, const struct run_task *task, const char *indent,
 		     bool is_last)
 {
-	char text[SCREEN_TEXT], span[32];
+	char text[SCREEN_TEXT];
 	size_t mark = r->pen->used, width = pen_width(task->name);
 	char below[3 * PLAN_DEPTH_MAX * 4 + 16];
 
 	pen_printf(r->pen, "%s%s ", indent, is_last ? "\u2514\u2500" : "\u251c\u2500");
-	put_mark(r, task);
+	line_mark(r->pen, r->has_colours, task->outcome);
 	pen_printf(r->pen, " %s", task->name);
 	if (width < r->name_width)
 		pen_repeat(r->pen, " ", r->name_width - width);
-	pen_printf(r->pen, "  %s", screen_end_text(task, text));
-	if (task->attempt && task->ended_ns != COOP_NEVER && !task->is_timed_out) {
-		report_span(task->ended_ns - task->first_ns, span, sizeof span);
-		pen_printf(r->pen, " after %s", span);
-	}
+	pen_printf(r->pen, "  %s", line_end(task, text));
 	if (task->attempt > 1)
 		pen_printf(r->pen, ", %u attempts", task->attempt);
 	if (task == r->job->first_failed) {
 		bool goes_on = task->group->plan->is_keep_going;
 
 		pen_text(r->pen, "   ");
-		put_coloured(r, "1",
+		line_coloured(r->pen, r->has_colours, "1",
 			     goes_on ? "\u2190 first failure"
 				     : "\u2190 first failure, cancelled the group");
 	} else if (task->outcome == OUTCOME_FAILED) {
@@ -234,10 +200,10 @@ static void put_map(struct report *r)
 static void put_head(struct report *r, int status)
 {
 	const struct job *job = r->job;
-	char span[32], text[160], end[64];
+	char span[TEXT_DURATION_SIZE], text[160], end[64];
 	size_t used;
 
-	report_span(coop_now() - job->begun_ns, span, sizeof span);
+	text_of_span(coop_now() - job->begun_ns, span);
 	if (job->map)
 		snprintf(text, sizeof text, "failed: %llu of %llu in %s",
 			 (unsigned long long)job->map->failed_count,
@@ -253,7 +219,7 @@ static void put_head(struct report *r, int status)
 	else
 		snprintf(end, sizeof end, "exit status %d", status);
 	used = strlen(text) + strlen(end);
-	put_coloured(r, "1", text);
+	line_coloured(r->pen, r->has_colours, "1", text);
 	pen_repeat(r->pen, " ", r->columns > used + 2 ? r->columns - used - 1 : 3);
 	pen_printf(r->pen, "%s\n", end);
 }

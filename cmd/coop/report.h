@@ -14,7 +14,4 @@
 void report_write(const struct job *job, int status, bool has_colours, size_t columns,
 		  struct pen *pen);
 
-/* A span of time for people: "0.4s", "12.3s", "3m05s". */
-void report_span(int64_t ns, char *buf, size_t size);
-
 const char *report_outcome_word(enum run_outcome outcome);

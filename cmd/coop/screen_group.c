@@ -7,7 +7,7 @@
  * written by a task of the plumbing, since whoever tells of an end must not wait; at the end of
  * the job finish writes what is left.
  */
-#include "pen.h"
+#include "line.h"
 #include "report.h"
 
 #include <errno.h>
@@ -24,11 +24,12 @@ struct block {
 	struct pen text;
 	int fd; /* -1: all of it is in `text` */
 	uint64_t in_file;
-	char title[128], end[SCREEN_TEXT + 96];
+	char title[128], end[SCREEN_TEXT + 8];
 	bool is_failed;
 };
 
 struct grouped {
+	struct line_style style;
 	struct block *first, **last;
 	struct coop_pulse pulse;
 	struct coop_mutex writing; /* by one at a time, block by block */
@@ -220,6 +221,7 @@ static int group_open(struct screen *screen)
 
 	if (!own)
 		return -ENOMEM;
+	own->style = line_style_for(screen->job);
 	own->last = &own->first;
 	own->pulse = (struct coop_pulse)COOP_PULSE_INIT;
 	own->writing = (struct coop_mutex)COOP_MUTEX_INIT;
@@ -230,22 +232,19 @@ static int group_open(struct screen *screen)
 static void group_happened(struct screen *screen, struct run_task *task, enum screen_event event)
 {
 	struct grouped *own = screen->own;
-	char text[SCREEN_TEXT], span[32];
+	struct pen pen = { 0 };
+	char text[SCREEN_TEXT];
 	struct block *b;
 
 	if (event != SCREEN_ENDED || !(b = block_of(task)))
 		return;
 	task->screen_own = NULL;
 	b->is_failed = task->outcome == OUTCOME_FAILED || task->outcome == OUTCOME_STOP_FAILED;
-	report_span(task->first_ns == COOP_NEVER ? 0 : coop_now() - task->first_ns, span,
-		    sizeof span);
+	line_mark(&pen, false, task->outcome);
+	pen_printf(&pen, " %s", line_end(task, text));
 	snprintf(b->title, sizeof b->title, "%s", task->name);
-	snprintf(b->end, sizeof b->end, "%s%s%s%s",
-		 task->outcome == OUTCOME_OK ? "\u2713"
-		 : b->is_failed              ? "\u2717 "
-					     : "\u2298 ",
-		 task->outcome == OUTCOME_OK ? "" : screen_end_text(task, text),
-		 task->attempt ? " " : "", task->attempt ? span : "");
+	snprintf(b->end, sizeof b->end, "%.*s", (int)pen.used, pen.used ? pen.bytes : "");
+	pen_free(&pen);
 	b->next = NULL;
 	*own->last = b;
 	own->last = &b->next;
@@ -254,7 +253,12 @@ static void group_happened(struct screen *screen, struct run_task *task, enum sc
 
 static void group_say(struct screen *screen, enum screen_level level, const char *text)
 {
-	screen_prefix.say(screen, level, text);
+	struct grouped *own = screen->own;
+	struct pen pen = { 0 };
+
+	line_say(&pen, &own->style, level, text);
+	pen_flush(&pen, screen->err);
+	pen_free(&pen);
 }
 
 static void group_finish(struct screen *screen, int status)

@@ -9,7 +9,7 @@
  * The alternate screen is never used, the cursor never hidden, no mode changed: whoever kills us
  * leaves at most one line.
  */
-#include "pen.h"
+#include "line.h"
 #include "report.h"
 #include "run_map.h"
 #include "text.h"
@@ -20,10 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { NAME_MAX_WIDTH = 20, PENDING_MAX = 64 << 10, FOOTER_NAMES = 16 };
+enum { PENDING_MAX = 64 << 10 };
 
 #define DRAW_NS COOP_MILLISECONDS(100)
 
@@ -36,12 +35,9 @@ struct term {
 	struct pen pending; /* lines that have not been put yet */
 	struct pen line;    /* the footer */
 	struct pen last;    /* and as it was drawn */
-	size_t name_width;
-	bool has_colours, has_footer, has_names;
-	unsigned next_colour;
+	struct line_style style;
+	bool has_footer;
 };
-
-static const char *const colours[] = { "36", "33", "32", "35", "34", "96", "93", "95" };
 
 /* ---------------------------------------------------------------------- the terminal */
 
@@ -83,10 +79,10 @@ static void put_count(struct pen *pen, const char **comma, uint64_t count, const
 
 static void put_stopping(struct pen *pen, const struct run_task *task)
 {
-	char text[32];
+	char text[TEXT_DURATION_SIZE], sig[TEXT_SIGNAL_SIZE];
 	int64_t left = task->stop_until_ns == COOP_NEVER ? 0 : task->stop_until_ns - coop_now();
 
-	report_span(left > 0 ? left : 0, text, sizeof text);
+	text_of_span(left > 0 ? left : 0, text);
 	if (task->is_in_shield && !task->stop_sig) {
 		pen_printf(pen, "%s (shielded", task->name);
 		if (task->stop_until_ns != COOP_NEVER)
@@ -95,7 +91,7 @@ static void put_stopping(struct pen *pen, const struct run_task *task)
 		pen_printf(pen, "%s (KILL sent", task->name);
 	} else if (task->stop_sig) {
 		pen_printf(pen, "%s (%s sent, next in %s", task->name,
-			   text_signal_name(task->stop_sig), text);
+			   text_of_signal(task->stop_sig, sig), text);
 	} else {
 		pen_printf(pen, "%s (stopping", task->name);
 	}
@@ -120,9 +116,9 @@ static bool footer_stopping(const struct job *job, struct pen *pen)
 static void footer_map(const struct job *job, struct pen *pen, int64_t elapsed)
 {
 	const struct run_map *map = job->map;
-	char span[32], left[32];
+	char span[TEXT_DURATION_SIZE], left[TEXT_DURATION_SIZE];
 
-	report_span(elapsed, span, sizeof span);
+	text_of_span(elapsed, span);
 	if (map->total)
 		pen_printf(pen, " %llu/%llu done", (unsigned long long)map->done,
 			   (unsigned long long)map->total);
@@ -131,9 +127,8 @@ static void footer_map(const struct job *job, struct pen *pen, int64_t elapsed)
 	pen_printf(pen, ", %llu failed, %llu running, %s", (unsigned long long)map->failed_count,
 		   (unsigned long long)(map->started - map->done), span);
 	if (map->total && map->done && map->done < map->total && elapsed > COOP_SECONDS(1)) {
-		report_span((int64_t)((double)elapsed / (double)map->done *
-				      (double)(map->total - map->done)),
-			    left, sizeof left);
+		text_of_span((int64_t)((double)elapsed / (double)map->done *
+				      (double)(map->total - map->done)), left);
 		pen_printf(pen, ", about %s left", left);
 	}
 }
@@ -142,7 +137,7 @@ static void footer_run(const struct job *job, struct pen *pen, int64_t elapsed)
 {
 	uint64_t running = 0, ready = 0, waiting = 0;
 	const char *comma = " ";
-	char span[32];
+	char span[TEXT_DURATION_SIZE];
 
 	for (size_t i = 0; i < job->first_final; i++) {
 		enum run_state state = job->tasks[i].state;
@@ -157,14 +152,14 @@ static void footer_run(const struct job *job, struct pen *pen, int64_t elapsed)
 	if (waiting)
 		put_count(pen, &comma, waiting, "waiting");
 	put_count(pen, &comma, job->failed, "failed");
-	report_span(elapsed, span, sizeof span);
+	text_of_span(elapsed, span);
 	pen_printf(pen, "  %s ", span);
 	for (size_t i = 0; i < job->task_count; i++) {
 		const struct run_task *task = &job->tasks[i];
 
 		if (!task->pid)
 			continue;
-		report_span(coop_now() - task->started_ns, span, sizeof span);
+		text_of_span(coop_now() - task->started_ns, span);
 		pen_printf(pen, "  %s %s %s", task->name,
 			   task->state == RUN_RUNNING ? "\u25cb" : "\u25cf", span);
 	}
@@ -177,7 +172,7 @@ static void make_footer(struct screen *screen)
 	int64_t elapsed = coop_now() - job->begun_ns;
 
 	t->line.used = 0;
-	if (t->has_colours)
+	if (t->style.has_colours)
 		pen_text(&t->line, "\033[7m");
 	if (!footer_stopping(job, &t->line)) {
 		if (job->map)
@@ -240,73 +235,6 @@ static void term_resized(struct screen *screen)
 
 /* ------------------------------------------------------------------------------ lines */
 
-static void put_coloured(struct term *t, struct pen *pen, const char *colour, const char *text)
-{
-	if (t->has_colours)
-		pen_printf(pen, "\033[%sm%s\033[0m", colour, text);
-	else
-		pen_text(pen, text);
-}
-
-/* Each task has a colour from its first line on. */
-static const char *colour_of(struct term *t, struct run_task *task)
-{
-	if (!task->screen_own)
-		task->screen_own = (void *)(uintptr_t)
-			colours[t->next_colour++ % (sizeof colours / sizeof *colours)];
-	return task->screen_own;
-}
-
-static void put_time(struct screen *screen, struct pen *pen)
-{
-	struct timespec now;
-	struct tm tm;
-	char text[32];
-
-	if (!screen->job->plan->has_timestamps)
-		return;
-	clock_gettime(CLOCK_REALTIME, &now);
-	localtime_r(&now.tv_sec, &tm);
-	strftime(text, sizeof text, "%H:%M:%S", &tm);
-	pen_printf(pen, "%s.%03ld ", text, now.tv_nsec / 1000000);
-}
-
-static void put_name(struct screen *screen, struct pen *pen, struct run_task *task,
-		     const char *mark, const char *mark_colour)
-{
-	struct term *t = screen->own;
-	size_t width = pen_width(task->name);
-
-	put_time(screen, pen);
-	put_coloured(t, pen, colour_of(t, task), task->name);
-	if (width < t->name_width)
-		pen_repeat(pen, " ", t->name_width - width);
-	put_coloured(t, pen, mark_colour ? mark_colour : colour_of(t, task), mark);
-}
-
-static void put_lines(struct screen *screen, struct pen *pen, struct run_task *task,
-		      const char *data, size_t size)
-{
-	const struct term *t = screen->own;
-
-	while (size) {
-		const char *end = memchr(data, '\n', size);
-		size_t line = end ? (size_t)(end - data) : size;
-
-		if (t->has_names)
-			put_name(screen, pen, task, " \u2502 ", NULL);
-		else
-			put_time(screen, pen);
-		if (screen->job->plan->is_raw)
-			pen_put(pen, data, line);
-		else
-			pen_safe(pen, data, line);
-		pen_text(pen, "\n");
-		data += line + (end != NULL);
-		size -= line + (end != NULL);
-	}
-}
-
 static int term_output(struct screen *screen, struct run_task *task, int stream, const char *data,
 		       size_t size)
 {
@@ -317,89 +245,24 @@ static int term_output(struct screen *screen, struct run_task *task, int stream,
 		sink_put(sink, data, size);
 		return sink_wait(sink);
 	}
-	put_lines(screen, &t->pending, task, data, size);
+	line_output(&t->pending, &t->style, task, data, size);
 	draw_soon(screen);
 	return sink_wait(sink);
-}
-
-static void put_end(struct screen *screen, struct run_task *task)
-{
-	struct term *t = screen->own;
-	char text[SCREEN_TEXT], span[32];
-
-	if (!t->has_names && task->outcome == OUTCOME_OK)
-		return;
-	switch (task->outcome) {
-	case OUTCOME_OK: put_name(screen, &t->pending, task, " \u2713 ", "32"); break;
-	case OUTCOME_CANCELLED:
-	case OUTCOME_SKIPPED: put_name(screen, &t->pending, task, " \u2298 ", "33"); break;
-	default: put_name(screen, &t->pending, task, " \u2717 ", "31"); break;
-	}
-	pen_text(&t->pending, screen_end_text(task, text));
-	if (task->attempt) {
-		report_span(task->first_ns == COOP_NEVER ? 0 : coop_now() - task->first_ns, span,
-			    sizeof span);
-		pen_printf(&t->pending, ", %s", span);
-	}
-	pen_text(&t->pending, "\n");
-}
-
-static void put_signal(struct screen *screen, struct run_task *task)
-{
-	struct term *t = screen->own;
-	char text[TEXT_DURATION_SIZE];
-
-	if (task->is_in_shield && !task->stop_sig) {
-		put_name(screen, &t->pending, task, " \u2026 ", "33");
-		pen_text(&t->pending, "shielded");
-		if (task->plan->shield_ns != COOP_NEVER)
-			pen_printf(&t->pending, ", up to %s",
-				   text_of_duration(task->plan->shield_ns, text));
-		pen_printf(&t->pending, ", pid %d\n", task->pid);
-	} else if (task->stop_sig == SIGKILL || screen->job->plan->verbosity) {
-		put_name(screen, &t->pending, task, " \u2026 ", "33");
-		pen_printf(&t->pending, "%s sent, pid %d\n", text_signal_name(task->stop_sig),
-			   task->pid);
-	}
 }
 
 static void term_happened(struct screen *screen, struct run_task *task, enum screen_event event)
 {
 	struct term *t = screen->own;
-	bool is_quiet = screen->job->plan->is_quiet;
-	char text[SCREEN_TEXT], span[32];
 
-	if (is_quiet && (event != SCREEN_ENDED ||
-			 (task->outcome != OUTCOME_FAILED && task->outcome != OUTCOME_STOP_FAILED)))
-		return;
-	report_span(task->started_ns == COOP_NEVER ? 0 : coop_now() - task->started_ns, span,
-		    sizeof span);
-	switch (event) {
-	case SCREEN_READY:
-		put_name(screen, &t->pending, task, " \u2713 ", "32");
-		pen_printf(&t->pending, "ready %s\n", span);
-		break;
-	case SCREEN_ATTEMPT:
-		put_name(screen, &t->pending, task, " \u21bb ", "33");
-		pen_printf(&t->pending, "%s, %s; again soon\n", screen_end_text(task, text), span);
-		break;
-	case SCREEN_SIGNAL: put_signal(screen, task); break;
-	case SCREEN_ENDED: put_end(screen, task); break;
-	default: break;
-	}
+	line_event(&t->pending, &t->style, task, event);
 	draw_soon(screen);
 }
 
 static void term_say(struct screen *screen, enum screen_level level, const char *text)
 {
-	const struct plan *plan = screen->job->plan;
 	struct term *t = screen->own;
 
-	if (level != SAY_ALERT && (level != SAY_NOTE || plan->is_quiet) && plan->verbosity <= 0)
-		return;
-	pen_text(&t->pending, "coop: ");
-	pen_safe(&t->pending, text, strlen(text));
-	pen_text(&t->pending, "\n");
+	line_say(&t->pending, &t->style, level, text);
 	draw(screen);
 }
 
@@ -408,7 +271,7 @@ static void term_finish(struct screen *screen, int status)
 	struct term *t = screen->own;
 
 	t->has_footer = false;
-	report_write(screen->job, status, t->has_colours, t->columns - 1, &t->pending);
+	report_write(screen->job, status, t->style.has_colours, t->columns - 1, &t->pending);
 	draw(screen);
 }
 
@@ -424,15 +287,11 @@ static int term_open(struct screen *screen)
 	t->fd = isatty(STDERR_FILENO) ? STDERR_FILENO : STDOUT_FILENO;
 	t->sink = t->fd == STDERR_FILENO ? screen->err : screen->out;
 	t->has_footer = job->plan->output == OUTPUT_AUTO && !job->plan->is_quiet;
-	t->has_names = !job->map || job->plan->output == OUTPUT_PREFIX;
-	t->has_colours = wants_colours();
+	t->style = line_style_for(job);
+	t->style.has_names = !job->map || job->plan->output == OUTPUT_PREFIX;
+	t->style.has_colours = wants_colours();
+	t->style.is_safe = !job->plan->is_raw;
 	look_at_width(t);
-	for (size_t i = 0; i < job->task_count; i++) {
-		size_t width = pen_width(job->tasks[i].name);
-
-		if (width > t->name_width)
-			t->name_width = width > NAME_MAX_WIDTH ? NAME_MAX_WIDTH : width;
-	}
 	screen->own = t;
 	return 0;
 }

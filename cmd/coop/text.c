@@ -324,3 +324,19 @@ const char *text_of_duration(int64_t ns, char *buf)
 	write_rest(ns, used == 0, buf + used, TEXT_DURATION_SIZE - used);
 	return buf;
 }
+
+const char *text_of_span(int64_t ns, char *buf)
+{
+	int64_t tenths = ns / COOP_MILLISECONDS(100), s = tenths / 10;
+
+	if (s < 60)
+		snprintf(buf, TEXT_DURATION_SIZE, "%lld.%llds", (long long)s,
+			 (long long)(tenths % 10));
+	else if (s < 3600)
+		snprintf(buf, TEXT_DURATION_SIZE, "%lldm%02llds", (long long)(s / 60),
+			 (long long)(s % 60));
+	else
+		snprintf(buf, TEXT_DURATION_SIZE, "%lldh%02lldm", (long long)(s / 3600),
+			 (long long)(s / 60 % 60));
+	return buf;
+}

@@ -23,8 +23,9 @@ const char *text_deadline(const char *text, int64_t now, int64_t *ret_ns);
 /* INT, SIGINT, sigint, 2. */
 const char *text_signal(const char *text, int *ret_sig);
 
-/* The name without SIG, or NULL. */
-const char *text_signal_name(int sig);
+/* As text_signal reads it: the name without SIG, or the number. `buf` has TEXT_SIGNAL_SIZE. */
+enum { TEXT_SIGNAL_SIZE = 16 };
+const char *text_of_signal(int sig, char *buf);
 
 /* INT,5s,TERM,10s,KILL, at most PLAN_STEPS_MAX steps. A signal without a time waits 10 s; the last
  * step is KILL, also where it is not named. */
@@ -46,6 +47,9 @@ const char *text_number(const char *text, long min, long max, long *ret_number);
 /* A duration as text_duration reads it: 1m30s. `buf` has TEXT_DURATION_SIZE bytes. */
 enum { TEXT_DURATION_SIZE = 48 };
 const char *text_of_duration(int64_t ns, char *buf);
+
+/* A span that was measured, for people: 0.4s, 12.3s, 3m05s, 2h07m. */
+const char *text_of_span(int64_t ns, char *buf);
 
 /* The set in the form that text_codes reads. */
 void text_of_codes(const struct plan_codes *codes, char *buf, size_t size);

@@ -5,6 +5,7 @@
 #include "text.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -23,9 +24,12 @@ static const char *const signal_names[] = {
 };
 enum { SIGNAL_NAMES = sizeof signal_names / sizeof signal_names[0], SIGNAL_MAX = 64 };
 
-const char *text_signal_name(int sig)
+const char *text_of_signal(int sig, char *buf)
 {
-	return sig > 0 && sig < SIGNAL_NAMES ? signal_names[sig] : NULL;
+	if (sig > 0 && sig < SIGNAL_NAMES && signal_names[sig])
+		return signal_names[sig];
+	snprintf(buf, TEXT_SIGNAL_SIZE, "%d", sig);
+	return buf;
 }
 
 const char *text_signal(const char *text, int *ret_sig)

@@ -138,6 +138,7 @@ TEST(deadlines_are_times_or_durations)
 /* Names with and without SIG, in both cases, and numbers. */
 TEST(signals_by_name_and_number)
 {
+	char buf[TEXT_SIGNAL_SIZE];
 	int sig = 0;
 
 	CHECK(!text_signal("INT", &sig));
@@ -154,10 +155,11 @@ TEST(signals_by_name_and_number)
 	CHECK(text_signal("", &sig));
 	CHECK(text_signal("SIG", &sig));
 	CHECK_INT(sig, ==, SIGKILL);
-	CHECK_STR(text_signal_name(SIGUSR1), "USR1");
-	CHECK_STR(text_signal_name(63), NULL);
-	CHECK_STR(text_signal_name(-1), NULL);
-	CHECK_STR(text_signal_name(0), NULL);
+	CHECK_STR(text_of_signal(SIGUSR1, buf), "USR1");
+	CHECK_STR(text_of_signal(SIGKILL, buf), "KILL");
+	CHECK_STR(text_of_signal(63, buf), "63");
+	CHECK_STR(text_of_signal(-1, buf), "-1");
+	CHECK_STR(text_of_signal(INT32_MIN, buf), "-2147483648");
 }
 
 static size_t ladder(const char *text, struct plan_step *steps)
@@ -168,6 +170,21 @@ static size_t ladder(const char *text, struct plan_step *steps)
 	if (wrong)
 		FAIL("'%s' %s", text, wrong);
 	return count;
+}
+
+/* A span that was measured: tenths below a minute, then two units, rounded down. */
+TEST(spans)
+{
+	char buf[TEXT_DURATION_SIZE];
+
+	CHECK_STR(text_of_span(0, buf), "0.0s");
+	CHECK_STR(text_of_span(COOP_MILLISECONDS(12399), buf), "12.3s");
+	CHECK_STR(text_of_span(COOP_MILLISECONDS(59999), buf), "59.9s");
+	CHECK_STR(text_of_span(COOP_SECONDS(60), buf), "1m00s");
+	CHECK_STR(text_of_span(COOP_MILLISECONDS(92300), buf), "1m32s");
+	CHECK_STR(text_of_span(COOP_SECONDS(3600) - 1, buf), "59m59s");
+	CHECK_STR(text_of_span(COOP_SECONDS(2 * 3600 + 7 * 60 + 59), buf), "2h07m");
+	CHECK_STR(text_of_span(COOP_SECONDS(100 * 3600), buf), "100h00m");
 }
 
 /* The form of the manual. */

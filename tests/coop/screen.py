@@ -145,6 +145,50 @@ def no_color(case):
 
 
 @test
+def the_same_lines_on_every_screen(case):
+    """A terminal and a pipe get the same: names, marks, words, KILL as the ladder names it."""
+    args = ('run', '--output', 'prefix', '--stop', 'USR1,100ms,WINCH,100ms,KILL', '-v', '--name',
+            'stubborn', '--pty', 'off', '--ready', 'log:up',
+            'trap "" USR1 WINCH; echo up; while :; do sleep 0.01; done',
+            '--name', 'again', '--after', 'stubborn', '--retry', '1', '--backoff', '1ms', 'false',
+            '--name', 'long-name', '--after', 'again', 'sleep 1000')
+    wanted = [r'stubborn  │ up', r'stubborn  ✓ ready \d\.\ds',
+              r'again     ↻ exit 1 after \d\.\ds; again soon',
+              r'again     ✗ exit 1 after \d\.\ds', r'stubborn  … USR1 sent, pid \d+',
+              r'stubborn  … WINCH sent, pid \d+', r'stubborn  … KILL sent, pid \d+',
+              r'stubborn  ⊘ cancelled after \d\.\ds: again: exit 1',
+              r'long-name ⊘ ']
+    seen = [case.run(*args)[2], on_terminal(case, *args, env={'NO_COLOR': '1'})[2].text(),
+            re.sub('\033\\[[0-9;]*m', '', on_terminal(case, *args)[1]).replace('\r', '')]
+    for text in seen:
+        for pattern in wanted[1:] if text is seen[0] else wanted:
+            assert re.search('^' + pattern, text, re.M), (pattern, text)
+
+
+@test
+def end_lines(case):
+    """What went well has only its time; else there is the end, the time, then the reason."""
+    _, _, errors = case.run('run', '-k', '--output', 'prefix', '--name', 'well', 'true',
+                            '--name', 'limit', '--timeout', '50ms', 'sleep 1000',
+                            '--name', 'killed', 'kill -SEGV $$', '--name', 'not', './no-file',
+                            '--name', 'three', '--ok-codes', '3', 'exit 3')
+    for pattern in (r'well   ✓ \d\.\ds$', 'limit  ✗ timeout after 50ms$',
+                    r'killed ✗ killed by SIGSEGV.* after \d\.\ds$',
+                    'not    ✗ cannot be started: No such file or directory$',
+                    r'three  ✓ exit 3 after \d\.\ds$'):
+        assert re.search('^' + pattern, errors, re.M), (pattern, errors)
+
+
+@test
+def timestamps(case):
+    """--timestamps puts the time before each line of every screen that has lines."""
+    for args in (('run', '--output', 'prefix', 'echo x'), ('run', 'echo x'), ('exec', 'echo', 'x'),
+                 ('map', '--output', 'stream', 'echo {}', ':::', 'x')):
+        _, output, _ = case.run(args[0], '--timestamps', *args[1:])
+        assert re.search(r'^\d\d:\d\d:\d\d\.\d{3} (echo │ )?x$', output, re.M), output
+
+
+@test
 def group_is_in_one_piece(case):
     """What a task wrote stands together, though they write at the same time."""
     script = 'for i in 1 2 3 4 5; do echo $NAME $i; sleep 0.02; done'
