@@ -300,8 +300,18 @@ static int finish(struct job *job, int r)
 		job_say(job, SAY_ALERT, "its own machinery has failed: %s",
 			coop_code_text(job->own_error));
 	}
-	job->is_own_told = true;
+	job->is_own_told = job->own_error;
 	return status_of(job);
+}
+
+/* What nobody waited for is written too, or has failed. */
+static void settle_output(struct job *job)
+{
+	struct sink *out = job->screen->out;
+
+	sink_flush(out, COOP_SECONDS(10));
+	if (sink_error(out))
+		run_output_failed(job, sink_error(out));
 }
 
 static int job_main(void *arg)
@@ -316,9 +326,11 @@ static int job_main(void *arg)
 	if (r >= 0)
 		r = body(job);
 	if (job->screen->err) {
+		settle_output(job);
 		events_finish(job, finish(job, r));
 		job->screen->ops->finish(job->screen, finish(job, r));
-		sink_flush(job->screen->out, COOP_SECONDS(10));
+		settle_output(job);
+		(void)finish(job, r); /* tells what has failed since */
 		sink_flush(job->screen->err, COOP_SECONDS(10));
 	}
 	control_close(job);

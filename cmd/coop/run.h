@@ -263,6 +263,9 @@ bool run_is_cancelled(const struct run_task *task);
 
 struct run_stream;
 
+/* Our standard output has failed: nobody can see what the job does, so it is stopped. */
+void run_output_failed(struct job *job, int r);
+
 /* Begins to read a stream of the task; takes `fd`. */
 int run_read(struct run_task *task, int which, int fd);
 

@@ -62,8 +62,7 @@ static void to_probe(struct run_task *task, const char *data, size_t size)
 	}
 }
 
-/* Our reader has gone: nobody can see what the job does, so it is stopped. */
-static void out_failed(struct job *job, int r)
+void run_output_failed(struct job *job, int r)
 {
 	char text[64];
 
@@ -96,7 +95,7 @@ static int hand_on(struct run_stream *s, const char *data, size_t size)
 			 : screen->ops->output(screen, task, s->which, data, size);
 	to_probe(task, data, size); /* now that the line can be seen */
 	if (r < 0 && !coop_is_cancel(r)) {
-		out_failed(task->job, r);
+		run_output_failed(task->job, r);
 		return 0;
 	}
 	return r;

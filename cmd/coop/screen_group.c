@@ -193,6 +193,8 @@ static int put_all(void *arg)
 		if (!own->first)
 			own->last = &own->first;
 		r = put_block(screen, b);
+		if (r < 0)
+			run_output_failed(screen->job, r);
 		block_free(b);
 	}
 	return coop_mutex_unlock(&own->writing);

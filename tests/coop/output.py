@@ -71,6 +71,27 @@ def reader_that_goes_away(case):
 
 
 @test
+def output_that_cannot_be_written(case):
+    """K09: in each mode, also where the job has ended before: the status tells, and a line why.
+
+    (Where all that is said are records on the standard output, it is the status alone.)"""
+    for mode in ('prefix', 'group', 'stream', 'github', 'json'):
+        with open('/dev/full', 'w', encoding='utf-8') as full:
+            done = subprocess.run(
+                [case.coop, 'run', '-o', mode, 'echo x', 'echo y'], stdout=full, check=False,
+                stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=case.environ, cwd=case.folder)
+        equal(done.returncode, 125, (mode, done.stderr))
+        equal(b'No space left' in done.stderr, mode != 'json', (mode, done.stderr))
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run(
+            [case.coop, 'run', '-o', mode, 'echo x', 'echo y'], stdout=writer, check=False,
+            stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=case.environ, cwd=case.folder)
+        os.close(writer)
+        equal(done.returncode, -signal.SIGPIPE, (mode, done.stderr))
+
+
+@test
 def modes_of_our_descriptors_stay(case):
     """K02: O_NONBLOCK is never set on what we inherited, not even for a moment."""
     reader, writer = os.pipe()
