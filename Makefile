@@ -87,7 +87,7 @@ tidy: all
 	tools/layers.py
 	tools/doccheck.py
 	tools/contract.py
-	clang-tidy -p $(BUILD) --quiet $(filter src/%.c,$(C_FILES))
+	clang-tidy -p $(BUILD) --quiet $(filter src/%.c cmd/%.c,$(C_FILES))
 
 deps:
 	@tools/deps $(DEPS)

@@ -141,7 +141,7 @@ step_models() { command -v spin && tests/models/run; }
 step_mutants() { tools/mutants; }
 step_clang-tidy() {
 	CC=clang CXX=clang++ build clang-debug --buildtype=debug &&
-		find src -name '*.c' -print0 |
+		find src cmd -name '*.c' -print0 |
 		xargs -0 -n 4 -P "$(nproc)" clang-tidy -p build-clang-debug --quiet
 }
 

@@ -24,7 +24,7 @@ static const char *read_quoted(const char *at, const char *end, char *to)
 	for (; at < end && *at != quote; at++) {
 		if (quote == '"' && *at == '\\' && at + 1 < end) {
 			at++;
-			*to++ = *at == 'n' ? '\n' : *at == 't' ? '\t' : *at;
+			*to++ = (char)(*at == 'n' ? '\n' : *at == 't' ? '\t' : *at);
 		} else {
 			*to++ = *at;
 		}
