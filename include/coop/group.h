@@ -143,7 +143,8 @@ COOP_API COOP_MUST_USE
 int coop_group_join(struct coop_group *group, int rc);
 
 /**
- * Waits until no child is left, services apart, without closing the group.
+ * Waits until no child is left, services apart, without closing the group; nor anybody who waits
+ * for room in it.
  *
  * From any task but the children. More may be spawned afterwards.
  *

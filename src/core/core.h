@@ -477,6 +477,7 @@ struct cp_rt {
 	void *hook_ctx;
 	cp_choose_fn *choose;
 	void *choose_ctx;
+	uint64_t waiters_seen; /* how many cp_group_wake_waiters has looked at */
 	struct cp_local *run_locals;
 	struct cp_debt *debts; /* what must be given back before the run ends: park.h */
 	struct cp_debt *debts_last;

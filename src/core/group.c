@@ -160,8 +160,9 @@ int coop_group_stats(const struct coop_group *group, struct coop_group_stats *re
 		s.running++;
 		s.blocked += t->state == CP_PARKED;
 	}
-	for (struct cp_wait *w = g->_scope._state == CP_OPEN ? g->_waiters : NULL; w; w = w->next)
-		s.waiting += w->ctx != NULL;
+	for (struct cp_wait *w = g->_scope._state == CP_OPEN ? g->_waiters : NULL;
+	     w && cp_wants_room(w); w = w->next == g->_waiters ? NULL : w->next)
+		s.waiting++;
 	s.errors = cp_errs_total(g);
 	s.errors_kept = cp_errs_kept(g);
 	*ret_stats = s;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the parts of the group share: group.c, group_error.c, group_end.c, group_join.c, spawn.c. */
+/* What the parts of the group share: group.c, group_error.c, group_end.c, group_join.c,
+ * group_wait.c, spawn.c. */
 #ifndef CP_GROUP_H
 #define CP_GROUP_H
 
@@ -40,7 +41,17 @@ void cp_group_free_gone(struct cp_rt *rt, struct coop_group *g);
 
 /* group_join.c: cancels the services, which are the last ones left, and waits for them. */
 void cp_group_drain_services(struct cp_rt *rt, struct coop_group *g, const char *what);
-/* queues the running task at the group; 0 or COOP_ECANCELED. */
-int cp_group_wait_at(struct cp_rt *rt, struct coop_group *g, const char *what, void *ctx);
+
+/* group_wait.c: is this one of its waits for room, or for the end of all children? */
+CP_INLINE bool cp_wants_room(const struct cp_wait *w)
+{
+	return w->kind == CP_ON_NOTHING;
+}
+/* Has it no child, services apart? */
+CP_INLINE bool cp_group_idle(const struct coop_group *g)
+{
+	return g->_live <= (g->_flags & CP_GROUP_JOINING ? 0u : 1u);
+}
+int cp_group_wait_at(struct cp_rt *rt, struct coop_group *g, const char *what, bool for_room);
 
 #endif

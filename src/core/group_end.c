@@ -253,28 +253,6 @@ static CP_COLD bool ended_badly(struct cp_rt *rt, struct coop_group *g, struct c
 	return false;
 }
 
-/* Lets in whoever waits in coop_spawn_wait, or for the group to be empty. */
-CP_COLD void cp_group_wake_waiters(struct cp_rt *rt, struct coop_group *g)
-{
-	struct cp_wait *w, *next;
-
-	for (w = g->_waiters; w; w = next) {
-		next = w->next;
-		if (w->ctx) { /* coop_spawn_wait: its place is taken for it now */
-			if (cp_group_admit(rt, g) < 0)
-				continue;
-		} else if (g->_live > (g->_flags & CP_GROUP_JOINING ? 0u : 1u)) {
-			continue;
-		}
-		*(w->prev ? &w->prev->next : (struct cp_wait **)&g->_waiters) = w->next;
-		if (w->next)
-			w->next->prev = w->prev;
-		if (w->ctx)
-			g->_live++;
-		cp_wake(rt, w->task, 0);
-	}
-}
-
 static CP_COLD void service_left(struct cp_rt *rt, struct coop_group *g)
 {
 	struct coop_task *host = cp_group_host(g);

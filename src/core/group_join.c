@@ -328,38 +328,6 @@ int coop_group_join(struct coop_group *group, int rc)
 
 /* ------------------------------------------------------------------------ wait */
 
-static bool waiter_abort(struct cp_wait *w)
-{
-	struct coop_group *g = (struct coop_group *)(uintptr_t)w->on;
-
-	*(w->prev ? &w->prev->next : (struct cp_wait **)&g->_waiters) = w->next;
-	if (w->next)
-		w->next->prev = w->prev;
-	return true;
-}
-
-/* Queues the running task at the group and waits; 0 or COOP_ECANCELED. */
-int cp_group_wait_at(struct cp_rt *rt, struct coop_group *g, const char *what, void *ctx)
-{
-	struct cp_wait w = { .what = what,
-			     .on = g,
-			     .kind = ctx ? CP_ON_NOTHING : CP_ON_CHILDREN,
-			     .abort = waiter_abort,
-			     .ctx = ctx };
-	struct cp_wait **at = (struct cp_wait **)&g->_waiters;
-	int r;
-
-	while (*at) {
-		w.prev = *at;
-		at = &(*at)->next;
-	}
-	*at = &w;
-	r = cp_park(rt, &w);
-	if (r < 0)
-		cp_ignored(rt);
-	return r;
-}
-
 /* Called outside of tasks: on the thread of nobody, or at least not on the group's? */
 CP_COLD int cp_group_no_task(const struct coop_group *g)
 {
@@ -413,9 +381,9 @@ int coop_group_wait(struct coop_group *group)
 	r = cp_cancel_point(rt);
 	if (r < 0)
 		return r;
-	if (group->_live <= (group->_flags & CP_GROUP_JOINING ? 0u : 1u)) {
+	if (cp_group_idle(group)) {
 		cp_schedule_point(rt);
 		return 0;
 	}
-	return cp_group_wait_at(rt, group, "coop_group_wait", NULL);
+	return cp_group_wait_at(rt, group, "coop_group_wait", false);
 }

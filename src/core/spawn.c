@@ -28,9 +28,7 @@ bool cp_group_full(struct cp_rt *rt, struct coop_group *g)
 
 	if (CP_LIKELY(g->_running_max == COOP_UNLIMITED))
 		return false;
-	while (w && !w->ctx)
-		w = w->next;
-	return w || cp_group_admit(rt, g) < 0;
+	return (w && cp_wants_room(w)) || cp_group_admit(rt, g) < 0;
 }
 
 CP_NOINLINE struct cp_extra *cp_extra_new(struct cp_rt *rt)
@@ -143,7 +141,7 @@ int coop_spawn_wait_at(struct coop_group *group, coop_fn *fn, void *arg, const c
 	if (r < 0)
 		return r;
 	if (cp_group_full(rt, group)) {
-		r = cp_group_wait_at(rt, group, "coop_spawn_wait", group);
+		r = cp_group_wait_at(rt, group, "coop_spawn_wait", true);
 		if (r < 0)
 			return r;
 		counted = true;

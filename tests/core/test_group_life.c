@@ -5,6 +5,8 @@
  */
 #include "group_help.h"
 
+#include "core/core.h"
+
 /* ---- numbers */
 
 /* Every number that a group tells, at every turn of its life. */
@@ -350,6 +352,107 @@ TASK_TEST(a_wait_takes_no_room)
 	CHECK_INT(now_ms(), ==, 20);
 	CHECK_INT(coop_group_join(&g, 0), ==, 0);
 	PROVES(B29);
+	return 0;
+}
+
+static int last_in;
+
+static int comes_in_turn(void *arg)
+{
+	int r = coop_spawn_wait(shared, sleep_ms, MSARG(1));
+
+	CHECK_INT((int)(intptr_t)arg, ==, last_in + 1);
+	last_in++;
+	return r;
+}
+
+static int all_are_in(void *arg)
+{
+	int r = coop_group_wait(shared);
+
+	CHECK_INT(last_in, ==, (int)(intptr_t)arg);
+	return r;
+}
+
+/* However many stand at the limit of a group or wait for its end, the end of a child looks at the
+ * one that it lets in and at one more; whoever wants room comes before those that wait for the
+ * end, whenever it came, and in the order in which it came. */
+TASK_TEST(an_end_looks_at_few_waiters)
+{
+	struct coop_group g = COOP_GROUP_INIT, waiters = COOP_GROUP_INIT;
+	enum { SPAWNERS = 1000, WAITERS = 500 };
+	uint64_t seen;
+
+	last_in = 0;
+	coop_group_open(&g, &(struct coop_group_opts){ .running_max = 2 });
+	shared = &g;
+	CHECK_INT(coop_spawn(&g, sleep_ms, MSARG(1)), ==, 0);
+	CHECK_INT(coop_spawn(&g, sleep_ms, MSARG(1)), ==, 0);
+	coop_group_open(&waiters, NULL);
+	for (int i = 1; i <= SPAWNERS; i++) {
+		CHECK_INT(coop_spawn(&waiters, comes_in_turn, MSARG(i)), ==, 0);
+		if (i % (SPAWNERS / WAITERS) == 0)
+			CHECK_INT(coop_spawn(&waiters, all_are_in, MSARG(SPAWNERS)), ==, 0);
+	}
+	CHECK_INT(coop_checkpoint(), ==, 0);
+	seen = cp_rt->waiters_seen;
+	CHECK_INT(coop_group_join(&waiters, 0), ==, 0);
+	CHECK_INT(last_in, ==, SPAWNERS);
+	/* One that comes in, and one that does not yet, for each of the ends. */
+	CHECK_INT(cp_rt->waiters_seen - seen, <=, 2 * (SPAWNERS + 2) + WAITERS);
+	CHECK_INT(cp_rt->waiters_seen - seen, >=, SPAWNERS + WAITERS);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	PROVES(B29);
+	return 0;
+}
+
+static struct coop_handle *standing[6];
+
+static int leaves_the_others(void *arg)
+{
+	intptr_t i = (intptr_t)arg;
+	int r = i % 2 ? coop_group_wait(shared) : coop_spawn_wait(shared, sleep_ms, MSARG(1));
+
+	say("%d%s ", (int)i, r == COOP_ECANCELED ? "-" : r < 0 ? "?" : "+");
+	return r;
+}
+
+/* Those that are cancelled at the limit, first, last or between, of both kinds, leave the order of
+ * the others as it was: each set of those that go. */
+TASK_TEST(waiters_that_leave)
+{
+	static const int order[6] = { 0, 2, 4, 1, 3, 5 };
+
+	for (unsigned gone = 0; gone < 64; gone++) {
+		struct coop_group g = COOP_GROUP_INIT, waiters = COOP_GROUP_INIT;
+		char want[64] = "";
+
+		coop_group_open(&g, &(struct coop_group_opts){ .running_max = 1 });
+		shared = &g;
+		CHECK_INT(coop_spawn(&g, sleep_ms, MSARG(5)), ==, 0);
+		coop_group_open(&waiters, NULL);
+		for (int i = 0; i < 6; i++)
+			CHECK_INT(coop_spawn_with(&waiters, leaves_the_others, MSARG(i), NULL,
+						  &standing[i]),
+				  ==, 0);
+		CHECK_INT(coop_sleep(MS(1)), ==, 0);
+		CHECK_INT(stats_of(&g).waiting, ==, 3);
+		for (int i = 0; i < 6; i++)
+			if (gone & 1u << i) {
+				CHECK_INT(coop_handle_cancel(standing[i], NULL), ==, 0);
+				sprintf(want + strlen(want), "%d- ", i);
+			}
+		CHECK_INT(coop_sleep(MS(1)), ==, 0);
+		for (int i = 0; i < 6; i++)
+			if (!(gone & 1u << order[i]))
+				sprintf(want + strlen(want), "%d+ ", order[i]);
+		CHECK_INT(coop_group_join(&waiters, 0), ==, 0);
+		CHECK_TRAIL(want);
+		CHECK_INT(coop_group_join(&g, 0), ==, 0);
+		for (int i = 0; i < 6; i++)
+			coop_handle_release(standing[i]);
+	}
+	PROVES(B29, B31);
 	return 0;
 }
 
