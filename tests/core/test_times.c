@@ -62,6 +62,13 @@ static int in_scope(const struct coop_scope_opts *opts)
 	return r;
 }
 
+/* What should be 0; but on the machine's clock the patience with the whole call may be over. */
+static void check_well(int r)
+{
+	if (r != COOP_ECANCELED || !coop_cancelled())
+		CHECK_INT(r, ==, 0);
+}
+
 static int scope_timeout(int64_t ns)
 {
 	return in_scope(&(struct coop_scope_opts){ .timeout_ns = ns, .fail_on_timeout = true });
@@ -108,7 +115,7 @@ static int cancel_grace(int64_t ns)
 	left = coop_scope_close(&softer, left);
 	left = coop_scope_close(&soft, left);
 	left = coop_scope_close(&s, left);
-	CHECK_INT(left, ==, 0);
+	check_well(left);
 	return r;
 }
 
@@ -175,11 +182,11 @@ static int group_cancel_grace(int64_t ns)
 
 	coop_group_open(&g, NULL);
 	CHECK_INT(coop_spawn(&g, sleep_for_ever, NULL), ==, 0);
-	CHECK_INT(coop_sleep(0), ==, 0);
+	check_well(coop_sleep(0));
 	r = coop_group_cancel_at(&g, "corner", ns, COOP_HERE);
 	if (r < 0)
 		coop_group_cancel(&g, "after all");
-	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	check_well(coop_group_join(&g, 0));
 	return r;
 }
 
@@ -191,12 +198,12 @@ static int handle_cancel_grace(int64_t ns)
 
 	coop_group_open(&g, NULL);
 	CHECK_INT(coop_spawn_with(&g, sleep_for_ever, NULL, NULL, &h[0]), ==, 0);
-	CHECK_INT(coop_sleep(0), ==, 0);
+	check_well(coop_sleep(0));
 	CHECK_INT(coop_spawn_with(&g, sleep_for_ever, NULL, NULL, &h[1]), ==, 0); /* not begun */
 	r = coop_handle_cancel_at(h[0], "corner", ns, COOP_HERE);
 	CHECK_INT(coop_handle_cancel_at(h[1], "corner", ns, COOP_HERE), ==, r);
 	coop_group_cancel(&g, "after all");
-	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	check_well(coop_group_join(&g, 0));
 	coop_handle_release(h[0]);
 	coop_handle_release(h[1]);
 	return r;
@@ -213,7 +220,7 @@ static int wait_timeout(int64_t ns)
 	r = coop_wait(&h, 1, COOP_WAIT_ALL, ns, NULL);
 	coop_handle_release(h);
 	coop_group_cancel(&g, NULL);
-	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	check_well(coop_group_join(&g, 0));
 	return r;
 }
 
