@@ -13,7 +13,8 @@
  * Both are in the same process group, so that the runtime may read the terminal. A Ctrl-C reaches
  * both; so does a signal for the group; one for the guard alone reaches only it. The guard hands on
  * what it gets through a pipe, and the runtime counts what comes by either way apart: the larger
- * number is how often it was meant. So each press counts once, whichever way it comes.
+ * number is how often it was meant. So each press counts once, whichever way it comes. Ctrl-Z
+ * is the guard's alone, since it is the guard whom the shell sees stop: see run_pause.c.
  *
  * Invariants
  *   1. While the guard lives, its pipe is open, and nobody else has the end that it writes to. So
@@ -86,12 +87,20 @@ void guard_restore_terminal(struct guard *shared)
 	shared->is_terminal_set = false;
 }
 
+void guard_lend_terminal_again(struct guard *shared, int group)
+{
+	if (tcgetpgrp(STDIN_FILENO) != getpgrp())
+		return;
+	guard_lend_terminal(shared);
+	tcsetpgrp(STDIN_FILENO, group);
+}
+
 /* ----------------------------------------------------------------------- signals */
 
-/* What stops and continues a job of the shell keeps its effect; the rest is taken. */
+/* What the terminal does to those in the background keeps its effect; the rest is taken. */
 static void take_signals(sigset_t *taken)
 {
-	static const int left[] = { SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT, SIGSEGV,
+	static const int left[] = { SIGTTIN, SIGTTOU, SIGCONT, SIGSEGV,
 				    SIGBUS,  SIGILL,  SIGFPE,  SIGABRT, SIGTRAP };
 
 	sigfillset(taken);
@@ -137,8 +146,34 @@ static void hand_on(int pipe, const siginfo_t *info)
 		(void)!write(pipe, &byte, 1);
 }
 
+/* The runtime makes the pause; one at a time. */
+static void ask_pause(struct guard *shared, int pipe)
+{
+	unsigned char byte = SIGTSTP;
+
+	if (!is_ignored(SIGTSTP) && !shared->is_pausing)
+		shared->is_pausing = write(pipe, &byte, 1) == 1;
+}
+
+/*
+ * The runtime has stopped, and all below it. So do we, by what the signal does of itself: nothing,
+ * where no shell would ever continue us. What continues us continues the runtime.
+ */
+static void follow_pause(struct guard *shared, int runtime)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTSTP);
+	raise(SIGTSTP);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	shared->is_pausing = false;
+	kill(runtime, SIGCONT);
+}
+
 /* Waits for the runtime; others that end meanwhile are orphans that came to us. */
-static int serve(int pipe, int runtime, const sigset_t *taken)
+static int serve(struct guard *shared, int pipe, int runtime, const sigset_t *taken)
 {
 	siginfo_t info;
 	int status, pid;
@@ -146,13 +181,16 @@ static int serve(int pipe, int runtime, const sigset_t *taken)
 	for (;;) {
 		if (sigwaitinfo(taken, &info) < 0)
 			continue;
-		if (info.si_signo != SIGCHLD) {
+		if (info.si_signo == SIGTSTP)
+			ask_pause(shared, pipe);
+		else if (info.si_signo != SIGCHLD)
 			hand_on(pipe, &info);
-			continue;
-		}
-		while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-			if (pid == runtime)
+		while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
+			if (pid == runtime && !WIFSTOPPED(status))
 				return status;
+			if (pid == runtime && shared->is_pausing)
+				follow_pause(shared, runtime);
+		}
 	}
 }
 
@@ -233,9 +271,10 @@ static int be_runtime(struct plan *plan, struct guard *shared,
 	int status;
 
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	prctl(PR_SET_PDEATHSIG, SIGTERM); /* beside the end of the pipe, which tells it too */
+	prctl(PR_SET_PDEATHSIG, SIGCONT); /* that it looks at the pipe, if it is stopped */
 	signal(SIGCHLD, SIG_DFL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTSTP, SIG_IGN); /* it is the guard that hears it, and tells us */
 	sigprocmask(SIG_SETMASK, &start_mask, NULL);
 	status = body(plan, shared);
 	fflush(NULL);
@@ -272,5 +311,5 @@ int guard_run(struct plan *plan, int (*body)(struct plan *plan, struct guard *gu
 		return be_runtime(plan, shared, body);
 	}
 	close(pipe[0]);
-	return finish(shared, serve(pipe[1], runtime, &taken));
+	return finish(shared, serve(shared, pipe[1], runtime, &taken));
 }

@@ -16,6 +16,7 @@ struct guard {
 	bool is_finished;      /* the runtime has ended in order */
 	bool is_terminal_set;  /* the terminal's modes are not those from the start */
 	bool is_first_process; /* the guard is PID 1: nobody dies of a signal */
+	bool is_pausing;       /* the runtime was told to stop itself; the guard follows */
 	int cgroup;            /* folder of the job's cgroup, or -1 */
 	char cgroup_path[PATH_MAX];
 };
@@ -26,6 +27,8 @@ struct guard {
  */
 void guard_lend_terminal(struct guard *shared);
 void guard_restore_terminal(struct guard *shared);
+/* After a pause: the task's group is in the foreground again, if we have been put there. */
+void guard_lend_terminal_again(struct guard *shared, int group);
 
 /*
  * Becomes the guard, and runs `body` in the runtime's process; its result is the status.

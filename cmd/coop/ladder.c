@@ -78,6 +78,7 @@ static void press(struct job *job, int sig, enum way way)
 		if (way == WAY_GUARD || job->is_guard_gone)
 			job_show(job);
 		break;
+	case SIGTSTP: pause_job(job); break;
 	case SIGWINCH: resized(job); break;
 	default: break;
 	}

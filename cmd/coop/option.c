@@ -334,6 +334,7 @@ static int finish_run(struct reader *r)
 		return plan_fail(r->plan, &place, "%s stands behind the last command",
 				 r->argv[r->first_option]);
 	r->plan->deadline_ns = r->next.timeout_ns;
+	r->plan->is_deadline_fixed = false;
 	return 0;
 }
 

@@ -245,6 +245,7 @@ struct plan {
 
 	/* For the whole job. Policy, jobs, exit and finally are in groups[0]. */
 	int64_t deadline_ns; /* how long the whole may take, from its start; status 124 */
+	bool is_deadline_fixed; /* it was given as a time of the day */
 	enum plan_output output;
 	const char *log_dir;
 	bool has_timestamps;

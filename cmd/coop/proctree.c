@@ -246,35 +246,45 @@ void proc_signal(const struct proc *proc, int sig)
 		close(fd);
 }
 
-/* Stops what is below, and looks again: what is stopped cannot fork. */
-static void stop_below(int root, struct proc_list *list)
+/* Looks again after each pass: what is stopped cannot fork. */
+void proc_stop_below(int root, struct proc_list *stopped)
 {
-	struct proc_list known = { 0 };
+	struct proc_list list = { 0 };
 
 	for (int pass = 0; pass < STOP_PASSES; pass++) {
-		size_t fresh = 0;
+		size_t before = stopped->count;
 
-		list->count = 0;
-		proc_descendants(root, list);
-		for (size_t i = 0; i < list->count; i++) {
-			if (list->items[i].state == 'Z' || list_has(&known, 0, list->items[i].pid))
+		list.count = 0;
+		proc_descendants(root, &list);
+		for (size_t i = 0; i < list.count; i++) {
+			const struct proc *proc = &list.items[i];
+
+			if (proc->state == 'Z' || proc->state == 'T' ||
+			    list_has(stopped, 0, proc->pid) || !list_add(stopped, proc))
 				continue;
-			proc_signal(&list->items[i], SIGSTOP);
-			list_add(&known, &list->items[i]);
-			fresh++;
+			proc_signal(proc, SIGSTOP);
 		}
-		if (!fresh)
+		if (stopped->count == before)
 			break;
 	}
-	proc_list_free(&known);
+	proc_list_free(&list);
+}
+
+void proc_continue(struct proc_list *stopped)
+{
+	for (size_t i = stopped->count; i--;)
+		proc_signal(&stopped->items[i], SIGCONT);
+	stopped->count = 0;
 }
 
 size_t proc_kill_below(int root)
 {
-	struct proc_list list = { 0 };
+	struct proc_list stopped = { 0 }, list = { 0 };
 	size_t alive = 0;
 
-	stop_below(root, &list);
+	proc_stop_below(root, &stopped);
+	proc_list_free(&stopped);
+	proc_descendants(root, &list);
 	for (size_t i = 0; i < list.count; i++) {
 		if (list.items[i].state == 'Z')
 			continue;

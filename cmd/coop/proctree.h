@@ -47,6 +47,13 @@ bool proc_group_lives(int group, proc_known *is_known, void *ctx);
  */
 size_t proc_kill_below(int root);
 
+/*
+ * Stops all below `root` that run, until no new ones appear. Those are added to the list; who is
+ * stopped already is not. And: continues them, children before parents, and empties the list.
+ */
+void proc_stop_below(int root, struct proc_list *stopped);
+void proc_continue(struct proc_list *stopped);
+
 /* Reaps every child of ours that has ended and is not known. */
 void proc_reap(proc_known *is_known, void *ctx);
 

@@ -168,7 +168,7 @@ static void report_left(struct job *job)
 static int end_left(void *arg)
 {
 	struct job *job = arg;
-	int64_t start = coop_now(), nap = COOP_MILLISECONDS(1), passed = 0;
+	int64_t start = job_now(), nap = COOP_MILLISECONDS(1), passed = 0;
 	int r = 0;
 
 	if (!count_left(job))
@@ -180,7 +180,7 @@ static int end_left(void *arg)
 			proc_kill_below(getpid());
 		r = coop_sleep(nap);
 		nap = nap * 2 > COOP_MILLISECONDS(20) ? COOP_MILLISECONDS(20) : nap * 2;
-		passed = coop_now() - start;
+		passed = job_now() - start;
 	}
 	if (count_left(job))
 		report_left(job);
@@ -228,9 +228,11 @@ static int ticker(void *arg)
 	struct job *job = arg;
 	struct coop_ticker ticker = COOP_TICKER_INIT;
 	unsigned count = 0;
-	int r = coop_ticker_start(&ticker, job->screen->ops->wants_ticks ? TICK_NS : 10 * TICK_NS);
+	int64_t interval_ns = job->screen->ops->wants_ticks ? TICK_NS : 10 * TICK_NS;
+	int r = coop_ticker_start(&ticker, interval_ns);
 
 	while (r >= 0) {
+		pause_alive(interval_ns);
 		r = coop_ticker_wait(&ticker);
 		if (r >= 0 && job->screen->ops->wants_ticks && job->screen->ops->tick)
 			job->screen->ops->tick(job->screen);
@@ -446,6 +448,7 @@ static int runtime(struct plan *plan, struct guard *guard)
 	struct coop_run_opts opts = { .name = "coop", .engine = world_enter(&job) };
 	int status;
 
+	pause_open();
 	screen.job = &job;
 	status = init(&job);
 	if (status >= 0)

@@ -135,6 +135,7 @@ struct run_group {
 	uint32_t failed_count;
 	int first_code, max_code; /* of what has failed in it, finally included */
 	bool is_timed_out;
+	struct coop_handle *limiter; /* waits for its time limit; NULL: none */
 };
 
 struct job {
@@ -199,6 +200,23 @@ bool job_is_leader(int pid, void *job);
 
 /* A task of the plan has ended: services whose users are gone, main, counts. */
 void job_task_ended(struct job *job, struct run_task *task);
+
+/* ------------------------------------------------------------------ run_pause.c */
+
+/* Stops the job as the shell's Ctrl-Z means it, and goes on when we are continued. */
+void pause_job(struct job *job);
+
+/* When the runtime begins; and from time to time: we run, and say so again after `next_ns`. */
+void pause_open(void);
+void pause_alive(int64_t next_ns);
+
+/*
+ * The job's clock: coop_now without the time for which we were stopped. A limit is an end on this
+ * clock; how much of it is left is looked at again after a wait. COOP_NEVER stays so.
+ */
+int64_t job_now(void);
+int64_t job_until(int64_t limit_ns);
+int64_t job_left(int64_t end_ns);
 
 /* ------------------------------------------------------------------ run_world.c */
 

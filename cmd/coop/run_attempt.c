@@ -184,17 +184,15 @@ static int start(struct run_task *task)
 
 /* --------------------------------------------------------------------- the attempt */
 
-/* Waits for the end. 0: it has ended; 1: it has to be stopped, by a limit of its own or because
- * somebody asked; COOP_ECANCELED: by a cancel of its group. */
-static int await_end(struct run_task *task)
+static int await_end_within(struct run_task *task, int64_t limit_ns)
 {
-	int64_t limit = task->plan->timeout_ns;
 	struct coop_scope scope = COOP_SCOPE_INIT;
 	struct coop_scope_opts opts = { .name = "attempt",
-					.timeout_ns = limit == COOP_NEVER ? 0 : limit };
+					.timeout_ns = limit_ns == COOP_NEVER ? 0 : limit_ns };
 	struct coop_cancel_info info;
 	int r;
 
+	task->is_timed_out = false;
 	coop_scope_open(&scope, &opts);
 	task->wait_scope = &scope;
 	r = coop_process_wait_end(task->process, &task->status);
@@ -205,9 +203,23 @@ static int await_end(struct run_task *task)
 		run_note_why(task);
 	if (task->is_ended || r < 0)
 		return task->is_ended ? 0 : r;
-	if (coop_scope_reason(&scope, &info) && info.source == COOP_CANCEL_DEADLINE)
-		task->is_timed_out = true;
+	task->is_timed_out = coop_scope_cancel_called(&scope) && coop_scope_reason(&scope, &info) &&
+			     info.source == COOP_CANCEL_DEADLINE;
 	return 1;
+}
+
+/* Waits for the end. 0: it has ended; 1: it has to be stopped, by a limit of its own or because
+ * somebody asked; COOP_ECANCELED: by a cancel of its group. */
+static int await_end(struct run_task *task)
+{
+	int64_t end = job_until(task->plan->timeout_ns), left = task->plan->timeout_ns;
+	int r;
+
+	do {
+		r = await_end_within(task, left);
+		left = job_left(end);
+	} while (r == 1 && task->is_timed_out && left > 0);
+	return r;
 }
 
 static void note_code(struct run_task *task)

@@ -50,6 +50,8 @@ static int start_members(struct run_group *group)
 	return r;
 }
 
+/* --------------------------------------------------------------------- its limit */
+
 /* The whole has its own limit beside that of the root group. */
 static int64_t limit_of(const struct run_group *group)
 {
@@ -60,22 +62,80 @@ static int64_t limit_of(const struct run_group *group)
 	return limit;
 }
 
+/* A time of the day comes while we are stopped, too; all else is on the job's clock. */
+static int64_t left_of(const struct run_group *group, int64_t end_ns)
+{
+	const struct job *job = group->job;
+	int64_t left = job_left(end_ns), fixed = job->begun_ns - coop_now();
+
+	if (group->parent || !job->plan->is_deadline_fixed)
+		return left;
+	fixed += job->plan->deadline_ns;
+	return fixed < left ? fixed : left;
+}
+
+/* A task of the plumbing, so that the job's clock can be asked again before anything is ended. */
+static int limiter(void *arg)
+{
+	struct run_group *group = arg;
+	int64_t limit = limit_of(group), end = job_until(limit);
+	struct coop_cancel_info info;
+
+	for (int64_t left = limit; left > 0; left = left_of(group, end)) {
+		int r = coop_sleep(left);
+
+		if (r < 0)
+			return r;
+	}
+	group->is_timed_out = !coop_scope_reason(coop_group_scope(&group->coop), &info);
+	if (group->is_timed_out)
+		coop_group_cancel(&group->coop, "the time limit was reached");
+	return 0;
+}
+
+static int start_limiter(struct run_group *group)
+{
+	struct coop_spawn_opts opts = { .name = "limit" };
+
+	if (limit_of(group) == COOP_NEVER)
+		return 0;
+	return coop_spawn_with(&group->job->plumbing, limiter, group, &opts, &group->limiter);
+}
+
+static int await_limiter(void *arg)
+{
+	const struct run_group *group = arg;
+
+	return coop_handle_wait(group->limiter, NULL);
+}
+
+static void end_limiter(struct run_group *group)
+{
+	if (!group->limiter)
+		return;
+	coop_handle_cancel(group->limiter, "the group has ended");
+	(void)!coop_shield(await_limiter, group);
+	coop_error_clear();
+	group->limiter = coop_handle_release(group->limiter);
+}
+
+/* ------------------------------------------------------------------- its members */
+
 static int members(struct run_group *group)
 {
-	int64_t limit = limit_of(group);
-	struct coop_group_opts opts = { .name = group->plan->name,
-					.policy = COOP_COLLECT,
-					.timeout_ns = limit == COOP_NEVER ? 0 : limit };
+	struct coop_group_opts opts = { .name = group->plan->name, .policy = COOP_COLLECT };
 	int r;
 
 	coop_group_open(&group->coop, &opts);
 	group->is_open = true;
-	if (group->job->map)
+	r = start_limiter(group);
+	if (r >= 0 && group->job->map)
 		r = map_run(group->job->map);
-	else
+	else if (r >= 0)
 		r = start_members(group);
 	r = coop_group_join(&group->coop, r);
 	group->is_open = false;
+	end_limiter(group);
 	return r;
 }
 
@@ -127,7 +187,6 @@ static void timed_out(struct run_group *group)
 
 	snprintf(why, sizeof why, "%s%stime limit", group->plan->path,
 		 *group->plan->path ? ": " : "");
-	group->is_timed_out = true;
 	run_group_failed(group, STATUS_TIMEOUT, false, why);
 }
 
@@ -135,12 +194,9 @@ int run_group(void *arg)
 {
 	struct run_group *group = arg;
 	int r = members(group), status;
-	struct coop_cancel_info info;
 	char why[128];
 
-	if (coop_scope_cancel_called(coop_group_scope(&group->coop)) &&
-	    coop_scope_reason(coop_group_scope(&group->coop), &info) &&
-	    info.source == COOP_CANCEL_DEADLINE)
+	if (group->is_timed_out)
 		timed_out(group);
 	else if (r < 0 && !coop_is_cancel(r))
 		group->job->own_error = r;

@@ -309,12 +309,16 @@ static void too_late(struct run_task *task)
 static int prober(void *arg)
 {
 	struct run_task *task = arg;
-	int64_t limit = task->plan->ready_timeout_ns;
-	int r = limit == COOP_NEVER ? probe_body(task) : coop_fail_after(limit, probe_body, task);
+	int64_t left = task->plan->ready_timeout_ns, end = job_until(left);
+	int r;
 
-	if (coop_is_cancel(r))
-		return r;
-	coop_error_clear();
+	do {
+		r = left == COOP_NEVER ? probe_body(task) : coop_fail_after(left, probe_body, task);
+		left = job_left(end);
+		if (coop_is_cancel(r))
+			return r;
+		coop_error_clear();
+	} while (r == COOP_ETIMEDOUT && left > 0);
 	if (r < 0 && task->state == RUN_RUNNING)
 		too_late(task);
 	return 0;

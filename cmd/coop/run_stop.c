@@ -77,22 +77,32 @@ static int await_leader(struct run_task *task)
 	return r;
 }
 
-/* Waits, at most so long, or until somebody is in a hurry. */
-static void wait_within(struct run_task *task, int64_t limit_ns, int (*wait)(struct run_task *))
+/* Whether it has waited for as long as was said, in vain. */
+static bool wait_once(struct run_task *task, int64_t limit_ns, int (*wait)(struct run_task *))
 {
 	struct coop_scope scope = COOP_SCOPE_INIT;
 	struct coop_scope_opts opts = { .name = "stop",
 					.timeout_ns = limit_ns == COOP_NEVER ? 0 : limit_ns };
+	struct coop_cancel_info info;
+	int r;
 
-	if (limit_ns <= 0)
-		return;
 	task->stop_until_ns = limit_ns == COOP_NEVER ? COOP_NEVER : coop_now() + limit_ns;
 	coop_scope_open(&scope, &opts);
 	task->stop_scope = &scope;
-	if (wait(task) < 0)
-		(void)0; /* late, hurried or lost: the caller looks at the task */
+	r = wait(task); /* late, hurried or lost: the caller looks at the task */
 	task->stop_scope = NULL;
 	(void)!coop_scope_close(&scope, 0);
+	return r < 0 && coop_scope_cancel_called(&scope) && coop_scope_reason(&scope, &info) &&
+	       info.source == COOP_CANCEL_DEADLINE;
+}
+
+/* Waits, at most so long, or until somebody is in a hurry. */
+static void wait_within(struct run_task *task, int64_t limit_ns, int (*wait)(struct run_task *))
+{
+	int64_t end = job_until(limit_ns), left = limit_ns;
+
+	while (left > 0 && wait_once(task, left, wait))
+		left = job_left(end);
 }
 
 /* ------------------------------------------------------------------------ before */
@@ -173,7 +183,7 @@ static void report_left(struct run_task *task)
 /* The leader is stopped first, so that it cannot fork, then all below it end, then its group. */
 static void kill_all(struct run_task *task)
 {
-	int64_t end = coop_now() + kill_limit(task);
+	int64_t end = job_until(kill_limit(task));
 	struct plan_step stroke = { SIGKILL, KILL_NS };
 
 	do {
@@ -183,7 +193,7 @@ static void kill_all(struct run_task *task)
 		}
 		step_on(task, &stroke);
 		wait_within(task, KILL_NS, await_gone);
-	} while (!is_gone(task) && coop_now() < end);
+	} while (!is_gone(task) && job_left(end) > 0);
 	if (!is_gone(task))
 		report_left(task);
 }
@@ -196,11 +206,11 @@ static void stand_on(struct run_task *task, size_t step)
 {
 	const struct plan_step *now = &task->plan->stop[step];
 	bool is_next_polite = step + 1 < task->plan->stop_count && now[1].sig != SIGKILL;
-	int64_t end = coop_now() + now->wait_ns, left;
+	int64_t end = job_until(now->wait_ns), left;
 
 	if (!task->is_ended)
 		wait_within(task, now->wait_ns, await_leader);
-	left = end - coop_now();
+	left = job_left(end);
 	if (now->sig == SIGINT && is_next_polite && left > DEAF_NS)
 		left = DEAF_NS;
 	if (task->is_ended && !is_hurried(task) && !is_gone(task))

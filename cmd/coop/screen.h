@@ -53,6 +53,7 @@ struct screen_ops {
 	void (*say)(struct screen *screen, enum screen_level level, const char *text);
 	void (*tick)(struct screen *screen);    /* may be NULL */
 	void (*resized)(struct screen *screen); /* SIGWINCH; may be NULL */
+	void (*pause)(struct screen *screen, bool is_paused); /* run_pause.c; may be NULL */
 	void (*finish)(struct screen *screen, int status);
 	void (*close)(struct screen *screen); /* frees `own`; may be NULL */
 };

@@ -36,7 +36,7 @@ struct term {
 	struct pen line;    /* the footer */
 	struct pen last;    /* and as it was drawn */
 	struct line_style style;
-	bool has_footer;
+	bool has_footer, is_paused;
 };
 
 /* ---------------------------------------------------------------------- the terminal */
@@ -185,21 +185,30 @@ static void make_footer(struct screen *screen)
 
 /* ---------------------------------------------------------------------------- drawing */
 
+/* In the background there is somebody else's prompt, and a task may own the terminal. */
+static bool is_in_front(const struct term *t)
+{
+	int group = tcgetpgrp(t->fd);
+
+	return group < 0 || group == getpgrp();
+}
+
 /* What is pending, and the footer behind it. */
 static void draw(struct screen *screen)
 {
 	struct term *t = screen->own;
+	bool has_footer = t->has_footer && !t->is_paused && is_in_front(t);
 	struct pen all = { 0 };
 
-	if (t->has_footer)
+	if (has_footer)
 		make_footer(screen);
-	if (!t->pending.used && t->drawn && t->has_footer && t->line.used == t->last.used &&
+	if (!t->pending.used && t->drawn && has_footer && t->line.used == t->last.used &&
 	    memcmp(t->line.bytes, t->last.bytes, t->line.used) == 0)
 		return;
 	take_away(t, &all);
 	pen_put(&all, t->pending.bytes, t->pending.used);
 	t->pending.used = 0;
-	if (t->has_footer) {
+	if (has_footer) {
 		t->last.used = 0;
 		pen_put(&t->last, t->line.bytes, t->line.used);
 		t->drawn = pen_clip(&t->line, 0, t->columns - 1);
@@ -231,6 +240,15 @@ static void term_resized(struct screen *screen)
 	look_at_width(t);
 	t->last.used = 0;
 	draw(screen);
+}
+
+/* Under a shell that goes on there is no footer; whatever stands there afterwards is not ours. */
+static void term_pause(struct screen *screen, bool is_paused)
+{
+	struct term *t = screen->own;
+
+	t->is_paused = is_paused;
+	term_resized(screen);
 }
 
 /* ------------------------------------------------------------------------------ lines */
@@ -317,6 +335,7 @@ const struct screen_ops screen_term = {
 	.say = term_say,
 	.tick = term_tick,
 	.resized = term_resized,
+	.pause = term_pause,
 	.finish = term_finish,
 	.close = term_close,
 };

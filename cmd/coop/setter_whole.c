@@ -149,6 +149,7 @@ const char *set_deadline(const struct setting *s, const char *value)
 	if (ns == 0)
 		return "has to be more than 0";
 	s->plan->deadline_ns = ns;
+	s->plan->is_deadline_fixed = strchr(value, ':') != NULL;
 	return NULL;
 }
 

@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Ctrl-Z, fg, bg and their signals, under a shell that has job control."""
+import os
+import re
+import signal
+import sys
+import termios
+import time
+
+from kit import alive, children, equal, main, test, until
+
+LOOP = 'while :; do sleep 0.02; done'
+UNTIL_GO = 'while ! [ -e go ]; do sleep 0.02; done'
+LIMIT = '4s'  # of what must not be late because of a pause
+PAUSE_S = 5   # longer than that
+
+
+class Shell:
+    """An interactive shell, and the coop that was started from it."""
+
+    def __init__(self, case, line):
+        self.case = case
+        self.coop = case.start('--norc', '--noprofile', '--noediting', '-i', tty=True,
+                               program='bash', env={'PS1': 'shell> ', 'TERM': 'xterm'})
+        self.coop.wait_for('shell>')
+        self.type(line)
+
+    def type(self, line):
+        self.coop.type(line.encode() + b'\n')
+
+    def after(self, mark):
+        found, _, rest = self.coop.text.rpartition(mark)
+        return rest if found else ''
+
+    def stop(self, count=1):
+        """Ctrl-Z; when it returns, the shell has the terminal again."""
+        self.coop.type(b'\x1a')
+        until('Stopped', lambda: self.coop.text.count('Stopped') >= count)
+
+    def running(self):
+        """[(pid, command)] of what runs, the shell apart; in D it waits for a child to exec."""
+        return [(pid, command) for pid, state, command in self.case.left()
+                if state not in 'TD' and pid != self.coop.pid]
+
+    def wait_all_stopped(self):
+        """The signal takes effect when a process is on a processor."""
+        until('the stop of all', lambda: not self.running())
+
+    def guard(self):
+        return until('the guard', lambda: children(self.coop.pid))[0]
+
+    def runtime(self):
+        return until('the runtime', lambda: children(self.guard()))[0]
+
+    def end(self):
+        self.type('exit')
+        self.coop.end()
+        self.case.check_left()
+
+    def status(self):
+        """The shell's $?"""
+        self.type('echo "status=$?."')
+        return int(until('a status', lambda: re.search(r'status=(\d+)\.', self.coop.text))[1])
+
+
+@test
+def ctrl_z_stops_the_whole_tree(case):
+    """What is in a session of its own, too, and another coop with its tasks; fg continues all."""
+    shell = Shell(case, f'"$COOP" run --name plain --pty off "echo > up-1; {LOOP}" '
+                        f'--name away "setsid sh -c \'echo > up-2; {LOOP}\' & wait" '
+                        f'--name inner "\\"$COOP\\" run \'echo > up-3; {LOOP}\'"')
+    for number in (1, 2, 3):
+        shell.coop.wait_file(f'up-{number}')
+    shell.stop()
+    shell.wait_all_stopped()
+    shell.type('fg')
+    until('the end of the pause', lambda: not any(state == 'T' for _, state, _ in case.left()))
+    shell.stop(2)
+    shell.wait_all_stopped()
+    shell.type('fg')
+    until('the end of the pause', lambda: not any(state == 'T' for _, state, _ in case.left()))
+    shell.coop.type(b'\x03')
+    shell.coop.wait_for('ended by SIGINT')
+    equal(shell.status(), 130)
+    shell.end()
+
+
+@test
+def footer_and_terminal(case):
+    """The footer is gone before the shell writes, and there again afterwards; no mode changes."""
+    shell = Shell(case, f'"$COOP" run --name a "echo up; {LOOP}" true')
+    shell.coop.wait_for('1 running')
+    before = termios.tcgetattr(shell.coop.terminal)
+    shell.stop()
+    written = shell.coop.text
+    last = written.rindex('running')
+    assert '\x1b[J' in written[last:written.index('Stopped')], written
+    shell.type('fg')
+    until('the footer', lambda: ' running' in shell.after('fg\r\n'))
+    equal(termios.tcgetattr(shell.coop.terminal), before)
+    shell.coop.type(b'\x03')
+    shell.coop.wait_for('ended by SIGINT')
+    shell.end()
+
+
+@test
+def nothing_is_late_because_of_a_pause(case):
+    """Limits of tasks, groups and inner coops, probes and rungs do not count the pause."""
+    shell = Shell(case, f'"$COOP" run --name limit --timeout {LIMIT} "echo > up-1; {UNTIL_GO}" '
+                        f'--name probe --ready file:go --ready-timeout {LIMIT} '
+                        f'"echo > up-2; {UNTIL_GO}" '
+                        f'--name group --group g "echo > up-3; {UNTIL_GO}" '
+                        f'--policy g:timeout={LIMIT} '
+                        f'--name inner "\\"$COOP\\" run \'echo > up-4; {UNTIL_GO}\' true '
+                        f'--timeout {LIMIT}"')
+    for number in (1, 2, 3, 4):
+        shell.coop.wait_file(f'up-{number}')
+    shell.stop()
+    case.write('go', '')
+    time.sleep(PAUSE_S)
+    shell.type('fg')
+    equal(shell.status(), 0)
+    shell.end()
+
+
+@test
+def rung_is_not_over_because_of_a_pause(case):
+    """A task that is being stopped has all of its time to clean up."""
+    shell = Shell(case, f'"$COOP" run --stop INT,{LIMIT},KILL '
+                        f'"trap \'{UNTIL_GO}; echo clean; exit 0\' INT; echo up; {LOOP}"')
+    shell.coop.wait_for('up\r\n')
+    shell.coop.type(b'\x03')
+    shell.coop.wait_for('stopping')
+    shell.stop()
+    time.sleep(PAUSE_S)
+    shell.type('fg')
+    until('the end of the pause', lambda: not any(state == 'T' for _, state, _ in case.left()))
+    case.write('go', '')
+    shell.coop.wait_for('clean\r\n')
+    equal(shell.status(), 130)
+    shell.end()
+
+
+@test
+def background(case):
+    """bg: it goes on, and ends as it would have; without a footer under the shell's prompt."""
+    shell = Shell(case, f'"$COOP" run --name a "echo up; {UNTIL_GO}; echo on" --name b true')
+    shell.coop.wait_for('up\r\n')
+    shell.stop()
+    case.write('go', '')
+    shell.type('bg')
+    shell.coop.wait_for('on\r\n')
+    shell.type('wait %1')
+    assert ' running' not in shell.after('bg\r\n'), shell.coop.text
+    equal(shell.status(), 0)
+    shell.end()
+
+
+@test
+def signals_do_the_same(case):
+    """TSTP and CONT to coop's own number; a task that has stopped itself stays as it is."""
+    shell = Shell(case, f'"$COOP" run "echo up; {LOOP}" "kill -STOP \\$\\$; true" '
+                        f'--name third "{LOOP}" &')
+    shell.coop.wait_for('up\r\n')
+    runtime = shell.runtime()
+    own = until('the one that stops itself',
+                lambda: [pid for pid in children(runtime) if alive(pid) == 'T'])
+    for _ in range(2):
+        os.kill(shell.guard(), signal.SIGTSTP)
+        shell.wait_all_stopped()
+        equal(alive(shell.guard()), 'T')
+        os.kill(shell.guard(), signal.SIGCONT)
+        until('the end of the pause', lambda: [pid for pid, state, _ in case.left()
+                                               if state == 'T'] == own)
+    os.kill(shell.guard(), signal.SIGTERM)
+    shell.coop.wait_for('ended by SIGTERM')
+    shell.end()
+
+
+@test
+def stop_from_outside(case):
+    """STOP, that nobody hears, and CONT: it goes on, and nothing was ended."""
+    shell = Shell(case, f'"$COOP" run --timeout {LIMIT} "echo up; {UNTIL_GO}" true')
+    shell.coop.wait_for('up\r\n')
+    os.killpg(shell.guard(), signal.SIGSTOP)
+    until('the stop', lambda: alive(shell.runtime()) == 'T' and alive(shell.guard()) == 'T')
+    time.sleep(PAUSE_S)
+    shell.type('fg')
+    until('the end of the stop', lambda: alive(shell.runtime()) in 'SR')
+    case.write('go', '')
+    equal(shell.status(), 0)
+    shell.end()
+
+
+@test
+def who_has_no_shell_is_not_stopped(case):
+    """Where nobody could continue it, Ctrl-Z stops nobody, as the kernel has it for all others."""
+    coop = case.start('run', f'echo up; {UNTIL_GO}', 'true', tty=True)
+    coop.wait_for('up\r\n')
+    coop.type(b'\x1a')
+    coop.wait_for('^Z')
+    case.write('go', '')
+    equal(coop.end(), 0)
+
+
+@test
+def killed_while_it_is_stopped(case):
+    """kill -9 of the guard, or of the runtime and fg: nothing is left of a job that is stopped."""
+    for half in ('guard', 'runtime'):
+        shell = Shell(case, f'"$COOP" run "echo up; {LOOP}" "setsid sh -c \'{LOOP}\' & wait"')
+        shell.coop.wait_for('up\r\n')
+        shell.stop()
+        os.kill(getattr(shell, half)(), signal.SIGKILL)
+        if half == 'runtime':
+            shell.type('fg')
+        until('the end', lambda s=shell: [p for p, _, _ in case.left()] == [s.coop.pid])
+        shell.end()
+
+
+@test
+def closed_terminal(case):
+    """A window that is closed over a job that is stopped ends the job."""
+    shell = Shell(case, f'"$COOP" run --all --stop TERM,200ms,KILL '
+                        f'"echo up; {LOOP}" "trap \'\' HUP TERM; {LOOP}"')
+    shell.coop.wait_for('up\r\n')
+    shell.stop()
+    shell.coop.hang_up()
+    case.wait_nothing_left()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
