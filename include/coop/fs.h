@@ -187,9 +187,9 @@ char *coop_file_free(char *data);
  *
  * Checkpoint: always.
  * Cancel: COOP_ECANCELED, and nothing has changed.
- * Errors: -EINVAL (options), -EEXIST (see no_replace), as coop_open, those of write(2), fsync(2)
- *   and rename(2); nothing has changed, save that after the rename fsync of the directory
- *   may fail: the new file is there.
+ * Errors: -EINVAL (options), -EEXIST (see no_replace), as coop_open, those of write(2), fsync(2),
+ *   rename(2), and of close(2) but -EINTR; nothing has changed, save that after the rename fsync of
+ *   the directory may fail: the new file is there.
  * Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE

@@ -6,7 +6,7 @@
  *   1. Every request for memory passes alloc_refused() first, every request that
  *      can be answered with an error passes cp_os_refused(): a test that makes the
  *      nth one fail reaches all of them.
- *   2. A request refused by a test has not reached the kernel.
+ *   2. A request refused by a test has not reached the kernel; but a close has, and is over.
  *   3. No errno leaves this file: results are 0 or more, or a negative errno.
  *
  * What is newer than kernel 5.10 is tried and, where the kernel does not know it,
@@ -403,12 +403,38 @@ void cp_os_eventfd_drain(int fd)
 }
 
 /* Never again after EINTR: on Linux the descriptor is gone and may be another's by now. */
+static int close_once(int fd)
+{
+	int r = cp_os_result(close(fd));
+
+	return r >= 0 && cp_os_refused() ? cp_os_refusal() : r;
+}
+
 void cp_os_close(int fd)
 {
 	if (cp_os_files_have(fd))
 		CP_OS_FILES(close, fd);
 	else
-		CP_ASSERT(close(fd) == 0 || errno != EBADF);
+		CP_ASSERT(close_once(fd) != -EBADF);
+}
+
+/* What else may go wrong (EIO, ENOSPC, EINTR) goes wrong with a descriptor that is closed. */
+int cp_os_close_any(int fd)
+{
+	return close_once(fd) == -EBADF ? -EBADF : 0;
+}
+
+/* An interrupted one has not waited for the disk; that is all. */
+int cp_os_close_written(int fd)
+{
+	int r = 0;
+
+	if (cp_os_files_have(fd))
+		CP_OS_FILES(close, fd);
+	else
+		r = close_once(fd);
+	CP_ASSERT(r != -EBADF);
+	return r == -EINTR ? 0 : r;
 }
 
 static int write_all(int fd, const char *data, size_t bytes)

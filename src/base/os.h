@@ -22,7 +22,7 @@ struct cp_os_faults {
 	uint64_t alloc_fail_at; /* this call fails: 1 is the first; 0: none */
 	bool alloc_fail_on;     /* and every one after it */
 	uint64_t alloc_failed;  /* how many did fail */
-	uint64_t call_calls;    /* the same for system calls */
+	uint64_t call_calls;    /* the same for system calls; a ring's only while one is to fail */
 	uint64_t call_fail_at;
 	bool call_fail_on;
 	uint64_t call_failed;
@@ -74,6 +74,7 @@ void cp_os_eventfd_drain(int fd);
 void cp_os_close(int fd);
 int cp_os_dup(int fd); /* close-on-exec, the lowest number there is */
 int cp_os_close_any(int fd); /* one that the program gave us: 0 or -EBADF */
+int cp_os_close_written(int fd); /* what came too late for any write to tell; never -EINTR */
 int cp_os_write_all(int fd, const void *data, size_t bytes); /* async-signal-safe */
 /* Standard error, for last words: never refused by a test, async-signal-safe. */
 void cp_os_complain(const char *text, size_t bytes);

@@ -41,12 +41,6 @@ int cp_os_fstat(int fd, struct stat *ret_stat)
 	return cp_os_refused() ? cp_os_refusal() : cp_os_result(fstat(fd, ret_stat));
 }
 
-/* What else may go wrong (EIO, ENOSPC, EINTR) goes wrong with a descriptor that is closed. */
-int cp_os_close_any(int fd)
-{
-	return close(fd) < 0 && errno == EBADF ? -EBADF : 0;
-}
-
 int cp_os_dup(int fd)
 {
 	return cp_os_refused() ? cp_os_refusal() : cp_os_result(fcntl(fd, F_DUPFD_CLOEXEC, 0));

@@ -218,11 +218,13 @@ static int give_name(struct making *m)
 /* Fills the new file and has it on the disk; it is closed in any case. */
 static int finish_file(struct making *m)
 {
-	int r = m->fill(m);
+	int r = m->fill(m), closed;
 
 	if (r >= 0 && !m->opts->no_sync)
 		r = cp_os_fsync(m->fd, false);
-	cp_os_close(m->fd);
+	closed = cp_os_close_written(m->fd);
+	if (r >= 0)
+		r = closed;
 	return r < 0 ? r : cp_fs_between_steps();
 }
 

@@ -104,6 +104,34 @@ TEST(refused_call_leaves_its_outputs)
 	cp_os_close(fd);
 }
 
+/* Of each kind of close, whatever it says: it is made once, and the number is another's then. */
+TEST(closes_that_fail_have_closed)
+{
+	static const int says[] = { EINTR, EIO, ENOSPC, EDQUOT };
+
+	for (int i = 0; i < 12; i++) {
+		int fd = cp_os_eventfd(), error = says[i / 3], r = 0, next;
+
+		CHECK_INT(fd, >=, 0);
+		cp_os_faults.call_errno = error;
+		cp_os_faults.call_failed = 0;
+		cp_os_faults.call_fail_on = true;
+		cp_os_faults.call_fail_at = cp_os_faults.call_calls + 1;
+		switch (i % 3) {
+		case 0: cp_os_close(fd); break;
+		case 1: r = cp_os_close_any(fd); break;
+		default: r = cp_os_close_written(fd);
+		}
+		cp_os_faults.call_fail_at = 0;
+		CHECK_INT(cp_os_faults.call_failed, ==, 1);
+		CHECK_INT(r, ==, i % 3 == 2 && error != EINTR ? -error : 0);
+		next = cp_os_eventfd();
+		CHECK_INT(next, ==, fd);
+		cp_os_close(next);
+		CHECK_INT(cp_os_close_any(fd), ==, -EBADF);
+	}
+}
+
 /* With `on` all calls are refused; without a code they say -EIO. */
 TEST(calls_are_refused_from_the_nth_on)
 {

@@ -269,7 +269,7 @@ FS_TEST(rel_I09_copy_of_5_gib)
 /* E13: what was written is closed, and can be executed at once, again and again. */
 FS_TEST(rel_E13_written_and_executed)
 {
-	int count = TEST_COUNT(100, 10);
+	int count = TEST_COUNT(1000, 10);
 
 	for (int i = 0; i < count; i++) {
 		struct coop_file_opts program = { .mode = 0700, .no_sync = true };
@@ -621,6 +621,33 @@ FS_TEST(replace_with_each_call_failing)
 		}
 		CHECK_INT(n, >, 5);
 		CHECK_INT(n, <, 100);
+	}
+}
+
+/* Nothing has had the bytes on the disk before the close, so what that says is told. */
+FS_TEST(a_close_tells_what_came_late)
+{
+	static const int errors[] = { EIO, ENOSPC, EDQUOT, EINTR };
+	struct coop_file_opts opts = { .no_sync = true };
+
+	for (int e = 0; e < 4; e++) {
+		int passed_over = 0, reported = 0, r;
+
+		for (uint64_t n = 1;; n++) {
+			put("a", "old");
+			fail_nth(n, errors[e]);
+			r = coop_file_replace(at("a"), "new", 3, &opts);
+			if (!failed_one())
+				break;
+			CHECK(r == 0 || r == -errors[e]);
+			holds("a", r == 0 ? "new" : "old");
+			CHECK_INT(entries(), ==, 1);
+			passed_over += r == 0;
+			reported += r < 0;
+		}
+		/* The close of the directory; and of EINTR the write and the other close, too. */
+		CHECK_INT(passed_over, ==, errors[e] == EINTR ? 3 : 1);
+		CHECK_INT(reported, >, 4);
 	}
 }
 

@@ -101,7 +101,7 @@ PROCESS_TEST(tree_without_lists)
 	be_subreaper();
 	p = family(TWO_GENERATIONS, pids, 3);
 	cp_os_faults.call_errno = ENOENT;
-	cp_os_faults.call_fail_at = cp_os_faults.call_calls + 3; /* /proc/PID/task/TID/children */
+	cp_os_faults.call_fail_at = cp_os_faults.call_calls + 4; /* /proc/PID/task/TID/children */
 	CHECK_INT(coop_process_tree(coop_process_pid(p), note, &s), ==, 3);
 	CHECK_INT(cp_os_faults.call_failed, ==, 1);
 	cp_os_faults.call_fail_at = 0;
