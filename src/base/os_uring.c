@@ -27,6 +27,8 @@ static const uint8_t opcodes[] = {
 /* Debian 12's liburing declares these two calls, and does not export them. */
 static int ring_register(struct io_uring *ring, unsigned opcode, void *arg, unsigned count)
 {
+	if (cp_os_refused())
+		return cp_os_refusal();
 	return cp_os_result(syscall(__NR_io_uring_register, ring->ring_fd, opcode, arg, count));
 }
 
@@ -65,6 +67,8 @@ static int probe(struct io_uring *ring)
 /* The last of the three calls, too: a sandbox may have forgotten it. */
 static int enter_once(struct io_uring *ring)
 {
+	if (cp_os_refused())
+		return cp_os_refusal();
 	return cp_os_result(syscall(__NR_io_uring_enter, ring->ring_fd, 0, 0, 0, NULL, 0));
 }
 
@@ -116,6 +120,15 @@ int cp_os_uring_open(struct io_uring *ring, unsigned entries, unsigned completio
 	}
 	cp_os_uring_close(ring);
 	return r;
+}
+
+/* A poll of no descriptor has no effect, is over at once, and may be asked for. */
+int cp_os_uring_refuse(struct io_uring_sqe *sqe)
+{
+	if (!cp_os_refused())
+		return 0;
+	io_uring_prep_poll_add(sqe, -1, 0);
+	return cp_os_refusal();
 }
 
 int cp_os_uring_submit(struct io_uring *ring)

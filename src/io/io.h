@@ -69,6 +69,7 @@ struct cp_fd {
 	bool nonblock;   /* is in non-blocking mode, as far as was asked */
 	bool mode_known; /* `nonblock` is true to the file */
 	bool closing;
+	uint16_t no_ring; /* bits of codes: what the ring cannot do with this file */
 };
 
 struct cp_op {
@@ -186,7 +187,6 @@ int cp_fd_look(struct cp_io *io, struct cp_fd *f);
 int cp_fd_close(struct cp_io *io, int fd);
 /* Has a descriptor, which the file's mode decides of, not wait. 0 or -errno. */
 int cp_fd_want_nonblock(struct cp_fd *f);
-int cp_fd_want_blocking(struct cp_fd *f);
 
 /* ---- ready.c: by readiness, as epoll has it, and the ring for what is no socket */
 

@@ -45,18 +45,6 @@ int cp_fd_want_nonblock(struct cp_fd *f)
 	return r;
 }
 
-int cp_fd_want_blocking(struct cp_fd *f)
-{
-	int flags, r = look_mode(f);
-
-	if (r < 0 || !f->nonblock)
-		return r;
-	flags = cp_os_fd_flags(f->fd);
-	r = flags < 0 ? flags : cp_os_fd_set_flags(f->fd, flags & ~O_NONBLOCK);
-	f->nonblock = r < 0;
-	return r;
-}
-
 static int try_read(struct cp_op *op)
 {
 	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)op->iov,

@@ -5,6 +5,10 @@
  * Sockets are received from and sent to by the ring, files are read and synchronised by it. What
  * else there is waits by a poll of the ring and then does its system call: that is what the kernel
  * would do, and it is the same for files in non-blocking mode, which the ring refuses to wait for.
+ * With sockets the mode is no matter: since Linux 5.7 the ring waits for one by a poll of its own,
+ * whatever its mode, unless the operation's flags say MSG_DONTWAIT. A sendmsg that has lost its
+ * room to others again and again is handed to a thread of the kernel's, and there the mode counts:
+ * -EAGAIN, after which it goes by readiness.
  *
  * An operation lies in the frame of the task that waits for it. To cancel one is an operation of
  * its own, and both have to be over before the task goes on: so the kernel is done with the
@@ -33,6 +37,7 @@
 #define TAG_OP 0u
 #define TAG_CANCEL 1u
 #define TAG_WAKE 2u
+#define TAG_REFUSED 3u /* by a test, which has left the answer in op->res */
 #define TAGS 7u
 
 struct ring_engine {
@@ -74,6 +79,7 @@ static void complete(struct ring_engine *e, const struct io_uring_cqe *cqe)
 		if (cqe->flags & IORING_CQE_F_SOCK_NONEMPTY)
 			op->at->ready |= CP_READS;
 		break;
+	case TAG_REFUSED: break;
 	default: /* it was found, or it was not: either way it ends by itself */ break;
 	}
 	if (--op->pending == 0)
@@ -119,6 +125,7 @@ static void arm_wake(struct ring_engine *e)
 	struct io_uring_sqe *sqe = next_entry(e);
 
 	io_uring_prep_poll_multishot(sqe, e->wakefd, POLLIN);
+	(void)cp_os_uring_refused(sqe); /* it ends at once, and is armed again */
 	sqe->user_data = TAG_WAKE;
 	e->armed = true;
 }
@@ -148,9 +155,10 @@ static bool ring_abort(struct cp_wait *wait)
 static int park(struct ring_engine *e, struct cp_op *op, struct cp_fd *at, struct io_uring_sqe *sqe)
 {
 	struct cp_rt *rt = cp_rt;
-	int r;
+	int r = cp_os_uring_refused(sqe);
 
-	sqe->user_data = (uintptr_t)op | TAG_OP;
+	op->res = r;
+	sqe->user_data = (uintptr_t)op | (CP_UNLIKELY(r < 0) ? TAG_REFUSED : TAG_OP);
 	op->at = at;
 	op->pending = 1;
 	op->stopping = false;
@@ -181,6 +189,39 @@ static int stopped(struct cp_op *op, int res)
 	return COOP_ECANCELED;
 }
 
+/* What has not come off is begun again, unless it was closed, or cancelled, in the meantime. */
+static int go_on(const struct cp_op *op)
+{
+	return op->closed ? COOP_ECLOSED : cp_cancel_point(cp_rt);
+}
+
+/* The ring cannot do this with such a file: a system call may. */
+static bool is_unable(int res)
+{
+	return res == -EOPNOTSUPP || res == -EINVAL;
+}
+
+/*
+ * Once more without the ring, after it said `res`. It is not asked again to do the same with this
+ * file, unless the system call says the same: then that was because of what the caller wants.
+ */
+static int without_ring(struct cp_io *io, struct cp_op *op, int res,
+			int (*run)(struct cp_io *io, struct cp_op *op))
+{
+	struct cp_fd *f = op->f;
+	uint32_t gen = f->gen;
+	int r;
+
+	if (is_unable(res)) {
+		f->no_ring |= (uint16_t)(1u << op->code);
+		f->ready |= op->dirs; /* to be tried */
+	}
+	r = run(io, op);
+	if (r == res && f->gen == gen)
+		f->no_ring &= (uint16_t)~(1u << op->code);
+	return r;
+}
+
 static int wait_ready(struct cp_io *io, struct cp_op *op, struct cp_fd *f, uint8_t dirs)
 {
 	struct ring_engine *e = of(&io->engine);
@@ -200,10 +241,17 @@ static int wait_ready(struct cp_io *io, struct cp_op *op, struct cp_fd *f, uint8
 		return r;
 	if (op->closed)
 		return COOP_ECLOSED;
+	if (res == -EINTR || res == -EAGAIN)
+		return 0; /* it looks, and waits again */
 	if (res < 0)
 		return res;
 	f->ready |= dirs;
 	return 0;
+}
+
+static int run_ready(struct cp_io *io, struct cp_op *op)
+{
+	return cp_op_run_ready(io, op, wait_ready);
 }
 
 /* -------------------------------------------------------------------------- sockets */
@@ -264,32 +312,29 @@ static int run_socket(struct ring_engine *e, struct cp_op *op)
 		r = stopped(op, res);
 		if (r < 0)
 			return r;
-		if (res != -EAGAIN && res != -EINTR)
+		if (res != -EAGAIN && res != -EINTR && !is_unable(res))
 			return res;
-		if (op->closed)
-			return COOP_ECLOSED;
-		r = cp_cancel_point(cp_rt); /* one that came too late for what is over now */
+		r = go_on(op);
 		if (r < 0)
 			return r;
-		if (res == -EAGAIN) /* in non-blocking mode, or the kernel changed its mind */
-			return cp_op_run_ready(&e->io, op, wait_ready);
+		if (res != -EINTR)
+			return without_ring(&e->io, op, res, run_ready);
 	}
 }
 
 /* ---------------------------------------------------------------------------- files */
 
-static int run_file(struct ring_engine *e, struct cp_op *op)
+static int by_thread(struct cp_io *io, struct cp_op *op)
 {
-	struct io_uring_sqe *sqe;
-	int r = cp_op_file_now(op), res;
+	(void)io;
+	return cp_op_file(op);
+}
 
-	if (r != -EAGAIN) {
-		cp_schedule_point(cp_rt);
-		return r;
-	}
-	if (op->code == CP_OP_WRITE || op->code == CP_OP_PWRITE)
-		return cp_op_file(op); /* buffered: the ring would hand it to a thread, too */
-	sqe = next_entry(e);
+static int ask_for_file(struct ring_engine *e, struct cp_op *op)
+{
+	struct io_uring_sqe *sqe = next_entry(e);
+	int res;
+
 	if (op->code == CP_OP_FSYNC)
 		io_uring_prep_fsync(sqe, op->f->fd, op->flags ? IORING_FSYNC_DATASYNC : 0);
 	else
@@ -298,30 +343,44 @@ static int run_file(struct ring_engine *e, struct cp_op *op)
 	e->io.engine.in_flight++;
 	res = park(e, op, op->f, sqe);
 	e->io.engine.in_flight--;
-	r = stopped(op, res);
-	if (r < 0)
-		return r;
-	if (res == -EAGAIN || res == -EOPNOTSUPP || res == -EINVAL)
-		return op->closed ? COOP_ECLOSED : cp_op_file(op);
 	return res;
+}
+
+static int run_file(struct ring_engine *e, struct cp_op *op)
+{
+	int r = cp_op_file_now(op), res;
+
+	if (r != -EAGAIN) {
+		cp_schedule_point(cp_rt);
+		return r;
+	}
+	if (op->code == CP_OP_WRITE || op->code == CP_OP_PWRITE)
+		return cp_op_file(op); /* buffered: the ring would hand it to a thread, too */
+	if (op->f->no_ring & 1u << op->code)
+		return cp_op_file(op);
+	for (;;) {
+		res = ask_for_file(e, op);
+		r = stopped(op, res);
+		if (r < 0)
+			return r;
+		if (res != -EAGAIN && res != -EINTR && !is_unable(res))
+			return res;
+		r = go_on(op);
+		if (r < 0)
+			return r;
+		if (res != -EINTR)
+			return without_ring(&e->io, op, res, by_thread);
+	}
 }
 
 static bool by_ring(const struct cp_op *op)
 {
 	const struct cp_fd *f = op->f;
 
-	if (f->kind != CP_FD_STREAM && f->kind != CP_FD_SOCKET)
+	if ((f->kind != CP_FD_STREAM && f->kind != CP_FD_SOCKET) || f->no_ring & 1u << op->code)
 		return false;
 	return (op->code >= CP_OP_RECV && op->code <= CP_OP_SENDMSG) ||
 	       (op->code <= CP_OP_WRITE && op->count == 1);
-}
-
-/* Back to what the ring can wait for: it was set for the connecting only. */
-static int run_connect(struct cp_io *io, struct cp_op *op)
-{
-	int r = cp_op_run_ready(io, op, wait_ready);
-
-	return r < 0 ? r : cp_fd_want_blocking(op->f);
 }
 
 static int ring_run(struct cp_io *io, struct cp_op *op)
@@ -331,8 +390,6 @@ static int ring_run(struct cp_io *io, struct cp_op *op)
 
 	if (by_ring(op))
 		return run_socket(e, op);
-	if (op->code == CP_OP_CONNECT)
-		return run_connect(io, op);
 	if (op->code == CP_OP_PREAD || op->code == CP_OP_PWRITE || op->code == CP_OP_FSYNC ||
 	    (op->f->kind == CP_FD_FILE && op->code != CP_OP_SPLICE))
 		return run_file(e, op);

@@ -67,6 +67,7 @@ static inline void io_run(coop_fn *fn, enum coop_engine engine)
 
 	if (engine == COOP_ENGINE_SIM)
 		opts.clock = COOP_CLOCK_VIRTUAL;
+	unsetenv("COOP_IO"); /* it would have the last word */
 	begin_ns = coop_now();
 	r = coop_run(fn, NULL, &opts);
 	if (r == -ENOTSUP)

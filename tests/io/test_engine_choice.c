@@ -5,9 +5,12 @@
  */
 #include "io_help.h"
 
+#include "base/os.h"
+
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -63,12 +66,21 @@ static int program(void *arg)
 	return 0;
 }
 
+static int disarms(void *arg)
+{
+	(void)arg;
+	cp_os_faults.call_fail_at = 0;
+	return 0;
+}
+
 static int run_on(enum coop_engine engine)
 {
 	struct coop_run_opts opts = { .engine = engine };
 	bool worked = false;
-	int r = coop_run(program, &worked, &opts);
+	int r;
 
+	unsetenv("COOP_IO");
+	r = coop_run(program, &worked, &opts);
 	CHECK_INT(worked, ==, r == 0);
 	return r;
 }
@@ -143,6 +155,107 @@ TEST(rel_E11_setup_has_no_descriptor)
 	CHECK_INT(run_on(COOP_ENGINE_AUTO), ==, 0);
 	CHECK_HAS(records, "engine epoll (");
 	CHECK_INT(records_count, ==, 1);
+}
+
+/* ---- E21: a ring that is half made leaves no map, and no descriptor */
+
+static int rings_mapped(void)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	char line[512];
+	int n = 0;
+
+	CHECK(f != NULL);
+	while (fgets(line, sizeof line, f))
+		n += strstr(line, "[io_uring]") != NULL;
+	fclose(f);
+	return n;
+}
+
+static int fds_open(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* From now on the mmap of what lies at `offset` of a ring has no memory. */
+static void forbid_map(uint32_t offset)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_mmap, 0, 5),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[5])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, offset, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[3])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MAP_SHARED | MAP_POPULATE, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOMEM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = { .len = sizeof code / sizeof *code, .filter = code };
+
+	CHECK_INT(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), ==, 0);
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) < 0)
+		SKIP("no filters of system calls here: %s", strerror(errno));
+}
+
+static void without_a_map(uint32_t offset)
+{
+	int fds;
+
+	CHECK_INT(run_on(COOP_ENGINE_AUTO), ==, 0);
+	CHECK_INT(rings_mapped(), ==, 0);
+	fds = fds_open();
+	forbid_map(offset);
+	for (int i = 0; i < 5; i++) {
+		falls_back("RLIMIT_MEMLOCK", -ENOMEM);
+		CHECK_INT(rings_mapped(), ==, 0);
+		CHECK_INT(fds_open(), ==, fds);
+	}
+	PROVES(rel_E21);
+}
+
+/* The queues have no room in memory. */
+TEST(rel_E21_no_map_of_the_queues)
+{
+	without_a_map(0);
+}
+
+/* The queues had, and the entries have not. */
+TEST(rel_E21_no_map_of_the_entries)
+{
+	without_a_map(0x10000000); /* IORING_OFF_SQES */
+}
+
+/* Each step of making a ring fails in turn. */
+TEST(rel_E21_each_step_fails)
+{
+	struct coop_run_opts opts = { .engine = COOP_ENGINE_URING };
+	int64_t live = cp_os_faults.allocs_live;
+	int fds = fds_open(), failures = 0;
+	bool worked;
+
+	unsetenv("COOP_IO");
+	if (coop_run(program, &worked, &opts) == -ENOTSUP)
+		SKIP("this machine has no io_uring");
+	keep_records(COOP_LOG_ERROR);
+	for (uint64_t n = 1; n < 60; n++) {
+		int r;
+
+		cp_os_faults.call_errno = ENOMEM;
+		cp_os_faults.call_fail_at = cp_os_faults.call_calls + n;
+		r = coop_run(disarms, NULL, &opts);
+		cp_os_faults.call_fail_at = 0;
+		CHECK(r == 0 || r == -ENOMEM);
+		failures += r < 0;
+		CHECK_INT(rings_mapped(), ==, 0);
+		CHECK_INT(fds_open(), ==, fds);
+		CHECK_INT(cp_os_faults.allocs_live, ==, live);
+	}
+	CHECK_INT(failures, >=, 6);
+	PROVES(rel_E21);
 }
 
 /* Without any memory to lock a program runs, on whichever engine, and one line says which. */

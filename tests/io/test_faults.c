@@ -15,6 +15,7 @@
 
 #include "base/os.h"
 
+#include <coop/thread.h>
 #include <dirent.h>
 #include <sched.h>
 
@@ -281,8 +282,10 @@ static const struct io_case cases[] = {
 #define CASES (sizeof cases / sizeof *cases)
 
 /* What may come from any of them: full tables, no memory, broken disks, forbidden, gone. */
-static const int errnos[] = { EIO,    ENOMEM, ENOSPC,       EMFILE,     ENFILE, EPERM, ENOBUFS,
-			      EDQUOT, EFBIG,  ECONNABORTED, ECONNRESET, EPIPE,  EINVAL };
+static const int errnos[] = { EIO,          ENOMEM,        ENOSPC,     EMFILE,      ENFILE,
+			      EPERM,        ENOBUFS,       EDQUOT,     EFBIG,       EPIPE,
+			      ECONNABORTED, EINVAL,        EOPNOTSUPP, ENOPROTOOPT, EEXIST,
+			      ENOENT,       EADDRNOTAVAIL, ENOSYS,     ECONNRESET,  EBUSY };
 
 /* ---- one of them, with one refusal */
 
@@ -460,11 +463,19 @@ static void nothing_is_left(const struct io_case *c, struct before before)
 		     before.fds, (int)now.allocs, (int)before.allocs);
 }
 
+static int no_work(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
 /* For each error and each system call. */
 static int all_refusals(bool (*once)(const struct io_case *c, int n, int error), bool waiting)
 {
+	static const struct coop_offload_opts lane = { .lane = COOP_LANE_FS };
 	int hits = 0;
 
+	CHECK_INT(coop_offload_with(no_work, NULL, &lane), ==, 0); /* its thread is there */
 	for (size_t i = 0; i < CASES; i++) {
 		const struct io_case *c = &cases[i];
 		struct before before;
@@ -544,6 +555,46 @@ REAL_IO_TEST(a_close_is_never_refused)
 			before = look();
 		else
 			CHECK_INT(look().fds, ==, before.fds);
+	}
+	return 0;
+}
+
+/* One of each kind, closed with an error: it is closed, once, and its number is another's then. */
+static void close_with(int error, int kind, bool known)
+{
+	int fds[2] = { -1, -1 }, other;
+
+	if (kind == 0)
+		pair(&fds[0], &fds[1]);
+	else if (kind == 1)
+		new_pipe(fds);
+	else
+		fds[0] = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	CHECK_INT(fds[0], >=, 0);
+	if (known)
+		CHECK_INT(coop_poll(fds[0], POLLIN | POLLOUT), >, 0);
+	arm(1, error, true);
+	CHECK_INT(coop_close(fds[0]), ==, 0);
+	disarm();
+	CHECK_INT(cp_os_faults.call_failed, ==, 1);
+	other = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	CHECK_INT(other, ==, fds[0]);
+	CHECK_INT(fcntl(other, F_GETFD), ==, FD_CLOEXEC);
+	CHECK_INT(close(other), ==, 0);
+	if (fds[1] >= 0)
+		CHECK_INT(coop_close(fds[1]), ==, 0);
+}
+
+REAL_IO_TEST(a_close_that_fails_has_closed)
+{
+	static const int says[] = { EINTR, EIO, ENOSPC, EDQUOT };
+
+	for (size_t e = 0; e < sizeof says / sizeof *says; e++) {
+		for (int kind = 0; kind < 3; kind++) {
+			close_with(says[e], kind, false);
+			if (kind != 1) /* a pipe that is empty is not ready */
+				close_with(says[e], kind, true);
+		}
 	}
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include "io_help.h"
 
 #include "base/os.h"
+#include "io/io.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -410,6 +411,45 @@ REAL_IO_TEST(rel_E20_a_forked_child_is_refused)
 	CHECK_INT(c.result, ==, 4);
 	close_both(a, b);
 	PROVES(rel_E20);
+	return 0;
+}
+
+/* ---- F06: the counter that tells an old event from a new one wraps around */
+
+/*
+ * 2^32 files have had this number, one after another. It is number 0, for which a generation of 0
+ * would make the mark of its events that of what wakes the loop.
+ */
+IO_TEST(rel_F06_generations_wrap_around)
+{
+	int kept = dup(0);
+
+	CHECK_INT(kept, >=, 0);
+	CHECK_INT(close(0), ==, 0);
+	for (int i = 0; i < 16; i++) {
+		struct coop_group g = COOP_GROUP_INIT;
+		struct call c;
+		struct cp_fd *f;
+		int a, b;
+
+		pair(&a, &b);
+		CHECK_INT(a, ==, 0);
+		CHECK_INT(coop_poll(a, POLLOUT), ==, POLLOUT);
+		f = cp_fd_peek(cp_io_of(cp_rt), a);
+		if (i % 8 == 0)
+			f->gen = UINT32_MAX - 3 - (i != 0); /* it is counted up by two */
+		CHECK_INT(f->gen, !=, 0);
+		coop_group_open(&g, NULL);
+		start(&g, &c, a, recv_4);
+		CHECK_INT(coop_sleep(MS(1)), ==, 0);
+		CHECK_INT(send_elsewhere(b, "text", 4), ==, 4);
+		CHECK_INT(coop_group_join(&g, 0), ==, 0);
+		CHECK_INT(c.result, ==, 4);
+		close_both(a, b);
+	}
+	CHECK_INT(dup2(kept, 0), ==, 0);
+	close(kept);
+	PROVES(rel_F06);
 	return 0;
 }
 
