@@ -7,6 +7,7 @@
  */
 #include "control.h"
 
+#include "nested.h"
 #include "screen.h"
 #include "text.h"
 
@@ -101,22 +102,61 @@ static const char *took(const struct run_task *task, char *buf)
 	return text_of_span(task->first_ns == COOP_NEVER ? 0 : to - task->first_ns, buf);
 }
 
+/* A line of the table. */
+static int put_line(const struct request *q, const char *indent, const char *name,
+		    const char *state, int pid, const char *span, const char *end)
+{
+	char number[16] = "-";
+
+	if (pid)
+		snprintf(number, sizeof number, "%d", pid);
+	return answer(q, "%s%-*s %-8s %7s %8s%s%s\n", indent, 20 - (int)strlen(indent), name, state,
+		      number, span, *end ? "  " : "", end);
+}
+
+/* One of a coop that runs in the task: below it in a tree, by its whole name in a list. */
+static int put_row(const struct request *q, const struct nested_row *row, const char *task,
+		   const char *indent)
+{
+	char name[2 * NESTED_PATH_MAX], deeper[160], span[TEXT_DURATION_SIZE];
+	unsigned depth = row->depth < 30 ? row->depth + 1 : 31;
+	bool is_tree = *indent;
+
+	snprintf(deeper, sizeof deeper, "%s%*s", indent, is_tree ? 2 * (int)depth : 0, "");
+	snprintf(name, sizeof name, "%s%s%s", is_tree ? "" : task, is_tree ? "" : "/",
+		 is_tree ? row->label : row->path);
+	return put_line(q, deeper, name, row->state, row->pid, text_of_span(row->span_ns, span),
+			row->end);
+}
+
+static void describe(const struct run_task *task, char *buf)
+{
+	buf[0] = '\0';
+	if (task->state == RUN_ENDED)
+		screen_end_text(task, buf);
+	else if (task->number)
+		snprintf(buf, SCREEN_TEXT, "%.200s", task->text);
+	else if (task->attempt > 1 || task->restarts)
+		snprintf(buf, SCREEN_TEXT, "attempt %u, %u restarts", task->attempt,
+			 task->restarts);
+}
+
+/* All that is told is read before the first line is sent: the task may be gone after that. */
 static int put_task(const struct request *q, const struct run_task *task, const char *indent)
 {
-	char end[SCREEN_TEXT] = "", span[TEXT_DURATION_SIZE], pid[16] = "-";
+	char end[SCREEN_TEXT], span[TEXT_DURATION_SIZE], name[NESTED_PATH_MAX];
+	size_t count, more = nested_more(task);
+	struct nested_row *rows = nested_rows(task, &count);
+	int r;
 
-	if (task->pid)
-		snprintf(pid, sizeof pid, "%d", task->pid);
-	if (task->state == RUN_ENDED)
-		screen_end_text(task, end);
-	else if (task->number)
-		snprintf(end, sizeof end, "%.200s", task->text);
-	else if (task->attempt > 1 || task->restarts)
-		snprintf(end, sizeof end, "attempt %u, %u restarts", task->attempt, task->restarts);
-	return answer(q, "%s%-*s %-8s %7s %8s%s%s\n", indent, 20 - (int)strlen(indent), task->name,
-		      run_state_word(task->state), pid,
-		      took(task, span), *end ? "  " : "",
-		      end);
+	describe(task, end);
+	snprintf(name, sizeof name, "%s", task->name);
+	r = put_line(q, indent, name, run_state_word(task->state), task->pid, took(task, span),
+		     end);
+	for (size_t i = 0; i < count && r >= 0; i++)
+		r = put_row(q, &rows[i], name, indent);
+	free(rows);
+	return r >= 0 && more ? answer(q, "%s  (%zu more)\n", indent, more) : r;
 }
 
 static int put_map(const struct request *q, const char *indent)

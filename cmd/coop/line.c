@@ -148,7 +148,8 @@ void line_mark(struct pen *pen, bool has_colours, enum run_outcome outcome)
 	switch (outcome) {
 	case OUTCOME_OK: line_coloured(pen, has_colours, "32", "\u2713"); break;
 	case OUTCOME_CANCELLED:
-	case OUTCOME_SKIPPED: line_coloured(pen, has_colours, "33", "\u2298"); break;
+	case OUTCOME_SKIPPED:
+	case OUTCOME_LOST: line_coloured(pen, has_colours, "33", "\u2298"); break;
 	default: line_coloured(pen, has_colours, "31", "\u2717"); break;
 	}
 }

@@ -100,6 +100,16 @@ int proc_read(int pid, struct proc *ret_proc)
 
 /* ----------------------------------------------------------------------- the tree */
 
+bool proc_is_below(int pid, int root)
+{
+	struct proc proc = { .parent = pid };
+
+	while (proc.parent != root && proc.parent > 1)
+		if (proc_read(proc.parent, &proc) < 0)
+			return false;
+	return proc.parent == root;
+}
+
 /* Adds those whose numbers are in the text, if they are children of `parent`. Those that are known
  * (where the caller leaves these out) need not be read. */
 static void add_numbers(struct proc_list *list, const char *text, int parent, proc_known *is_known,

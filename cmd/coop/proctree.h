@@ -28,6 +28,9 @@ void proc_list_free(struct proc_list *list);
 /* Reads one: 0, or -errno; -ESRCH if there is none. */
 int proc_read(int pid, struct proc *ret_proc);
 
+/* Whether it is below `root`, itself included. */
+bool proc_is_below(int pid, int root);
+
 /* All that live below `root`, parents before children, without it. Without memory, or where they
  * change while they are read, some may be missing. */
 void proc_descendants(int root, struct proc_list *list);

@@ -7,6 +7,7 @@
 #include "report.h"
 #include "front.h"
 #include "line.h"
+#include "nested.h"
 #include "run_map.h"
 #include "text.h"
 
@@ -15,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LAST_LINES = 3, LAST_BYTES = 2048 };
+enum { LAST_LINES = 3, LAST_BYTES = 2048, ROW_DEPTH = 8 };
 
 struct report {
 	const struct job *job;
@@ -27,6 +28,7 @@ struct report {
 
 static const char *const outcome_words[] = {
 	"none", "ok", "failed", "failed, noted", "cancelled", "failed while stopping", "skipped",
+	"lost",
 };
 
 const char *report_outcome_word(enum run_outcome outcome)
@@ -78,6 +80,82 @@ static void put_last(struct report *r, const struct run_task *task, const char *
 	}
 }
 
+static bool is_row_worth_it(const struct report *r, const struct nested_row *row)
+{
+	return r->job->plan->verbosity ||
+	       (row->outcome != OUTCOME_OK && row->outcome != OUTCOME_NONE);
+}
+
+/* Rows that are worth it, and those above them; how many are left. */
+static size_t choose_rows(const struct report *r, struct nested_row *rows, size_t count)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		bool is_wanted = is_row_worth_it(r, &rows[i]);
+
+		for (size_t k = i + 1; k < count && rows[k].depth > rows[i].depth; k++)
+			is_wanted |= is_row_worth_it(r, &rows[k]);
+		rows[i].is_wanted = is_wanted;
+		left += is_wanted;
+	}
+	return left;
+}
+
+/* Whether nothing comes behind it at its depth, under the same row. */
+static bool is_last_row(const struct nested_row *rows, size_t count, size_t at)
+{
+	for (size_t i = at + 1; i < count && rows[i].depth >= rows[at].depth; i++)
+		if (rows[i].depth == rows[at].depth && rows[i].is_wanted)
+			return false;
+	return true;
+}
+
+static void put_row(struct report *r, const struct nested_row *row, const char *indent,
+		    bool is_last)
+{
+	bool has_why = row->outcome == OUTCOME_CANCELLED || row->outcome == OUTCOME_LOST;
+	size_t mark = r->pen->used, what = has_why ? strcspn(row->end, ":") : strlen(row->end);
+	char span[TEXT_DURATION_SIZE];
+
+	pen_printf(r->pen, "%s%s ", indent, is_last ? "\u2514\u2500" : "\u251c\u2500");
+	line_mark(r->pen, r->has_colours, row->outcome);
+	text_of_span(row->span_ns, span);
+	if (row->outcome == OUTCOME_OK)
+		pen_printf(r->pen, " %s  %s", row->label, span);
+	else
+		pen_printf(r->pen, " %s  %.*s after %s%s", row->label, (int)what, row->end, span,
+			   row->end + what);
+	if (r->columns)
+		pen_clip(r->pen, mark, r->columns);
+	pen_text(r->pen, "\n");
+}
+
+/* Tasks of a coop that ran in this one. Deeper than ROW_DEPTH all stand at the same place. */
+static bool put_nested(struct report *r, const struct run_task *task, const char *indent)
+{
+	char below[3 * PLAN_DEPTH_MAX * 4 + 16 + ROW_DEPTH * 8];
+	size_t lengths[ROW_DEPTH + 1] = { strlen(indent) + 2 }, count, left;
+	struct nested_row *rows = nested_rows(task, &count);
+
+	left = choose_rows(r, rows, count);
+	snprintf(below, sizeof below, "%s  ", indent);
+	for (size_t i = 0; i < count; i++) {
+		unsigned depth = rows[i].depth < ROW_DEPTH ? rows[i].depth : ROW_DEPTH - 1;
+		bool is_last = is_last_row(rows, count, i);
+
+		if (!rows[i].is_wanted)
+			continue;
+		below[lengths[depth]] = '\0';
+		put_row(r, &rows[i], below, is_last);
+		snprintf(below + lengths[depth], sizeof below - lengths[depth], "%s",
+			 is_last ? "   " : "\u2502  ");
+		lengths[depth + 1] = strlen(below);
+	}
+	free(rows);
+	return left > 0;
+}
+
 static void put_task(struct report *r, const struct run_task *task, const char *indent,
 		     bool is_last)
 {
@@ -107,7 +185,7 @@ static void put_task(struct report *r, const struct run_task *task, const char *
 		pen_clip(r->pen, mark, r->columns);
 	pen_text(r->pen, "\n");
 	snprintf(below, sizeof below, "%s%s", indent, is_last ? "  " : "\u2502 ");
-	if (is_failure(task))
+	if (!put_nested(r, task, below) && is_failure(task))
 		put_last(r, task, below);
 }
 
@@ -261,6 +339,25 @@ static void put_ms(struct pen *pen, const char *name, int64_t ns, int64_t begun_
 		pen_printf(pen, ",\"%s\":%.3f", name, (double)(ns - begun_ns) / 1e9);
 }
 
+/* Of coops that ran in it. */
+static void json_nested(struct report *r, const struct run_task *task)
+{
+	size_t count;
+	struct nested_row *rows = nested_rows(task, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		pen_text(r->pen, i ? ",{" : ",\"nested\":[{");
+		put_member(r->pen, "task", rows[i].path);
+		pen_text(r->pen, ",");
+		put_member(r->pen, "outcome", outcome_words[rows[i].outcome]);
+		pen_text(r->pen, ",");
+		put_member(r->pen, "text", rows[i].end);
+		pen_printf(r->pen, ",\"seconds\":%.3f}", (double)rows[i].span_ns / 1e9);
+	}
+	pen_text(r->pen, count ? "]" : "");
+	free(rows);
+}
+
 static void json_task(struct report *r, const struct run_task *task)
 {
 	char text[LAST_BYTES]; /* more than SCREEN_TEXT */
@@ -286,7 +383,9 @@ static void json_task(struct report *r, const struct run_task *task)
 	size = tail_read(&task->tail, from, text, LAST_BYTES);
 	pen_text(r->pen, ",\"last_output\":\"");
 	pen_json(r->pen, text, size);
-	pen_text(r->pen, "\"}");
+	pen_text(r->pen, "\"");
+	json_nested(r, task);
+	pen_text(r->pen, "}");
 }
 
 static void put_json(struct report *r, int status)

@@ -10,6 +10,8 @@
  * our own; else the status is that of the root group, of main, or the signal's.
  */
 #include "control.h"
+#include "nested.h"
+#include "outer.h"
 #include "proctree.h"
 #include "run_map.h"
 #include "screen.h"
@@ -108,6 +110,20 @@ const char *run_state_word(enum run_state state)
 	return state_words[state];
 }
 
+static void show_nested(struct job *job, const struct run_task *task, const char *path)
+{
+	size_t count;
+	struct nested_row *rows = nested_rows(task, &count);
+	char pid[32];
+
+	for (size_t i = 0; i < count; i++) {
+		snprintf(pid, sizeof pid, rows[i].pid ? ", pid %d" : "", rows[i].pid);
+		job_say(job, SAY_ALERT, "%s%s%s/%s: %s%s%s%s", path, *path ? "/" : "", task->name,
+			rows[i].path, rows[i].state, pid, *rows[i].end ? ", " : "", rows[i].end);
+	}
+	free(rows);
+}
+
 void job_show(struct job *job)
 {
 	char end[SCREEN_TEXT], pid[32];
@@ -121,6 +137,7 @@ void job_show(struct job *job)
 		job_say(job, SAY_ALERT, "%s%s%s: %s%s%s%s", path, *path ? "/" : "", task->name,
 			run_state_word(task->state), pid, has_ended ? ", " : "",
 			has_ended ? screen_end_text(task, end) : "");
+		show_nested(job, task, path);
 	}
 }
 
@@ -261,6 +278,8 @@ static int open_plumbing(struct job *job)
 	if (r >= 0 && job->plan->has_lifeline)
 		r = service(job, ladder_lifeline, "lifeline");
 	if (r >= 0)
+		r = nested_open(job);
+	if (r >= 0)
 		r = control_open(job);
 	return r < 0 ? r : run_limit_open(job);
 }
@@ -338,6 +357,7 @@ static int job_main(void *arg)
 	control_close(job);
 	coop_group_cancel(&job->plumbing, "the job has ended");
 	r = coop_group_join(&job->plumbing, r);
+	nested_close(job);
 	control_free(job);
 	run_limit_close(job);
 	close_screen(job->screen);
@@ -466,5 +486,6 @@ static int runtime(struct plan *plan, struct guard *guard)
 
 int verb_run(struct plan *plan)
 {
+	outer_find();
 	return guard_run(plan, runtime);
 }

@@ -45,6 +45,7 @@ enum run_outcome {
 	OUTCOME_CANCELLED,   /* stopped by us, and ended as it should then */
 	OUTCOME_STOP_FAILED, /* stopped by us, and has failed over that: code */
 	OUTCOME_SKIPPED,     /* never started: `why` */
+	OUTCOME_LOST,        /* of a nested coop only, which has gone without a word */
 };
 
 /* How hard we are being told to stop. */
@@ -122,6 +123,8 @@ struct run_task {
 	struct coop_mutex logging;
 	int token; /* of make's jobserver: run_limit.c */
 	struct tail tail;
+	struct nested *nested; /* tasks of coops that run in it, and how many: nested.c */
+	size_t nested_count, nested_more;
 	void *screen_own; /* the screen's */
 };
 
@@ -171,6 +174,7 @@ struct job {
 	struct run_jobserver *jobserver;
 	struct run_map *map;
 	struct control *control;
+	struct nested_socket *nested;
 	struct run_leaders { /* children of ours that are waited for */
 		int *pids;
 		size_t count, room;

@@ -2,6 +2,7 @@
 /*
  * One attempt of a task: its process from the start to the end of its whole group.
  */
+#include "nested.h"
 #include "run.h"
 #include "screen.h"
 
@@ -37,6 +38,14 @@ static void env_put(struct environment *env, const char *item)
 	env->items[env->count] = NULL;
 }
 
+/* The descriptor for nested coops, unless the task wants its number for something else. */
+static int events_fd(const struct run_task *task)
+{
+	int fd = nested_fd(task->job);
+
+	return task->ready_child_fd >= 0 && task->plan->ready.fd == fd ? -1 : fd;
+}
+
 static bool env_make(struct environment *env, const struct run_task *task)
 {
 	const struct plan_list *given = &task->plan->env;
@@ -59,6 +68,10 @@ static bool env_make(struct environment *env, const struct run_task *task)
 	if (task->notify_path[0]) {
 		snprintf(env->own[3], sizeof env->own[3], "NOTIFY_SOCKET=%s", task->notify_path);
 		env_put(env, env->own[3]);
+	}
+	if (events_fd(task) >= 0) {
+		snprintf(env->own[4], sizeof env->own[4], "COOP_EVENTS_FD=%d", events_fd(task));
+		env_put(env, env->own[4]);
 	}
 	return true;
 }
@@ -98,7 +111,7 @@ static void set_size(struct coop_process_opts *o)
 
 static int spawn(struct run_task *task, char **env, enum coop_process_step *ret_step)
 {
-	struct coop_process_fd extra = { task->ready_child_fd, task->plan->ready.fd };
+	struct coop_process_fd extra[2];
 	struct coop_process_opts o = {
 		.argv = task->argv,
 		.env = env,
@@ -113,10 +126,13 @@ static int spawn(struct run_task *task, char **env, enum coop_process_step *ret_
 	choose_streams(task, &o);
 	if (o.out.how == COOP_PROCESS_PTY)
 		set_size(&o);
-	if (task->ready_child_fd >= 0 && extra.as > STDERR_FILENO) {
-		o.fds = &extra;
-		o.fds_count = 1;
-	}
+	o.fds = extra;
+	if (task->ready_child_fd >= 0 && task->plan->ready.fd > STDERR_FILENO)
+		extra[o.fds_count++] = (struct coop_process_fd){ task->ready_child_fd,
+								 task->plan->ready.fd };
+	if (events_fd(task) >= 0)
+		extra[o.fds_count++] =
+			(struct coop_process_fd){ events_fd(task), events_fd(task) };
 	if (task->job->has_files) {
 		o.limits = &task->job->files;
 		o.limits_count = 1;
@@ -156,6 +172,7 @@ static void forget_attempt(struct run_task *task)
 	task->is_ended = task->is_late = task->is_timed_out = task->is_restart_asked = false;
 	task->stop_sig = 0;
 	task->why[0] = '\0';
+	nested_forget(task);
 	task->started_ns = coop_now();
 	if (task->first_ns == COOP_NEVER)
 		task->first_ns = task->started_ns;
@@ -245,6 +262,7 @@ static void finish(struct run_task *task)
 {
 	run_probe_end(task);
 	run_drain(task);
+	nested_attempt_ended(task);
 	leave_live(task);
 	task->process = coop_process_free(task->process);
 	if (task->terminal_fd >= 0)

@@ -2,6 +2,7 @@
 /*
  * The life of a task: its conditions, its place, its attempts, its end.
  */
+#include "nested.h"
 #include "run.h"
 #include "screen.h"
 #include "text.h"
@@ -43,6 +44,7 @@ void run_task_deinit(struct run_task *task)
 {
 	if (task->has_regex)
 		regfree(&task->regex);
+	nested_forget(task);
 	free(task->tail.bytes);
 }
 

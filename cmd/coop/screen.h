@@ -43,6 +43,8 @@ struct screen {
 	void *own;              /* the screen's */
 };
 
+struct event; /* event.h */
+
 struct screen_ops {
 	bool wants_lines;
 	bool wants_ticks; /* ten times a second while something runs */
@@ -51,6 +53,8 @@ struct screen_ops {
 	int (*output)(struct screen *screen, struct run_task *task, int stream, const char *data,
 		      size_t size);
 	void (*say)(struct screen *screen, enum screen_level level, const char *text);
+	/* A task of a coop that runs in one of ours; may be NULL. */
+	void (*nested)(struct screen *screen, const struct event *event);
 	void (*tick)(struct screen *screen);    /* may be NULL */
 	void (*resized)(struct screen *screen); /* SIGWINCH; may be NULL */
 	void (*pause)(struct screen *screen, bool is_paused); /* run_pause.c; may be NULL */
@@ -72,15 +76,24 @@ const char *screen_end_text(const struct run_task *task, char *buf);
 extern const struct screen_ops screen_prefix, screen_stream, screen_lines, screen_quiet;
 extern const struct screen_ops screen_term, screen_group, screen_github, screen_json;
 
-/* The stream of --events, if there is one: a sink of the plumbing. 0 or -errno. */
+/* Who gets events beside the screen: the stream of --events, and the coop in which we run, if there
+ * are these; by sinks of the plumbing. 0 or -errno. */
 int events_open(struct job *job);
 void events_happened(struct run_task *task, enum screen_event event);
+void events_nested(const struct event *event);
 void events_finish(const struct job *job, int status);
 void events_close(void);
 
-/* Tells the screen, and the stream. */
+/* Tells the screen, and the others. */
 static inline void screen_tell(struct run_task *task, enum screen_event event)
 {
 	events_happened(task, event);
 	task->job->screen->ops->happened(task->job->screen, task, event);
+}
+
+static inline void screen_tell_nested(struct job *job, const struct event *event)
+{
+	events_nested(event);
+	if (job->screen->ops->nested)
+		job->screen->ops->nested(job->screen, event);
 }

@@ -1,78 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What happens as JSON, an object a line: the screen `json`, and the stream of --events beside any
- * other screen.
+ * What happens as JSON, an object a line: the screen `json`; and beside any screen the stream of
+ * --events, and the coop in which this one runs.
  *
  * An object has `time` (seconds since 1970), `event`, and of a task `task` and `group`. Output is
  * one object a line, without its end of line; bytes that are no UTF-8 are U+FFFD in it.
  */
-#include "pen.h"
+#include "event.h"
+#include "outer.h"
 #include "report.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-static const char *const event_words[] = {
-	"started", "ready", "retrying", "stopping", "signal", "ended",
-};
-
-static void begin(struct pen *pen, const char *event, const struct run_task *task)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	pen_printf(pen, "{\"time\":%lld.%06ld,\"event\":\"%s\"", (long long)now.tv_sec,
-		   now.tv_nsec / 1000, event);
-	if (!task)
-		return;
-	pen_text(pen, ",\"task\":\"");
-	pen_json(pen, task->name, strlen(task->name));
-	pen_text(pen, "\",\"group\":\"");
-	pen_json(pen, task->plan->group->path, strlen(task->plan->group->path));
-	pen_text(pen, "\"");
-}
-
-static void member(struct pen *pen, const char *name, const char *text)
-{
-	pen_printf(pen, ",\"%s\":\"", name);
-	pen_json(pen, text, strlen(text));
-	pen_text(pen, "\"");
-}
-
-static void put_event(struct pen *pen, struct run_task *task, enum screen_event event)
-{
-	char text[SCREEN_TEXT];
-
-	begin(pen, event_words[event], task);
-	pen_printf(pen, ",\"attempt\":%u", task->attempt);
-	if (task->pid)
-		pen_printf(pen, ",\"pid\":%d", task->pid);
-	if (event == SCREEN_STARTED && task->text)
-		member(pen, "command", task->text);
-	if (event == SCREEN_STOPPING)
-		member(pen, "why", task->why);
-	if (event == SCREEN_SIGNAL && task->stop_sig)
-		member(pen, "signal", coop_signal_name(task->stop_sig));
-	if (event == SCREEN_SIGNAL && !task->stop_sig)
-		pen_printf(pen, ",\"shielded\":%s", task->is_in_shield ? "true" : "false");
-	if (event == SCREEN_ENDED || event == SCREEN_ATTEMPT) {
-		pen_printf(pen, ",\"code\":%d", task->code);
-		member(pen, "text", screen_end_text(task, text));
-	}
-	if (event == SCREEN_ENDED) {
-		member(pen, "outcome", report_outcome_word(task->outcome));
-		if (task->why[0])
-			member(pen, "why", task->why);
-		if (task->first_ns != COOP_NEVER)
-			pen_printf(pen, ",\"seconds\":%.3f",
-				   (double)(coop_now() - task->first_ns) / 1e9);
-	}
-	pen_text(pen, "}\n");
-}
 
 static void put_output(struct pen *pen, struct run_task *task, int stream, const char *data,
 		       size_t size)
@@ -81,7 +23,9 @@ static void put_output(struct pen *pen, struct run_task *task, int stream, const
 		const char *end = memchr(data, '\n', size);
 		size_t line = end ? (size_t)(end - data) : size;
 
-		begin(pen, "output", task);
+		event_begin(pen, "output");
+		event_member(pen, "task", task->name, SIZE_MAX);
+		event_member(pen, "group", task->plan->group->path, SIZE_MAX);
 		pen_printf(pen, ",\"stream\":\"%s\",\"line\":\"",
 			   stream == 2 ? "stderr" : "stdout");
 		pen_json(pen, data, line);
@@ -91,11 +35,19 @@ static void put_output(struct pen *pen, struct run_task *task, int stream, const
 	}
 }
 
+static void put_event(struct pen *pen, struct run_task *task, enum screen_event kind)
+{
+	char text[SCREEN_TEXT];
+	struct event event = event_of(task, kind, text);
+
+	event_write(pen, &event, SIZE_MAX);
+}
+
 static void put_finish(struct pen *pen, const struct job *job, int status)
 {
-	begin(pen, "finished", NULL);
-	pen_printf(pen, ",\"status\":%d,\"seconds\":%.3f,\"left_behind\":%zu}\n", status,
-		   (double)(coop_now() - job->begun_ns) / 1e9, job->left);
+	struct event event = event_of_finish(job, status);
+
+	event_write(pen, &event, SIZE_MAX);
 }
 
 /* ------------------------------------------------------------------------- the screen */
@@ -115,6 +67,15 @@ static void json_happened(struct screen *screen, struct run_task *task, enum scr
 	pen_free(&pen);
 }
 
+static void json_nested(struct screen *screen, const struct event *event)
+{
+	struct pen pen = { 0 };
+
+	event_write(&pen, event, SIZE_MAX);
+	pen_flush(&pen, screen->out);
+	pen_free(&pen);
+}
+
 static int json_output(struct screen *screen, struct run_task *task, int stream, const char *data,
 		       size_t size)
 {
@@ -130,8 +91,8 @@ static void json_say(struct screen *screen, enum screen_level level, const char 
 {
 	struct pen pen = { 0 };
 
-	begin(&pen, level == SAY_ALERT ? "alert" : "note", NULL);
-	member(&pen, "text", text);
+	event_begin(&pen, level == SAY_ALERT ? "alert" : "note");
+	event_member(&pen, "text", text, SIZE_MAX);
 	pen_text(&pen, "}\n");
 	pen_flush(&pen, screen->out);
 	pen_free(&pen);
@@ -153,65 +114,82 @@ const struct screen_ops screen_json = {
 	.open = json_open,
 	.happened = json_happened,
 	.output = json_output,
+	.nested = json_nested,
 	.say = json_say,
 	.finish = json_finish,
 };
 
-/* -------------------------------------------------------------------- the event stream */
+/* ------------------------------------------------------------------ beside the screen */
 
-struct events {
+static struct {
 	struct sink *sink;
 	int fd;
 	bool is_ours;
-};
+} stream = { .fd = -1 };
 
-static struct events events = { .fd = -1 };
-
-int events_open(struct job *job)
+static int open_stream(struct job *job)
 {
 	const struct plan *plan = job->plan;
 
 	if (!plan->events_file && plan->events_fd < 0)
 		return 0;
-	events.is_ours = plan->events_file != NULL;
-	events.fd = plan->events_fd;
-	if (events.is_ours)
-		events.fd = open(plan->events_file,
+	stream.is_ours = plan->events_file != NULL;
+	stream.fd = plan->events_fd;
+	if (stream.is_ours)
+		stream.fd = open(plan->events_file,
 				 O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (events.fd < 0)
+	if (stream.fd < 0)
 		return -errno;
-	events.sink = sink_open(&job->plumbing, events.fd);
-	return events.sink ? 0 : -ENOMEM;
+	stream.sink = sink_open(&job->plumbing, stream.fd);
+	return stream.sink ? 0 : -ENOMEM;
 }
 
-void events_happened(struct run_task *task, enum screen_event event)
+int events_open(struct job *job)
+{
+	int r = open_stream(job);
+
+	return r < 0 ? r : outer_open(job);
+}
+
+void events_nested(const struct event *event)
 {
 	struct pen pen = { 0 };
 
-	if (!events.sink)
+	outer_send(event);
+	if (!stream.sink)
 		return;
-	put_event(&pen, task, event);
-	pen_flush(&pen, events.sink);
+	event_write(&pen, event, SIZE_MAX);
+	pen_flush(&pen, stream.sink);
 	pen_free(&pen);
+}
+
+void events_happened(struct run_task *task, enum screen_event kind)
+{
+	char text[SCREEN_TEXT];
+	struct event event;
+
+	if (!stream.sink && !outer_is_there())
+		return;
+	event = event_of(task, kind, text);
+	events_nested(&event);
 }
 
 void events_finish(const struct job *job, int status)
 {
-	struct pen pen = { 0 };
+	struct event event = event_of_finish(job, status);
 
-	if (!events.sink)
-		return;
-	put_finish(&pen, job, status);
-	pen_flush(&pen, events.sink);
-	pen_free(&pen);
-	sink_flush(events.sink, COOP_SECONDS(10));
+	events_nested(&event);
+	if (stream.sink)
+		sink_flush(stream.sink, COOP_SECONDS(10));
+	outer_finish();
 }
 
 void events_close(void)
 {
-	sink_free(events.sink);
-	events.sink = NULL;
-	if (events.is_ours && events.fd >= 0)
-		close(events.fd);
-	events.fd = -1;
+	sink_free(stream.sink);
+	stream.sink = NULL;
+	if (stream.is_ours && stream.fd >= 0)
+		close(stream.fd);
+	stream.fd = -1;
+	outer_close();
 }

@@ -10,6 +10,8 @@
  * leaves at most one line.
  */
 #include "line.h"
+#include "nested.h"
+#include "outer.h"
 #include "report.h"
 #include "run_map.h"
 #include "text.h"
@@ -156,12 +158,15 @@ static void footer_run(const struct job *job, struct pen *pen, int64_t elapsed)
 	pen_printf(pen, "  %s ", span);
 	for (size_t i = 0; i < job->task_count; i++) {
 		const struct run_task *task = &job->tasks[i];
+		char inner[64];
 
 		if (!task->pid)
 			continue;
 		text_of_span(coop_now() - task->started_ns, span);
 		pen_printf(pen, "  %s %s %s", task->name,
 			   task->state == RUN_RUNNING ? "\u25cb" : "\u25cf", span);
+		if (*nested_running(task, inner, sizeof inner))
+			pen_printf(pen, " (%s)", inner);
 	}
 }
 
@@ -304,7 +309,8 @@ static int term_open(struct screen *screen)
 		return -ENOMEM;
 	t->fd = isatty(STDERR_FILENO) ? STDERR_FILENO : STDOUT_FILENO;
 	t->sink = t->fd == STDERR_FILENO ? screen->err : screen->out;
-	t->has_footer = job->plan->output == OUTPUT_AUTO && !job->plan->is_quiet;
+	t->has_footer = job->plan->output == OUTPUT_AUTO && !job->plan->is_quiet &&
+			!outer_is_there();
 	t->style = line_style_for(job);
 	t->style.has_names = !job->map || job->plan->output == OUTPUT_PREFIX;
 	t->style.has_colours = wants_colours();

@@ -22,17 +22,28 @@ struct sink {
 	int fd;
 	int error;
 	struct buffer filling, writing;
+	bool has_datagrams;        /* of a line each */
 	bool is_busy;              /* the task is writing */
 	struct coop_pulse work;    /* there is something to write */
 	struct coop_pulse written; /* everybody is woken each time: something was */
 };
+
+/* As much as goes at once: of lines, one. */
+static int write_some(struct sink *sink, const char *bytes, size_t size)
+{
+	const char *end = sink->has_datagrams ? memchr(bytes, '\n', size) : NULL;
+
+	if (!sink->has_datagrams)
+		return coop_write(sink->fd, bytes, size);
+	return coop_send(sink->fd, bytes, end ? (size_t)(end + 1 - bytes) : size, 0);
+}
 
 static int write_all(struct sink *sink)
 {
 	size_t done = 0;
 
 	while (done < sink->writing.used) {
-		int r = coop_write(sink->fd, sink->writing.bytes + done, sink->writing.used - done);
+		int r = write_some(sink, sink->writing.bytes + done, sink->writing.used - done);
 
 		if (r < 0)
 			return r;
@@ -87,6 +98,15 @@ struct sink *sink_open(struct coop_group *group, int fd)
 	return sink;
 }
 
+struct sink *sink_open_lines(struct coop_group *group, int fd)
+{
+	struct sink *sink = sink_open(group, fd);
+
+	if (sink)
+		sink->has_datagrams = true;
+	return sink;
+}
+
 /* Room for so many more bytes; NULL, and an error for ever, without memory. */
 static char *make_room(struct sink *sink, size_t size)
 {
@@ -111,7 +131,8 @@ static char *make_room(struct sink *sink, size_t size)
 
 void sink_put(struct sink *sink, const void *data, size_t size)
 {
-	char *to = sink->error || !size ? NULL : make_room(sink, size);
+	bool is_lost = sink->error || (sink->has_datagrams && sink->filling.used >= SINK_FULL);
+	char *to = is_lost || !size ? NULL : make_room(sink, size);
 
 	if (!to)
 		return;

@@ -18,6 +18,10 @@ struct sink;
 /* Makes one, whose task is spawned into `group`. NULL without memory. */
 struct sink *sink_open(struct coop_group *group, int fd);
 
+/* The same for a socket of datagrams: each line is one. Nobody waits for room: beyond what a sink
+ * should hold, what is put is dropped. */
+struct sink *sink_open_lines(struct coop_group *group, int fd);
+
 /* Adds bytes; never suspends. After an error they are dropped. */
 void sink_put(struct sink *sink, const void *data, size_t size);
 COOP_PRINTF(2, 3) void sink_printf(struct sink *sink, const char *format, ...);

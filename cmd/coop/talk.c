@@ -5,6 +5,7 @@
  */
 #include "control.h"
 #include "option.h"
+#include "proctree.h"
 #include "text.h"
 #include "verbs.h"
 
@@ -44,6 +45,28 @@ static int compare(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
+static bool is_below_any(int pid, const int *pids, size_t count)
+{
+	struct proc proc = { .parent = pid };
+
+	while (proc.parent > 1 && proc_read(proc.parent, &proc) == 0)
+		for (size_t i = 0; i < count; i++)
+			if (pids[i] == proc.parent)
+				return true;
+	return false;
+}
+
+/* A coop that runs in another one is seen in that: only the outermost are asked. */
+static size_t leave_nested_out(int *pids, size_t count)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (!is_below_any(pids[i], pids, count))
+			pids[left++] = pids[i];
+	return left;
+}
+
 /* The numbers of the coops that have sockets in the folder. */
 static size_t find_jobs(const char *dir, int *pids)
 {
@@ -67,6 +90,7 @@ static size_t find_jobs(const char *dir, int *pids)
 	}
 	if (d)
 		closedir(d);
+	count = leave_nested_out(pids, count);
 	qsort(pids, count, sizeof *pids, compare);
 	return count;
 }
