@@ -188,12 +188,28 @@ static size_t plain_run(const char *data, size_t size)
 	return n;
 }
 
+/* One character, or what cannot be one; how many bytes it was. */
+static size_t safe_char(struct pen *pen, const char *data, size_t size)
+{
+	uint32_t c = 0;
+	size_t len = next_char(data, size, &c);
+
+	if (*data == '\r' && (size == 1 || data[1] == '\n'))
+		return 1;
+	if (!len)
+		pen_printf(pen, "<%02X>", (unsigned char)*data);
+	else if (utf8_is_control(c) && *data != '\n' && *data != '\t')
+		put_visible(pen, c);
+	else
+		pen_put(pen, data, len);
+	return len ? len : 1;
+}
+
 void pen_safe(struct pen *pen, const char *data, size_t size)
 {
 	bool is_coloured = false;
 
 	while (size) {
-		uint32_t c = 0;
 		size_t len = plain_run(data, size);
 
 		if (len) {
@@ -205,17 +221,8 @@ void pen_safe(struct pen *pen, const char *data, size_t size)
 			pen_text(pen, "\033[0m\n");
 			is_coloured = false;
 			len = 1;
-		} else if (*data == '\n' || *data == '\t') {
-			pen_put(pen, data, len = 1);
-		} else if (*data == '\r' && (size == 1 || data[1] == '\n')) {
-			len = 1;
-		} else if (!(len = next_char(data, size, &c))) {
-			pen_printf(pen, "<%02X>", (unsigned char)*data);
-			len = 1;
-		} else if (utf8_is_control(c)) {
-			put_visible(pen, c);
 		} else {
-			pen_put(pen, data, len);
+			len = safe_char(pen, data, size);
 		}
 		data += len;
 		size -= len;
