@@ -84,7 +84,7 @@ static int try_child(struct cgroup *cgroup)
 int cgroup_find(struct cgroup *ret_cgroup)
 {
 	const char *mount = find_mount(), *own;
-	char text[8192];
+	char text[8192] = "";
 
 	*ret_cgroup = (struct cgroup){ .path = "" };
 	if (!mount || read_text("/proc/self/cgroup", text, sizeof text) < 0)

@@ -61,7 +61,8 @@ static const char *key_of(const char *name, char *buf, size_t size)
 {
 	snprintf(buf, size, "%s", name);
 	for (char *p = buf; *p; p++)
-		*p = *p == '-' ? '_' : *p;
+		if (*p == '-')
+			*p = '_';
 	return buf;
 }
 

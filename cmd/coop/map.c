@@ -169,7 +169,7 @@ static bool has_mark_quoted(const char *text)
 		if (*text == '\\' && quote != '\'' && text[1])
 			text++;
 		else if (quote ? *text == quote : *text == '\'' || *text == '"')
-			quote = quote ? 0 : *text;
+			quote = (char)(quote ? 0 : *text);
 		else if (quote && *text == '{' && replaced(text, "", "", &len, &part))
 			return true;
 	}

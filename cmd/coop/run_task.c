@@ -105,7 +105,7 @@ static bool is_ok(const struct run_task *task)
 /* Doubled each time, up to the longest; then between half of it and all. */
 static int64_t backoff_ns(const struct plan_task *plan, uint32_t tries)
 {
-	int64_t pause = plan->backoff_min_ns;
+	int64_t pause = plan->backoff_min_ns, half;
 	uint32_t random = 0;
 
 	while (tries-- > 1 && pause < plan->backoff_max_ns)
@@ -114,7 +114,8 @@ static int64_t backoff_ns(const struct plan_task *plan, uint32_t tries)
 		pause = plan->backoff_max_ns;
 	if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random)
 		random = (uint32_t)coop_now();
-	return pause / 2 + (int64_t)((double)(pause - pause / 2) * (random / 4294967296.0));
+	half = pause / 2;
+	return half + (int64_t)((double)(pause - half) * (random / 4294967296.0));
 }
 
 static int pause_before(struct run_task *task, uint32_t tries)

@@ -209,7 +209,8 @@ static const char *with_underscores(struct plan *plan, const char *name)
 	char *copy = plan_copy(plan, name, strlen(name));
 
 	for (char *p = copy; *p; p++)
-		*p = *p == '-' ? '_' : *p;
+		if (*p == '-')
+			*p = '_';
 	return copy;
 }
 
