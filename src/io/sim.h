@@ -331,6 +331,7 @@ int sim_pipe(struct cp_sim *sim, int ret_fds[2]);
 int sim_splice(struct cp_sim *sim, struct cp_op *op);
 
 /* sim_addr.c */
+bool sim_addr_is_none(const struct sockaddr *addr, socklen_t len); /* AF_UNSPEC: nobody */
 int sim_addr_take(const struct sim_sock *s, const struct sockaddr *addr, socklen_t len,
 		  struct sim_addr *ret_addr);
 void sim_addr_give(const struct sim_addr *from, sa_family_t family, struct sockaddr *to,
@@ -372,6 +373,7 @@ struct sim_transfer sim_transfer_of(struct cp_op *op);
 /* sim_stream.c */
 void sim_stream_shutdown(struct cp_sim *sim, struct sim_sock *s, int how);
 void sim_stream_reset(struct cp_sim *sim, struct sim_sock *s);
+int sim_stream_disconnect(struct cp_sim *sim, struct sim_sock *s);
 /* There is a connection: TCP's is over when both have ended it, or one has reset it. */
 bool sim_stream_is_up(const struct sim_sock *s);
 void sim_stream_link(struct cp_sim *sim, struct sim_sock *a, struct sim_sock *b, int64_t delay_ns);

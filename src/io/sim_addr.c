@@ -34,6 +34,11 @@ static int take_unix(const struct sockaddr *addr, socklen_t len, struct sim_addr
 	return 0;
 }
 
+bool sim_addr_is_none(const struct sockaddr *addr, socklen_t len)
+{
+	return len >= sizeof(sa_family_t) && addr->sa_family == AF_UNSPEC;
+}
+
 int sim_addr_take(const struct sim_sock *s, const struct sockaddr *addr, socklen_t len,
 		  struct sim_addr *ret_addr)
 {

@@ -358,7 +358,7 @@ static int try_connect(struct cp_sim *sim, struct sim_sock *s, struct cp_op *op)
 	struct sim_addr to;
 	int r;
 
-	if (op->addr_bytes >= sizeof(sa_family_t) && op->addr->sa_family == AF_UNSPEC) {
+	if (sim_addr_is_none(op->addr, op->addr_bytes)) {
 		sim_dgram_disconnect(s);
 		return 0;
 	}

@@ -104,6 +104,29 @@ static void break_down(struct cp_sim *sim, struct sim_sock *s)
 		sim_channel_end(sim, &peer->in, SIM_END_RESET);
 }
 
+/*
+ * A connect to AF_UNSPEC: one of TCP breaks its connection off, connects or listens no more. Unlike
+ * the kernel's it cannot be connected a second time.
+ */
+int sim_stream_disconnect(struct cp_sim *sim, struct sim_sock *s)
+{
+	if (!is_tcp(s))
+		return -EINVAL;
+	switch (s->state) {
+	case SIM_CONNECTED: break_down(sim, s); break;
+	case SIM_CONNECTING:
+		sim_connect_leave(s);
+		sim_disarm(sim, &s->event);
+		s->state = SIM_NEW;
+		s->remote.len = 0;
+		break;
+	case SIM_LISTENING: sim_listener_closed(sim, s); break;
+	case SIM_NEW: break;
+	}
+	sim_changed(sim, &s->object);
+	return 0;
+}
+
 static void plan_reset(struct cp_sim *sim, struct sim_sock *a, struct sim_sock *b)
 {
 	uint64_t most = sim->plan.reset_bytes ? sim->plan.reset_bytes : 65536;
@@ -356,6 +379,8 @@ static int try_connect(struct cp_sim *sim, struct sim_sock *s, struct cp_op *op)
 			return -EAGAIN;
 		return s->state == SIM_CONNECTED ? 0 : sim_sock_error(s);
 	}
+	if (sim_addr_is_none(op->addr, op->addr_bytes))
+		return sim_stream_disconnect(sim, s);
 	r = sim_addr_take(s, op->addr, op->addr_bytes, &to);
 	if (r >= 0)
 		r = sim_connect(sim, s, &to);

@@ -187,7 +187,9 @@ static int world_connect(struct cp_world *world, int fd, const struct sockaddr *
 	s = socket_of(world, fd, COOP_SIM_CONNECT, &r);
 	if (!s)
 		return r;
-	if (s->type == SOCK_DGRAM && len >= sizeof(sa_family_t) && addr->sa_family == AF_UNSPEC) {
+	if (sim_addr_is_none(addr, len)) {
+		if (s->type != SOCK_DGRAM)
+			return done(world, sim_stream_disconnect(of(world), s));
 		sim_dgram_disconnect(s);
 		return 0;
 	}

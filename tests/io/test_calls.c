@@ -612,6 +612,60 @@ IO_TEST(a_reset_is_an_error_and_no_spin)
 	return 0;
 }
 
+/* ---- a connect to nobody: AF_UNSPEC */
+
+static int connect_to_nobody(int fd)
+{
+	const struct sockaddr_in nobody = { .sin_family = AF_UNSPEC };
+
+	return coop_connect(fd, (const struct sockaddr *)&nobody, sizeof nobody);
+}
+
+/* Datagrams: the socket has no peer any more. */
+IO_TEST(datagrams_connected_to_nobody)
+{
+	int udp = new_socket(AF_INET, SOCK_DGRAM), a, b;
+	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(9) };
+
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	CHECK_INT(connect_to_nobody(udp), ==, 0);
+	CHECK_INT(coop_connect(udp, (struct sockaddr *)&addr, sizeof addr), ==, 0);
+	CHECK_INT(connect_to_nobody(udp), ==, 0);
+	CHECK_INT(coop_send(udp, "x", 1, 0), ==, -EDESTADDRREQ);
+	CHECK_INT(coop_close(udp), ==, 0);
+	pair_of(SOCK_DGRAM, &a, &b);
+	CHECK_INT(coop_send(a, "x", 1, 0), ==, 1);
+	CHECK_INT(connect_to_nobody(a), ==, 0);
+	CHECK_INT(coop_send(a, "x", 1, 0), ==, -ENOTCONN);
+	close_both(a, b);
+	return 0;
+}
+
+/* Streams: TCP breaks the connection off, or had none; a listener listens no more. */
+IO_TEST(streams_connected_to_nobody)
+{
+	int fd = new_socket(AF_INET, SOCK_STREAM), a, b, l;
+	struct sockaddr_in addr;
+	char byte;
+
+	l = listener(&addr);
+	CHECK_INT(connect_to_nobody(fd), ==, 0);
+	CHECK_INT(coop_connect(fd, (struct sockaddr *)&addr, sizeof addr), ==, 0);
+	b = coop_accept(l, NULL, NULL);
+	CHECK_INT(b, >=, 0);
+	CHECK_INT(connect_to_nobody(fd), ==, 0);
+	CHECK_INT(coop_recv(b, &byte, 1, 0), ==, -ECONNRESET);
+	CHECK_INT(connect_to_nobody(l), ==, 0);
+	CHECK_INT(coop_accept(l, NULL, NULL), ==, -EINVAL);
+	close_both(fd, b);
+	CHECK_INT(coop_close(l), ==, 0);
+	pair(&a, &b);
+	CHECK_INT(connect_to_nobody(a), ==, -EINVAL);
+	CHECK_INT(coop_send(a, "x", 1, 0), ==, 1);
+	close_both(a, b);
+	return 0;
+}
+
 /* Descriptor 0 is one like all others. */
 IO_TEST(descriptor_zero)
 {
