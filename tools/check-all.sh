@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 STEPS=(deps tree gcc gcc-debug gcc-release clang-debug clang-release
 	gcc-asan clang-asan clang-tsan valgrind aarch64
-	epoll sweeps soak leak fuzz static deb oracle examples models mutants clang-tidy)
+	epoll sim sweeps soak leak fuzz static deb oracle examples models mutants clang-tidy)
 LOGS=build-logs
 
 # Sanitizers, valgrind and qemu are slow: tests lower their numbers, and get more time.
@@ -85,6 +85,11 @@ step_aarch64() {
 
 # Engines are equals: the same tests on each that there is.
 step_epoll() { CC=gcc CXX=g++ build gcc && COOP_IO=epoll suite gcc --suite programs; }
+# A run of the real world under the virtual clock is no test: tools/not-on-sim.tsv names them.
+step_sim() {
+	CC=gcc CXX=g++ build gcc &&
+		COOP_IO=sim suite gcc --suite programs --except tools/not-on-sim.tsv
+}
 
 # The long ones on their own, so that the table has a row for each.
 long() { CC=gcc CXX=g++ build gcc && tools/run-tests build-gcc --strict "$@"; }

@@ -315,7 +315,8 @@ TASK_TEST(numbers_of_a_run)
 	CHECK_INT(s.next_deadline_ns, ==, COOP_NEVER);
 	CHECK_INT(s.spawned, ==, 1);
 	CHECK(s.clock_virtual);
-	CHECK(strcmp(s.engine, "epoll") == 0 || strcmp(s.engine, "uring") == 0);
+	CHECK(strcmp(s.engine, "epoll") == 0 || strcmp(s.engine, "uring") == 0 ||
+	      strcmp(s.engine, "sim") == 0);
 	CHECK(s.engine_why[0] && s.guards[0]);
 	coop_group_open(&g, NULL);
 	CHECK_INT(coop_spawn(&g, sleep_ms, MSARG(30)), ==, 0);

@@ -32,6 +32,10 @@ def main():
         ('a skip says why', re.search(r'^ok \d+ - good_skips # SKIP no moon$', done.stdout, re.M)),
         ('tags of passing tests count, and no others', tags == {'X1', 'X2', 'X3'}),
         ('names choose by glob and by part', '1..2' in one),
+        ('-x leaves out by glob',
+         subprocess.run([*program, '-l', '-x', 'bad_*', '-x', 'good_exits'], check=True,
+                        stdout=subprocess.PIPE, text=True).stdout.split() ==
+         [n for n in names if not n.startswith('bad_') and n != 'good_exits']),
         ('an unknown name is an error',
          subprocess.run([*program, 'nosuch'], check=False, capture_output=True).returncode == 1),
     ]

@@ -31,6 +31,7 @@
 #define TAGS_MAX 64
 #define TAG_BYTES 16
 #define FDS_MAX 256
+#define EXCEPTS_MAX 64
 #define LIMIT_S 20
 #define OUTPUT_MAX (1u << 20)
 #define EXIT_FAIL 1
@@ -56,6 +57,8 @@ static const char *program;
 static int time_scale = 1;
 static bool verbose, no_fork;
 static int open_fds[FDS_MAX], open_fds_count;
+static const char *excepts[EXCEPTS_MAX];
+static int excepts_count;
 
 void test_register(struct test_case *test)
 {
@@ -371,9 +374,12 @@ static bool test_run(const struct test_case *test, int number)
 	return !reason;
 }
 
-/* A name is chosen by a glob, or by a part of it; no patterns choose all. */
+/* A name is chosen by a glob, or by a part of it; no patterns choose all that are not left out. */
 static bool wanted(const struct test_case *test, char **patterns)
 {
+	for (int i = 0; i < excepts_count; i++)
+		if (fnmatch(excepts[i], test->name, 0) == 0)
+			return false;
 	if (!*patterns)
 		return true;
 	for (; *patterns; patterns++)
@@ -384,10 +390,11 @@ static bool wanted(const struct test_case *test, char **patterns)
 
 static void usage(int status)
 {
-	printf("usage: %s [-l] [-v] [-n] [--tap] [NAME...]\n"
+	printf("usage: %s [-l] [-v] [-n] [-x NAME]... [--tap] [NAME...]\n"
 	       "  -l     list the tests and do not run them\n"
 	       "  -v     show what passing tests print\n"
 	       "  -n     run in this process, for a debugger (give one NAME)\n"
+	       "  -x NAME  leave out the tests of this name, a glob\n"
 	       "  --tap  exit with 0 also when a test failed: the reader of the TAP counts\n"
 	       "  NAME   a glob, or a part of the names of the tests to run\n",
 	       program);
@@ -413,6 +420,8 @@ int main(int argc, char **argv)
 			no_fork = true;
 		else if (strcmp(argv[i], "--tap") == 0)
 			tap = true;
+		else if (strcmp(argv[i], "-x") == 0 && argv[i + 1] && excepts_count < EXCEPTS_MAX)
+			excepts[excepts_count++] = argv[++i];
 		else
 			usage(strcmp(argv[i], "--help") == 0 ? 0 : 2);
 	}
