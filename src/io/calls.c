@@ -58,9 +58,67 @@ CP_INLINE int run(int fd, struct cp_op *op, const char *what)
 	return io->ops->run(io, op);
 }
 
+/*
+ * The entry of a socket at which a call in this direction may succeed at once. Then it is tried
+ * before there is an operation, which most of the time there need not be. NULL: whatever is
+ * the matter, the long way finds out.
+ */
+CP_INLINE struct cp_fd *ready_now(struct cp_rt *rt, int fd, uint8_t dir, const char *what)
+{
+	struct cp_io *io;
+	struct cp_fd *f;
+
+	if (CP_UNLIKELY(!rt || rt->cur->cancelled))
+		return NULL;
+	io = cp_io_of(rt);
+	f = io->tries_first ? cp_fd_peek(io, fd) : NULL;
+	if (!f || !(f->ready & dir) || (f->kind != CP_FD_STREAM && f->kind != CP_FD_SOCKET) ||
+	    f->closing || f->waiting[dir >> 1])
+		return NULL;
+	cp_check_frames(rt->body, __builtin_frame_address(0), what);
+	rt->body->cancel_half++;
+	return f;
+}
+
+/* Has it been done? If not, it has to wait, and the entry says so. */
+CP_INLINE bool is_done(struct cp_rt *rt, struct cp_fd *f, uint8_t dir, int r, int flags)
+{
+	if (CP_UNLIKELY(r == -EAGAIN && !(flags & MSG_DONTWAIT))) {
+		f->ready &= (uint8_t)~dir;
+		return false;
+	}
+	cp_schedule_point(rt);
+	return true;
+}
+
+CP_INLINE bool recv_now(int fd, void *buf, size_t bytes, int flags, const char *what, int *ret_r)
+{
+	struct cp_rt *rt = cp_in_task();
+	struct cp_fd *f = ready_now(rt, fd, CP_READS, what);
+
+	if (!f)
+		return false;
+	*ret_r = cp_os_recv(fd, buf, cut(bytes), flags);
+	if (!flags)
+		cp_fd_note_read(f, *ret_r, bytes);
+	return is_done(rt, f, CP_READS, *ret_r, flags);
+}
+
+CP_INLINE bool send_now(int fd, const void *buf, size_t bytes, int flags, const char *what,
+			int *ret_r)
+{
+	struct cp_rt *rt = cp_in_task();
+	struct cp_fd *f = ready_now(rt, fd, CP_WRITES, what);
+
+	if (!f)
+		return false;
+	*ret_r = cp_os_send(fd, buf, cut(bytes), flags);
+	return is_done(rt, f, CP_WRITES, *ret_r, flags);
+}
+
 /* ------------------------------------------------------------ reading, writing */
 
-int coop_read(int fd, void *buf, size_t bytes)
+static CP_NOINLINE int read_op(int fd, void *buf, size_t bytes)
 {
 	struct cp_op op = { .code = CP_OP_READ,
 			    .dirs = CP_READS,
@@ -72,7 +130,14 @@ int coop_read(int fd, void *buf, size_t bytes)
 	return run(fd, &op, "coop_read");
 }
 
-int coop_write(int fd, const void *buf, size_t bytes)
+int coop_read(int fd, void *buf, size_t bytes)
+{
+	int r;
+
+	return recv_now(fd, buf, bytes, 0, "coop_read", &r) ? r : read_op(fd, buf, bytes);
+}
+
+static CP_NOINLINE int write_op(int fd, const void *buf, size_t bytes)
 {
 	struct cp_op op = { .code = CP_OP_WRITE,
 			    .dirs = CP_WRITES,
@@ -82,6 +147,13 @@ int coop_write(int fd, const void *buf, size_t bytes)
 			    .offset = -1 };
 
 	return run(fd, &op, "coop_write");
+}
+
+int coop_write(int fd, const void *buf, size_t bytes)
+{
+	int r;
+
+	return send_now(fd, buf, bytes, 0, "coop_write", &r) ? r : write_op(fd, buf, bytes);
 }
 
 int coop_pread(int fd, void *buf, size_t bytes, int64_t offset)
@@ -144,7 +216,7 @@ int coop_writev(int fd, const struct iovec *iov, int count)
 
 /* --------------------------------------------------------------------- sockets */
 
-int coop_recv(int fd, void *buf, size_t bytes, int flags)
+static CP_NOINLINE int recv_op(int fd, void *buf, size_t bytes, int flags)
 {
 	struct cp_op op = { .code = CP_OP_RECV,
 			    .dirs = CP_READS,
@@ -156,7 +228,15 @@ int coop_recv(int fd, void *buf, size_t bytes, int flags)
 	return run(fd, &op, "coop_recv");
 }
 
-int coop_send(int fd, const void *buf, size_t bytes, int flags)
+int coop_recv(int fd, void *buf, size_t bytes, int flags)
+{
+	int r;
+
+	return recv_now(fd, buf, bytes, flags, "coop_recv", &r) ? r
+								 : recv_op(fd, buf, bytes, flags);
+}
+
+static CP_NOINLINE int send_op(int fd, const void *buf, size_t bytes, int flags)
 {
 	struct cp_op op = { .code = CP_OP_SEND,
 			    .dirs = CP_WRITES,
@@ -166,6 +246,14 @@ int coop_send(int fd, const void *buf, size_t bytes, int flags)
 			    .flags = flags };
 
 	return run(fd, &op, "coop_send");
+}
+
+int coop_send(int fd, const void *buf, size_t bytes, int flags)
+{
+	int r;
+
+	return send_now(fd, buf, bytes, flags, "coop_send", &r) ? r
+								 : send_op(fd, buf, bytes, flags);
 }
 
 int coop_recvmsg(int fd, struct msghdr *msg, int flags)

@@ -95,7 +95,7 @@ static void handle(struct cp_epoll *e, const struct epoll_event *event)
 
 const struct cp_io_ops cp_epoll_io_ops = {
 	.run = epoll_run,
-	.closing = cp_fd_closing,
+	.end = cp_fd_end,
 	.forget = epoll_forget,
 	.look = cp_fd_look,
 	.close = cp_fd_close,
@@ -154,6 +154,7 @@ int cp_epoll_init(struct cp_epoll *e)
 
 	e->io.engine.ops = &cp_epoll_ops;
 	e->io.ops = &cp_epoll_io_ops;
+	e->io.tries_first = true;
 	e->wakefd = -1;
 	e->epfd = r = cp_os_epoll_create();
 	if (r >= 0)

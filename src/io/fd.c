@@ -40,17 +40,6 @@ int cp_fd_close(struct cp_io *io, int fd)
 	return cp_os_close_any(fd);
 }
 
-struct cp_fd *cp_fd_peek(struct cp_io *io, int fd)
-{
-	size_t at = (size_t)fd / CP_FD_CHUNK;
-	struct cp_fd *f;
-
-	if (fd < 0 || at >= io->chunks_count || !io->chunks[at])
-		return NULL;
-	f = &io->chunks[at][(size_t)fd % CP_FD_CHUNK];
-	return f->kind == CP_FD_NONE ? NULL : f;
-}
-
 static CP_NOINLINE int grow(struct cp_io *io, size_t at)
 {
 	size_t count = at + 1 > 2 * io->chunks_count ? at + 1 : 2 * io->chunks_count;
@@ -124,7 +113,7 @@ struct cp_fd *cp_fd_made(struct cp_io *io, int fd, enum cp_fd_kind kind, bool no
 	int r;
 
 	if (f) { /* something else has closed what was here, and did not say so */
-		io->ops->closing(io, f);
+		io->ops->end(io, f, CP_READS | CP_WRITES, COOP_ECLOSED);
 		if (f->refs)
 			return NULL;
 		io->ops->forget(io, f);
@@ -161,12 +150,21 @@ int cp_fd_forget(struct cp_rt *rt, int fd, bool and_close, const char *what)
 	if (f->closing)
 		return -EALREADY;
 	f->closing = true;
-	io->ops->closing(io, f);
+	io->ops->end(io, f, CP_READS | CP_WRITES, COOP_ECLOSED);
 	r = wait_unused(rt, f, what);
 	CP_ASSERT(r == 0 && f->refs == 0);
 	io->ops->forget(io, f);
 	blank(f, CP_FD_NONE);
 	return and_close ? io->ops->close(io, fd) : 0;
+}
+
+void cp_fd_end_read(struct cp_rt *rt, int fd, int code)
+{
+	struct cp_io *io = cp_io_of(rt);
+	struct cp_fd *f = cp_fd_peek(io, fd);
+
+	if (f)
+		io->ops->end(io, f, CP_READS, code);
 }
 
 void cp_fds_deinit(struct cp_io *io)

@@ -11,7 +11,7 @@
  *      until it runs again or has been taken out: by a cancel, or because the descriptor is closed.
  *   2. `refs` counts the operations whose memory somebody outside of the loop may touch. A call
  *      does not return, and a descriptor is not closed, before they are over.
- *   3. An operation that was closed (`closed`) does not look at its entry again: it may be
+ *   3. An operation that was taken out (`ended`) does not look at its entry again: it may be
  *      another's.
  *   4. `gen` changes whenever a descriptor is closed, so an event that is late finds nobody.
  */
@@ -79,12 +79,12 @@ struct cp_op {
 	struct cp_fd *at; /* of the ring: the one of these that it is working at */
 	uint8_t code;
 	uint8_t dirs;
-	bool closed;     /* its descriptor was closed meanwhile */
 	bool parked;     /* the next event for it wakes it */
 	uint8_t state;   /* of a connect: it has begun */
 	uint8_t pending; /* of the ring: completions that are to come */
 	bool stopping;   /* of the ring: its cancellation has been submitted */
 	int flags;       /* of the call; events of a poll; whether an fsync is of the data alone */
+	int ended; /* it was taken out of its entry, and ends with this: COOP_ECLOSED, say */
 	int res;
 	int count; /* of iov */
 	const struct iovec *iov;
@@ -109,8 +109,11 @@ struct cp_io_ops {
 	 * after the schedule half of a checkpoint.
 	 */
 	int (*run)(struct cp_io *io, struct cp_op *op);
-	/* Takes those who wait at `f` out, as closed; what is in the kernel ends soon. */
-	void (*closing)(struct cp_io *io, struct cp_fd *f);
+	/*
+	 * Takes those out who wait at `f` in one of `dirs`. They end with `code`, or with what has
+	 * come already; what is in the kernel ends soon.
+	 */
+	void (*end)(struct cp_io *io, struct cp_fd *f, uint8_t dirs, int code);
 	/* Nobody works at `f` any more: forgets it. */
 	void (*forget)(struct cp_io *io, struct cp_fd *f);
 	/* What kind of file this is, for its entry: 0 or -EBADF. */
@@ -125,6 +128,7 @@ struct cp_io_ops {
 struct cp_io {
 	struct cp_engine engine;
 	const struct cp_io_ops *ops;
+	bool tries_first; /* a socket that may be ready is asked before an operation is made */
 	struct cp_fd **chunks; /* of CP_FD_CHUNK entries each, made when first needed */
 	size_t chunks_count;
 };
@@ -141,8 +145,20 @@ struct cp_fd *cp_fd_get(struct cp_io *io, int fd, int *ret_r);
 /* The same for one that was made a moment ago, and is known to be of this kind. */
 struct cp_fd *cp_fd_made(struct cp_io *io, int fd, enum cp_fd_kind kind, bool nonblock);
 /* The entry if there is one. */
-struct cp_fd *cp_fd_peek(struct cp_io *io, int fd);
+CP_INLINE struct cp_fd *cp_fd_peek(struct cp_io *io, int fd)
+{
+	size_t at = (unsigned)fd / CP_FD_CHUNK; /* a negative one is beyond them all */
+	struct cp_fd *f;
+
+	if (CP_UNLIKELY(at >= io->chunks_count || !io->chunks[at]))
+		return NULL;
+	f = &io->chunks[at][(unsigned)fd % CP_FD_CHUNK];
+	return f->kind == CP_FD_NONE ? NULL : f;
+}
+
 void cp_fds_deinit(struct cp_io *io);
+/* The call that waits to read from `fd` ends, with `code` if nothing has come. */
+void cp_fd_end_read(struct cp_rt *rt, int fd, int code);
 /* Ends the calls that wait on `fd`, waits until the kernel has done with it, forgets it. */
 int cp_fd_forget(struct cp_rt *rt, int fd, bool and_close, const char *what);
 
@@ -174,6 +190,16 @@ CP_INLINE void cp_fd_unref(struct cp_rt *rt, struct cp_fd *f)
 	}
 }
 
+/*
+ * A read from a stream that got less than it asked for has emptied it, which saves the call that
+ * would say so; not after the peer has ended its side, since that event may have been the last.
+ */
+CP_INLINE void cp_fd_note_read(struct cp_fd *f, int got, size_t wanted)
+{
+	if (f->kind == CP_FD_STREAM && !f->hup && got > 0 && (size_t)got < wanted)
+		f->ready &= (uint8_t)~CP_READS;
+}
+
 /* ---- try.c */
 
 /* Carries it out without waiting: a result, or -EAGAIN. For all but the kind FILE. */
@@ -197,7 +223,7 @@ int cp_op_run_ready(struct cp_io *io, struct cp_op *op, cp_wait_ready *wait_read
 void cp_fd_is_ready(struct cp_io *io, struct cp_fd *f, uint8_t dirs);
 /* Parks until the next cp_fd_is_ready in a direction that the operation waits in. */
 int cp_op_park_ready(struct cp_io *io, struct cp_op *op);
-/* Takes those out who are parked so, as closed. */
-void cp_fd_closing(struct cp_io *io, struct cp_fd *f);
+/* Takes those out who are parked so. */
+void cp_fd_end(struct cp_io *io, struct cp_fd *f, uint8_t dirs, int code);
 
 #endif

@@ -9,6 +9,8 @@
  */
 #include "io/io.h"
 
+#include "core/park.h"
+
 #include <errno.h>
 #include <poll.h>
 
@@ -35,13 +37,13 @@ int cp_op_park_ready(struct cp_io *io, struct cp_op *op)
 	op->parked = true;
 	cp_op_enlist(op);
 	io->engine.waiting++;
-	r = cp_park(cp_rt, &op->wait);
-	if (r == COOP_ECANCELED)
+	r = cp_park_inline(cp_rt, &op->wait);
+	if (CP_UNLIKELY(r == COOP_ECANCELED))
 		cp_ignored(cp_rt);
-	if (r < 0)
+	if (CP_UNLIKELY(r < 0))
 		return r;
-	if (op->closed)
-		return COOP_ECLOSED;
+	if (op->ended)
+		return op->ended;
 	cp_op_leave(op);
 	return 0;
 }
@@ -63,16 +65,16 @@ void cp_fd_is_ready(struct cp_io *io, struct cp_fd *f, uint8_t dirs)
 			wake(io, f->waiting[d], 0);
 }
 
-void cp_fd_closing(struct cp_io *io, struct cp_fd *f)
+void cp_fd_end(struct cp_io *io, struct cp_fd *f, uint8_t dirs, int code)
 {
 	for (int d = 0; d < 2; d++) {
-		struct cp_op *op = f->waiting[d];
+		struct cp_op *op = dirs & 1 << d ? f->waiting[d] : NULL;
 
 		if (!op)
 			continue;
 		cp_op_leave(op);
-		op->closed = true;
-		wake(io, op, COOP_ECLOSED);
+		op->ended = code;
+		wake(io, op, code);
 	}
 }
 
@@ -89,13 +91,8 @@ static bool must_try(const struct cp_op *op)
 
 static void note_short(struct cp_op *op, int r)
 {
-	struct cp_fd *f = op->f;
-
-	if (f->kind != CP_FD_STREAM || f->hup || op->count != 1 || op->flags || r <= 0 ||
-	    (op->code != CP_OP_RECV && op->code != CP_OP_READ))
-		return;
-	if ((size_t)r < op->iov->iov_len)
-		f->ready &= (uint8_t)~CP_READS;
+	if (op->count == 1 && !op->flags && (op->code == CP_OP_RECV || op->code == CP_OP_READ))
+		cp_fd_note_read(op->f, r, op->iov->iov_len);
 }
 
 /* Waits for the side of a splice that is not ready. If both are, somebody was faster. */
@@ -124,8 +121,8 @@ static int ask_again(struct cp_op *op, int64_t *pause_ns)
 	r = cp_park_sleep(cp_rt, 0, *pause_ns);
 	if (r == COOP_ECANCELED)
 		cp_ignored(cp_rt);
-	if (op->closed)
-		return r < 0 ? r : COOP_ECLOSED;
+	if (op->ended)
+		return r < 0 ? r : op->ended;
 	cp_op_leave(op);
 	op->f->ready |= CP_WRITES; /* to be tried */
 	if (*pause_ns < CP_ASK_MAX)
@@ -157,7 +154,7 @@ int cp_op_run_ready(struct cp_io *io, struct cp_op *op, cp_wait_ready *wait_read
 			r = ask_again(op, &pause_ns);
 		else
 			r = wait_ready(io, op, op->f, op->dirs);
-		if (r < 0 && (waited || r == COOP_ECANCELED || r == COOP_ECLOSED))
+		if (r < 0 && (waited || r == COOP_ECANCELED || op->ended))
 			return r;
 		if (r < 0)
 			break;

@@ -150,7 +150,7 @@ static int park(struct cp_op *op, struct sim_wait *w)
 		cp_ignored(cp_rt);
 	if (r < 0)
 		return r;
-	if (!op->closed)
+	if (!op->ended)
 		cp_op_leave(op);
 	return op->res;
 }
@@ -239,24 +239,24 @@ void sim_settle(struct cp_sim *sim)
 
 /* ------------------------------------------------------------------- descriptors */
 
-static void sim_closing(struct cp_io *io, struct cp_fd *f)
+static void sim_end(struct cp_io *io, struct cp_fd *f, uint8_t dirs, int code)
 {
 	if (f->kind != CP_FD_SIM) {
-		cp_epoll_io_ops.closing(io, f);
+		cp_epoll_io_ops.end(io, f, dirs, code);
 		return;
 	}
 	for (int d = 0; d < 2; d++) {
-		struct cp_op *op = f->waiting[d];
+		struct cp_op *op = dirs & 1 << d ? f->waiting[d] : NULL;
 		struct sim_wait *w = op ? op->wait.ctx : NULL;
 
 		if (!op)
 			continue;
 		cp_op_leave(op);
-		op->closed = true;
+		op->ended = code;
 		if (w->done) /* what it has done is done */
 			continue;
 		w->done = true;
-		op->res = COOP_ECLOSED;
+		op->res = code;
 		cp_wake(cp_rt, op->wait.task, 0);
 	}
 }
@@ -291,7 +291,7 @@ static int sim_close(struct cp_io *io, int fd)
 
 static const struct cp_io_ops sim_io_ops = {
 	.run = sim_run,
-	.closing = sim_closing,
+	.end = sim_end,
 	.forget = sim_forget,
 	.look = sim_look,
 	.close = sim_close,

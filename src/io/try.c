@@ -183,7 +183,7 @@ static int file_by_thread(struct cp_op *op)
 	op->f->refs++;
 	cp_op_enlist(op);
 	r = cp_offload_file(cp_rt, file_waiting, op);
-	if (!op->closed)
+	if (!op->ended)
 		cp_op_leave(op);
 	cp_fd_unref(cp_rt, op->f);
 	return r;

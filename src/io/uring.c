@@ -168,7 +168,7 @@ static int park(struct ring_engine *e, struct cp_op *op, struct cp_fd *at, struc
 	cp_op_enlist(op);
 	r = cp_park(rt, &op->wait);
 	CP_ASSERT(r == 0 && op->pending == 0);
-	if (!op->closed)
+	if (!op->ended)
 		cp_op_leave(op);
 	return op->res;
 }
@@ -180,8 +180,8 @@ static int stopped(struct cp_op *op, int res)
 
 	if (!op->stopping || (res != -ECANCELED && res != -EINTR))
 		return 0;
-	if (op->closed)
-		return COOP_ECLOSED;
+	if (op->ended)
+		return op->ended;
 	rt->body->blocked_what = op->wait.what;
 	rt->body->blocked_ns = 0;
 	rt->cancels_delivered++;
@@ -189,10 +189,10 @@ static int stopped(struct cp_op *op, int res)
 	return COOP_ECANCELED;
 }
 
-/* What has not come off is begun again, unless it was closed, or cancelled, in the meantime. */
+/* What has not come off is begun again, unless it was taken out, or cancelled, in the meantime. */
 static int go_on(const struct cp_op *op)
 {
-	return op->closed ? COOP_ECLOSED : cp_cancel_point(cp_rt);
+	return op->ended ? op->ended : cp_cancel_point(cp_rt);
 }
 
 /* The ring cannot do this with such a file: a system call may. */
@@ -239,8 +239,8 @@ static int wait_ready(struct cp_io *io, struct cp_op *op, struct cp_fd *f, uint8
 	r = stopped(op, res);
 	if (r < 0)
 		return r;
-	if (op->closed)
-		return COOP_ECLOSED;
+	if (op->ended)
+		return op->ended;
 	if (res == -EINTR || res == -EAGAIN)
 		return 0; /* it looks, and waits again */
 	if (res < 0)
@@ -401,15 +401,15 @@ static int ring_run(struct cp_io *io, struct cp_op *op)
 	return r;
 }
 
-static void ring_closing(struct cp_io *io, struct cp_fd *f)
+static void ring_end(struct cp_io *io, struct cp_fd *f, uint8_t dirs, int code)
 {
 	for (int d = 0; d < 2; d++) {
-		struct cp_op *op = f->waiting[d];
+		struct cp_op *op = dirs & 1 << d ? f->waiting[d] : NULL;
 
 		if (!op)
 			continue;
 		cp_op_leave(op);
-		op->closed = true;
+		op->ended = code;
 		submit_cancel(of(&io->engine), op);
 	}
 }
@@ -422,7 +422,7 @@ static void ring_forget(struct cp_io *io, struct cp_fd *f)
 
 static const struct cp_io_ops ring_io_ops = {
 	.run = ring_run,
-	.closing = ring_closing,
+	.end = ring_end,
 	.forget = ring_forget,
 	.look = cp_fd_look,
 	.close = cp_fd_close,
