@@ -29,26 +29,26 @@
 #include "sys/net.h"
 
 #include "core/group.h"
+#include "io/io.h"
 #include "sync/sync.h"
 
 #include <coop/io.h>
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #define DRAIN_NS COOP_SECONDS(30)
 #define FIRST_NS COOP_SECONDS(1)
+#define TOLD (-ECANCELED) /* no receive fails so by itself */
 
 enum state { SERVING, LINGERING, DRAINING };
 
 struct conn {
-	int fd;                   /* -1: the handler has taken it away */
-	bool served;              /* something has come from it */
-	bool told;                /* to end, while it waited */
-	struct conn *next, *prev; /* of those that wait for a request */
-	struct coop_scope wait;   /* around that */
+	int fd;       /* -1: the handler has taken it away */
+	int waits_at; /* the descriptor that its next request is awaited at, or -1 */
+	bool served;  /* something has come from it */
+	bool told;    /* that the server drains, while it waited */
 };
 
 struct cp_server {
@@ -62,18 +62,28 @@ struct cp_server {
 	bool drain_wanted;         /* by coop_listener_drain */
 	struct coop_scope serving; /* of the acceptor, in SERVING */
 	struct cp_queue room;      /* the acceptor, while there are too many */
-	struct conn *waiting;      /* for a request */
 };
 
 static const struct coop_serve_opts none;
 
 /* ---------------------------------------------------------------- a connection */
 
+/* A task's argument before its handler begins and after it has ended: odd, so no struct conn. */
+static void *word_of(int fd)
+{
+	return (void *)((uintptr_t)fd << 1 | 1);
+}
+
+static struct conn *conn_of(void *arg)
+{
+	return (uintptr_t)arg & 1 ? NULL : arg;
+}
+
 static int fd_of(void *arg)
 {
-	uintptr_t word = (uintptr_t)arg;
+	const struct conn *c = conn_of(arg);
 
-	return word <= INT_MAX ? (int)word : ((const struct conn *)arg)->fd;
+	return c ? c->fd : (int)((uintptr_t)arg >> 1);
 }
 
 static const char *conn_name(const struct coop_group *g, void *arg, char *buf, size_t size)
@@ -134,8 +144,7 @@ static CP_COLD int judge(struct cp_server *s, int r)
 static CP_COLD void keep_name(const struct conn *c)
 {
 	char text[COOP_NAME_MAX + 1];
-	const char *name =
-		conn_name(cp_rt->cur->group, (void *)(uintptr_t)c->fd, text, sizeof text);
+	const char *name = conn_name(cp_rt->cur->group, word_of(c->fd), text, sizeof text);
 
 	if (c->fd >= 0)
 		(void)!coop_set_name(name);
@@ -151,7 +160,7 @@ static int connection(void *arg)
 {
 	struct cp_rt *rt = cp_rt;
 	struct cp_server *s = (struct cp_server *)rt->cur->group;
-	struct conn c = { .fd = fd_of(arg) };
+	struct conn c = { .fd = fd_of(arg), .waits_at = -1 };
 	int r;
 
 	rt->body->arg = &c;
@@ -180,7 +189,7 @@ static struct conn *self(const struct cp_rt *rt)
 
 	if (!g || !(g->_flags & CP_GROUP_TEAM) || g->_policy_fn != (void *)(uintptr_t)&ops)
 		return NULL;
-	return (uintptr_t)rt->body->arg <= INT_MAX ? NULL : rt->body->arg;
+	return conn_of(rt->body->arg);
 }
 
 static struct cp_server *server_of(const struct cp_rt *rt)
@@ -212,32 +221,6 @@ bool coop_serve_draining(void)
 
 /* ---------------------------------------------------------------- waiting for a request */
 
-static void link_waiting(struct cp_server *s, struct conn *c)
-{
-	c->prev = NULL;
-	c->next = s->waiting;
-	if (c->next)
-		c->next->prev = c;
-	s->waiting = c;
-}
-
-static void unlink_waiting(struct cp_server *s, struct conn *c)
-{
-	*(c->prev ? &c->prev->next : &s->waiting) = c->next;
-	if (c->next)
-		c->next->prev = c->prev;
-}
-
-/* One that has never sent anything has come late, and gets a moment to do so. */
-static void tell_to_end(struct conn *c)
-{
-	c->told = true;
-	if (c->served)
-		coop_scope_cancel(&c->wait, "the server drains");
-	else
-		(void)!coop_scope_set_deadline(&c->wait, cp_time_add(coop_now(), FIRST_NS));
-}
-
 /* What has come is read; where nothing has, there is no further request. */
 static int read_at_once(int fd, void *buf, size_t bytes, int flags)
 {
@@ -246,34 +229,49 @@ static int read_at_once(int fd, void *buf, size_t bytes, int flags)
 	return r == -EAGAIN ? 0 : r;
 }
 
-/*
- * Its frame, with the options in it, is gone before the wait begins: connections that are idle are
- * many, and what they have on their stacks is what they cost.
- */
-static CP_NOINLINE void begin_wait(struct cp_server *s, struct conn *c)
+/* How long to wait, 0: for ever. One that has come late gets a moment for its first request. */
+static int64_t limit_of(const struct cp_server *s, const struct conn *c)
 {
-	struct coop_scope_opts opts = { .timeout_ns = s->opts.idle_ns };
+	int64_t limit = s->opts.idle_ns;
 
-	if (s->state == DRAINING && !c->served && (!opts.timeout_ns || opts.timeout_ns > FIRST_NS))
-		opts.timeout_ns = FIRST_NS;
-	c->wait = (struct coop_scope)COOP_SCOPE_INIT;
-	c->told = false;
-	coop_scope_open(&c->wait, opts.timeout_ns ? &opts : NULL);
-	link_waiting(s, c);
+	if (s->state == DRAINING && !c->served && (!limit || limit > FIRST_NS))
+		return FIRST_NS;
+	return limit;
 }
 
+static CP_NOINLINE int recv_within(int64_t limit_ns, int fd, void *buf, size_t bytes, int flags)
+{
+	struct coop_scope_opts opts = { .timeout_ns = limit_ns };
+	struct coop_scope scope = COOP_SCOPE_INIT;
+	int r;
+
+	coop_scope_open(&scope, &opts);
+	r = coop_scope_close(&scope, coop_recv(fd, buf, bytes, flags));
+	return coop_scope_caught(&scope) ? read_at_once(fd, buf, bytes, flags) : r;
+}
+
+/*
+ * A connection that waits is found by its task, and told by the end of its receive. So the wait
+ * costs nothing of its own where there is no limit: no scope, and no list in which the
+ * neighbours, who are cold, would have to be written.
+ */
 static int wait_for_request(struct cp_server *s, struct conn *c, int fd, void *buf, size_t bytes,
 			    int flags)
 {
+	int64_t limit;
 	int r;
 
-	begin_wait(s, c);
-	r = coop_recv(fd, buf, bytes, flags);
-	unlink_waiting(s, c);
-	r = coop_scope_close(&c->wait, r);
-	if (coop_scope_caught(&c->wait) && c->told) /* it may have come a moment ago */
-		r = read_at_once(fd, buf, bytes, flags);
-	return r;
+	do {
+		limit = limit_of(s, c);
+		c->told = false;
+		c->waits_at = fd;
+		r = CP_UNLIKELY(limit != 0) ? recv_within(limit, fd, buf, bytes, flags)
+					    : coop_recv(fd, buf, bytes, flags);
+		c->waits_at = -1;
+		if (CP_LIKELY(r != TOLD || !c->told))
+			return r;
+	} while (!c->served);
+	return read_at_once(fd, buf, bytes, flags);
 }
 
 static int serve_recv(int fd, void *buf, size_t bytes, int flags)
@@ -329,7 +327,7 @@ static int wait_for_room(struct cp_rt *rt, struct cp_server *s)
 static int hand_over(struct cp_rt *rt, struct cp_server *s, int fd)
 {
 	struct coop_listener_stats *stats = &s->l->stats;
-	int r = coop_spawn(&s->conns, connection, (void *)(uintptr_t)fd);
+	int r = coop_spawn(&s->conns, connection, word_of(fd));
 
 	if (r >= 0) {
 		if (++stats->open > stats->open_peak)
@@ -397,16 +395,27 @@ static void linger(struct cp_rt *rt, struct cp_server *s)
 		coop_error_clear();
 }
 
+/* One whose handler has begun, and waits: its receive ends, or, where it was too late, returns. */
+static void tell(struct cp_rt *rt, const struct coop_task *t)
+{
+	struct conn *c;
+
+	c = t->state == CP_NEW ? NULL : conn_of(t->body->arg);
+	if (!c || c->waits_at < 0)
+		return;
+	c->told = true;
+	cp_fd_end_read(rt, c->waits_at, TOLD);
+}
+
 static void begin_drain(struct cp_server *s)
 {
-	struct conn *next;
+	struct cp_rt *rt = cp_rt;
+	const struct coop_task *t = s->conns._first;
 
 	s->state = DRAINING;
 	cp_listener_hide(s->l);
-	for (struct conn *c = s->waiting; c; c = next) {
-		next = c->next;
-		tell_to_end(c);
-	}
+	for (; t; t = t->sib_next == s->conns._first ? NULL : t->sib_next)
+		tell(rt, t);
 }
 
 /* Behind a soft shield: 0, or what it ended with before the queue was empty. */
