@@ -312,7 +312,7 @@ struct cp_hold {
 	void *of; /* NULL: free */
 };
 
-/* The body: at the top of the stack. The first line is what a switch touches. */
+/* The body: at the top of the stack. A switch touches the first line, a park the second too. */
 struct cp_body {
 	struct cp_ctx ctx;
 	struct coop_task *task;
@@ -323,6 +323,12 @@ struct cp_body {
 	int err_no;
 	uint64_t cancel_half;
 	uint64_t schedule_half;
+	bool aborting;  /* the wait's abort has been called */
+	bool in_judge;
+	bool delivered; /* COOP_ECANCELED was returned, and the scope it was for is not left yet */
+	bool renamed;
+	uint8_t holds_used;
+	uint16_t names_used;
 	struct coop_error *err; /* the slot */
 	coop_fn *fn;
 	void *arg;
@@ -337,12 +343,6 @@ struct cp_body {
 	uint64_t id;
 	uint32_t ignored; /* cancellations returned since the last one was caught */
 	uint32_t visit;   /* of a search for cycles */
-	uint16_t names_used;
-	bool delivered; /* COOP_ECANCELED was returned, and the scope it was for is not left yet */
-	bool aborting;  /* the wait's abort has been called */
-	bool renamed;
-	bool in_judge;
-	uint8_t holds_used;
 	struct cp_body *visit_next; /* of a search for cycles */
 	struct cp_body *visit_from;
 	bool visit_stuck;

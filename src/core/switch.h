@@ -5,7 +5,8 @@
 
 #include "core/core.h"
 
-#define CP_WARM 8 /* tasks that run by turns in the first cache */
+#define CP_WARM 8   /* tasks that run by turns in the first cache */
+#define CP_DEEP 896 /* bytes of stack between what a task has called last and its body */
 
 struct coop_task *cp_pick_shuffled(struct cp_rt *rt);
 
@@ -27,7 +28,8 @@ CP_INLINE struct coop_task *cp_pick(struct cp_rt *rt)
 
 /*
  * Warms what the task after next will touch, and the node after that: a switch takes less
- * time than memory does. Where only a few take turns all of it is warm.
+ * time than memory does. Where only a few take turns all of it is warm. One that waits at a
+ * descriptor has an operation in its frames, and right below its body what began it.
  */
 CP_INLINE void cp_prefetch_next(struct cp_rt *rt)
 {
@@ -47,6 +49,12 @@ CP_INLINE void cp_prefetch_next(struct cp_rt *rt)
 	__builtin_prefetch(sp + 192);
 	__builtin_prefetch(t->body);
 	__builtin_prefetch((const char *)t->body + 64);
+	if (t->sp_off >= CP_DEEP) {
+		for (int i = 256; i < CP_DEEP; i += 64)
+			__builtin_prefetch(sp + i);
+		__builtin_prefetch((const char *)t->body - 64);
+		__builtin_prefetch((const char *)t->body - 128);
+	}
 }
 
 /*
