@@ -40,7 +40,7 @@
 #endif
 
 #define COLOURS 16
-#define COLOUR_BYTES 128
+#define COLOUR_BYTES 64
 
 #define GUARD_BYTES ((size_t)16 << 10)
 #define STACK_BYTES_MIN ((size_t)16 << 10)
