@@ -10,6 +10,7 @@
 #include "nested.h"
 #include "screen.h"
 #include "text.h"
+#include "text.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -21,10 +22,9 @@
 #include <unistd.h>
 
 #define REQUEST_NS COOP_SECONDS(5)       /* for a request to arrive */
-#define LAST_NS COOP_SECONDS(1)          /* for answers, when the job has ended */
 #define FOLLOW_NS COOP_MILLISECONDS(100) /* between looks at a log that is followed */
 
-enum { WORDS_MAX = 256 };
+enum { WORDS_MAX = 256, LAST_LOOKS = 100 /* for answers, when the job has ended */ };
 
 struct control {
 	int fd;
@@ -81,15 +81,24 @@ static struct run_task *find_task(const struct job *job, const char *name)
 	return NULL;
 }
 
+static int no_task(const struct request *q, const char *name)
+{
+	struct text_near near = { .wrong = name };
+	int r;
+
+	for (size_t i = 0; i < q->job->first_final; i++)
+		text_near_offer(&near, q->job->tasks[i].name);
+	r = answer(q, "error no task %s%s%s%s\n", name, near.best ? "; did you mean " : "",
+		   near.best ? near.best : "", near.best ? "?" : "");
+	return r < 0 ? r : 1;
+}
+
 /* Every task that was named has to be there before anything is done. */
 static int check_names(const struct request *q)
 {
 	for (size_t i = 1; i < q->count; i++)
-		if (!find_task(q->job, q->words[i])) {
-			int r = answer(q, "error no task %s\n", q->words[i]);
-
-			return r < 0 ? r : 1;
-		}
+		if (!find_task(q->job, q->words[i]))
+			return no_task(q, q->words[i]);
 	return 0;
 }
 
@@ -284,6 +293,8 @@ static int do_stop(const struct request *q)
 	for (size_t i = 1; i < q->count; i++) {
 		struct run_task *task = find_task(job, q->words[i]);
 
+		if (task->state == RUN_ENDED)
+			continue;
 		task->is_asked = true;
 		coop_scope_cancel(&task->scope, "coop stop");
 	}
@@ -295,20 +306,38 @@ static int do_stop(const struct request *q)
 	return r < 0 ? r : answer(q, "ok\n");
 }
 
+/* One that runs is stopped, and its next attempt is the first; one that has ended lives again. */
+static int restart(struct run_task *task)
+{
+	if (task->state == RUN_ENDED)
+		return run_again(task);
+	if (task->wait_scope) {
+		task->is_restart_asked = true;
+		coop_scope_cancel(task->wait_scope, "coop restart");
+	}
+	return 0;
+}
+
 static int do_restart(const struct request *q)
 {
+	char why[SCREEN_TEXT + RUN_WHY_SIZE];
+
 	for (size_t i = 1; i < q->count; i++) {
 		const struct run_task *task = find_task(q->job, q->words[i]);
 
-		if (!task->wait_scope)
-			return answer(q, "error %s is not running: %s\n", task->name,
-				      run_state_word(task->state));
+		if (task->state == RUN_ENDED && !run_may_again(task, why, sizeof why))
+			return answer(q, "error %s\n", why);
+		if (task->state != RUN_ENDED && !task->wait_scope)
+			return answer(q, "error %s cannot be restarted now: it is %s\n",
+				      task->name, run_state_word(task->state));
 	}
 	for (size_t i = 1; i < q->count; i++) {
 		struct run_task *task = find_task(q->job, q->words[i]);
+		int r = restart(task);
 
-		task->is_restart_asked = true;
-		coop_scope_cancel(task->wait_scope, "coop restart");
+		if (r < 0)
+			return answer(q, "error %s cannot be started: %s\n", task->name,
+				      coop_code_text(r));
 	}
 	return answer(q, "ok\n");
 }
@@ -478,15 +507,13 @@ int control_open(struct job *job)
 			       &(struct coop_spawn_opts){ .name = "control" }, NULL);
 }
 
-/* Those who ask get what there is still to tell: the last lines of a log that they follow. */
-static int await_answers(void *arg)
+/* Those who ask get what there is still to tell: the last lines of a log that they follow. It is
+ * turns of the loop that count, not the time: whoever is due has one, on a busy machine too. */
+static void await_answers(const struct control *c)
 {
-	const struct control *c = arg;
-	int r = 0;
-
-	while (c->open && r >= 0)
-		r = coop_sleep(COOP_MILLISECONDS(10));
-	return r;
+	for (int i = 0; i < LAST_LOOKS && c->open; i++)
+		if (coop_sleep(COOP_MILLISECONDS(10)) < 0)
+			return;
 }
 
 void control_close(struct job *job)
@@ -499,7 +526,7 @@ void control_close(struct job *job)
 	if (lstat(c->path, &st) == 0 && st.st_dev == c->device && st.st_ino == c->inode)
 		unlink(c->path);
 	coop_close(c->fd);
-	(void)!coop_move_on_after(LAST_NS, await_answers, c);
+	await_answers(c);
 }
 
 void control_free(struct job *job)

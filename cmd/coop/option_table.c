@@ -211,7 +211,7 @@ const struct verb verb_table[VERBS] = {
 			"Print what tasks of a running coop have written.", NULL },
 	[VERB_STOP] = { "stop", "[TASK]...", "Stop tasks of a running coop, or all of it.", NULL },
 	[VERB_RESTART] = { "restart", "TASK...",
-			   "Stop tasks of a running coop and start them again.", NULL },
+			   "Start tasks of a running coop again; what runs is stopped.", NULL },
 	[VERB_DOCTOR] = { "doctor", "", "Say what containment this machine allows.", NULL },
 	[VERB_HELP] = { "help", "[VERB]", "Explain a verb.", NULL },
 	[VERB_VERSION] = { "version", "", "Print the version and what was built in.", NULL },

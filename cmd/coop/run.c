@@ -416,6 +416,7 @@ static void init_tasks(struct job *job)
 	for (size_t i = 0; i < index; i++) {
 		run_task_init(&job->tasks[i], job, plan->tasks[i]);
 		job->others_left += !plan->tasks[i]->is_service;
+		job->has_others |= !plan->tasks[i]->is_service;
 	}
 	for (size_t i = 0; i < plan->group_count; i++)
 		for (size_t k = 0; k < plan->groups[i]->finally_count; k++)

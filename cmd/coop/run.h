@@ -12,8 +12,8 @@
  * Invariants
  *   1. A task with a process has `process` set, and is in no other state than RUNNING, READY or
  *      STOPPING; no process outlives its attempt.
- *   2. A task ends once: `outcome` is set, then `ended` (and with it `started` and `ready`, so that
- *      nobody waits for what will not come).
+ *   2. A task ends once in a life (run_again.c): `outcome` is set, then `ended` (and with it
+ *      `started` and `ready`, so that nobody waits for what will not come).
  *   3. A polite signal goes to the process group of a task's leader only, each step of a ladder
  *      once. All descendants are the business of SIGKILL.
  *   4. job->level never falls.
@@ -96,6 +96,7 @@ struct run_task {
 	bool is_ended;             /* its leader has ended, in this attempt */
 	bool is_asked;             /* stop or restart by the control socket */
 	bool is_restart_asked;
+	bool is_again;       /* it had ended before, and was started again */
 	bool is_late;        /* not ready in time: the attempt has failed */
 	bool is_timed_out;   /* the attempt has reached its limit */
 	bool is_interrupted; /* its ladder begins at the left: after a Ctrl-C */
@@ -162,7 +163,7 @@ struct job {
 	const struct run_task *first_failed; /* whose failure was the first to count */
 	const struct run_task *main_ended;
 	uint32_t others_left; /* tasks that are no services and have not ended */
-	bool has_others;
+	bool has_others; /* the plan has such tasks */
 	uint32_t running, ended, failed, cancelled, skipped;
 	int own_error; /* the machinery has failed: status 125 */
 	bool is_own_told;
@@ -239,6 +240,9 @@ int run_group_status(const struct run_group *group);
 /* A failure of a member, which counts: the group is cancelled unless it keeps going. */
 void run_group_failed(struct run_group *group, int code, bool is_fatal, const char *why);
 
+/* One of its tasks that had failed does not count as that any more. */
+void run_group_forgive(struct run_group *group);
+
 /* ------------------------------------------------------------------- run_task.c */
 
 void run_task_init(struct run_task *task, struct job *job, const struct plan_task *plan);
@@ -252,6 +256,13 @@ void run_task_end(struct run_task *task, enum run_outcome outcome);
 
 /* Notes in words why it is cancelled, in its own coop task. */
 void run_note_why(struct run_task *task);
+
+/* ------------------------------------------------------------------ run_again.c */
+
+/* Whether a task that has ended may be started again; if not, `why` says why not. */
+bool run_may_again(const struct run_task *task, char *why, size_t size);
+/* Starts it, as at the beginning: 0, or what coop_spawn_unless_cancelled returns. */
+int run_again(struct run_task *task);
 
 /* ---------------------------------------------------------------- run_attempt.c */
 

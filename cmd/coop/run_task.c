@@ -310,7 +310,10 @@ static void open_log(struct run_task *task)
 	if (!dir)
 		return;
 	snprintf(path, sizeof path, "%s/%s.log", dir, task->name);
-	task->log_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	task->log_fd = open(path,
+			    O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC |
+				    (task->is_again ? O_APPEND : O_TRUNC),
+			    0600);
 	if (task->log_fd < 0)
 		job_say(task->job, SAY_ALERT, "%s: %m", path);
 }

@@ -73,17 +73,71 @@ def stop_of_the_job(case):
 
 @test
 def restart(case):
-    """Stopped, and started again; one that has ended is not."""
-    coop = case.start('run', '--name', 'a', 'echo up >> log; echo up; ' + LOOP,
-                      '--name', 'b', 'true')
-    coop.wait_for('up')
+    """Stopped, and started again; what waits for another one is not."""
+    coop = case.start('run', '--name', 'a', '--ready', 'file:never', 'echo up >> log; ' + LOOP,
+                      '--name', 'b', '--after', 'a', 'true')
+    coop.wait_file('log')
     equal(case.run2('restart', 'a')[0], 0)
     until('the second start', lambda: case.content('log').count('up') == 2)
-    coop.wait_for('b ')
     status, _, errors = case.run2('restart', 'b')
-    assert status == 125 and 'not running' in errors, errors
+    assert status == 125 and 'b cannot be restarted now: it is waiting' in errors, errors
     coop.signal(signal.SIGTERM)
     coop.end()
+
+
+@test
+def restart_of_what_has_ended(case):
+    """A whole new life: who had failed, and ends well then, has not failed; logs are kept."""
+    os.mkdir(case.path('logs'))
+    coop = case.start('run', '--keep-going', '--log-dir', 'logs',
+                      '--name', 'a', 'echo life; echo $COOP_ATTEMPT >> log; test -e good',
+                      '--name', 'b', '--after', 'a:ok', 'echo b > second',
+                      '--name', 'c', 'while ! [ -e go ]; do sleep 0.02; done')
+    coop.wait_for('has not ended well')
+    case.write('good', '')
+    equal(case.run2('restart', 'a', 'b')[0], 0)
+    coop.wait_file('second')
+    equal(case.content('log'), '1\n1\n')
+    equal(case.content('logs/a.log'), 'life\nlife\n')
+    equal(case.run2('logs', 'a')[1], 'life\nlife\n')
+    equal(case.run2('stop', 'b')[0], 0)  # what is asked for is so
+    case.write('go', '')
+    equal(coop.end(), 0, coop.text)
+    assert 'has not ended' not in coop.text.partition('tasks in')[2], coop.text
+
+
+@test
+def failure_of_the_last_life_counts(case):
+    """The status is that of those that have failed in the end, the first of them first."""
+    coop = case.start('run', '--keep-going',
+                      '--name', 'a', 'if [ -e good ]; then exit 5; fi; exit 4',
+                      '--name', 'b', '--after', 'a:done', 'exit 6',
+                      '--name', 'c', 'while ! [ -e go ]; do sleep 0.02; done')
+    coop.wait_for('exit 6')
+    case.write('good', '')
+    equal(case.run2('restart', 'a')[0], 0)
+    coop.wait_for('exit 5')
+    case.write('go', '')
+    equal(coop.end(), 6, coop.text)
+
+
+@test
+def restart_that_cannot_be(case):
+    """The group of the task has ended or is ending: it is said which."""
+    wait = 'while ! [ -e go ]; do sleep 0.02; done'
+    coop = case.start('run', '--name', 'a', '--group', 'inner', 'true', '--name', 'b', wait,
+                      '--name', 'd', '--group', 'other', 'exit 3',
+                      '--name', 'e', '--group', 'other', '--shield', wait,
+                      '--policy', 'other:fail-fast', '--keep-going')
+    coop.wait_for('a ')
+    until('the end of its group',
+          lambda: 'so has its group' in case.run2('restart', 'a')[2])
+    coop.wait_for('exit 3')
+    status, _, errors = case.run2('restart', 'd')
+    assert status == 125 and 'd has ended (exit 3), and its group is being stopped: d: exit 3' \
+        in errors, errors
+    case.write('go', '')
+    equal(coop.end(), 3)
 
 
 @test
@@ -94,6 +148,8 @@ def wrong_names(case):
     first.wait_for('up')
     status, _, errors = case.run2('stop', 'nobody')
     assert status == 125 and 'no task nobody' in errors, errors
+    status, _, errors = case.run2('restart', 'ecoh')
+    assert status == 125 and 'no task ecoh; did you mean echo?' in errors, errors
     second = case.start('run', 'echo up; sleep 1000')
     second.wait_for('up')
     status, _, errors = case.run2('stop')
