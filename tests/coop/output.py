@@ -190,8 +190,9 @@ def map_limits_and_goes_on(case):
 @test
 def map_fails_fast(case):
     """--fail-fast: the first failure ends the others, and no more are started."""
-    status, output, _ = case.run('map', '--fail-fast', '-j', '2',
-                                 '[ {} = 1 ] && exit 9; echo {}; sleep 1000', ':::', '0', '1', '2')
+    line = ('if [ {} = 1 ]; then until [ -e up ]; do sleep 0.02; done; exit 9; fi; '
+            'echo {}; : > up; sleep 1000')
+    status, output, _ = case.run('map', '--fail-fast', '-j', '2', line, ':::', '0', '1', '2')
     equal((status, output), (9, '0\n'))
 
 
