@@ -781,13 +781,40 @@ int coop_xchan_send_thread(struct coop_xchan *xchan, const void *item, int64_t t
 COOP_API COOP_MUST_USE
 int coop_xchan_recv_thread(struct coop_xchan *xchan, void *ret_item, int64_t timeout_ns);
 
+/**
+ * Makes a case of a select that sends `item`, which is read when the case is chosen.
+ *
+ * Calls that wait come before selects that wait. Without a buffer it meets calls that wait,
+ * from wherever, and whatever is done in its own run; a try_ call or a select of another thread
+ * sees nobody there. It may complete with COOP_ECLOSED, or, at the first wait of a run,
+ * with -ENOMEM.
+ *
+ * Returns the case; `xchan` and `item` are kept by it. NULL for a channel: never chosen.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: any.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+struct coop_case coop_case_xchan_send(struct coop_xchan *xchan, const void *item);
+
+/**
+ * Makes a case of a select that receives into `ret_item`, which is written when the case is chosen.
+ *
+ * As coop_case_xchan_send; it may complete with COOP_EOF.
+ *
+ * Returns the case; `xchan` and `ret_item` are kept by it. NULL for a channel: never chosen.
+ *
+ * Checkpoint: never.   Errors: none.   Thread: any.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+struct coop_case coop_case_xchan_recv(struct coop_xchan *xchan, void *ret_item);
+
 /** How a channel between threads is doing. */
 struct coop_xchan_stats {
 	size_t item_bytes;
 	uint32_t cap;
 	uint32_t used;
 	uint32_t peak;
-	uint32_t senders; /* who wait */
+	uint32_t senders; /* who wait, in selects too */
 	uint32_t receivers;
 	uint64_t sent;
 	uint64_t received;

@@ -25,6 +25,7 @@ struct select {
 	struct coop_case *chosen; /* NULL: none yet */
 	struct coop_case *timer;  /* the case whose time is up first; NULL: that of the options */
 	int64_t limit_ns;         /* absolute; COOP_NEVER: no limit */
+	bool settles;             /* there is a case that has to be settled */
 };
 
 static const struct cp_selectable *ops_of(const struct coop_case *c)
@@ -212,8 +213,16 @@ static void enlist_all(struct cp_rt *rt, struct select *s)
 		e->queue = NULL;
 		e->task = rt->cur;
 		e->chosen = chosen;
+		s->settles |= ops_of(c)->settle != NULL;
 		ops_of(c)->enlist(rt, c);
 	}
+}
+
+static CP_COLD void settle_all(struct cp_rt *rt, struct select *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (ops_of(&s->cases[i])->settle)
+			ops_of(&s->cases[i])->settle(rt, &s->cases[i]);
 }
 
 static int park(struct cp_rt *rt, struct select *s)
@@ -222,6 +231,8 @@ static int park(struct cp_rt *rt, struct select *s)
 
 	enlist_all(rt, s);
 	r = cp_park(rt, &s->wait);
+	if (CP_UNLIKELY(s->settles))
+		settle_all(rt, s);
 	if (s->chosen) {
 		s->chosen->rc = r;
 		return 0;

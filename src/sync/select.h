@@ -25,6 +25,9 @@ struct cp_selectable {
 	void (*enlist)(struct cp_rt *rt, struct coop_case *c);
 	/* It waits no longer; it was not chosen. NULL: leaving the queue is all. */
 	void (*withdraw)(struct cp_rt *rt, struct coop_case *c);
+	/* In the select's task, when it has waited: waits for others to let go of the case,
+	 * whatever has become of it, and is not interrupted. NULL: nobody else has it. */
+	void (*settle)(struct cp_rt *rt, struct coop_case *c);
 };
 
 _Static_assert(sizeof(struct cp_waiter) == sizeof(((struct coop_case *)0)->_entry) &&

@@ -15,38 +15,13 @@
  *      end of a thread's time, takes it out; if it is settled by then, completion has won.
  *   3. The frame of a settled waiter stays until it has been woken.
  *   4. Once closed, nothing is put into the ring and nobody waits to send.
+ *
+ * A select waits beside the queues, see xchan_case.c: a thread that brings something, and finds
+ * nobody in a queue to give it to, tells one of the selects, which come and try.
  */
-#include "core/post.h"
-#include "sync/channel.h"
+#include "sync/xchan.h"
 
 #include <errno.h>
-#include <pthread.h>
-
-struct xwaiter {
-	struct xwaiter *next, *prev;
-	struct xqueue *queue; /* NULL: settled, or taken out */
-	void *item;
-	int result;
-	uint32_t woken;         /* atomic: what a thread sleeps on */
-	struct cp_inbox *inbox; /* of a task's run; NULL: a thread */
-	struct cp_post post;
-	struct coop_task *task;
-};
-
-struct xqueue {
-	struct xwaiter *first, *last;
-	uint32_t count;
-};
-
-struct coop_xchan {
-	uint32_t refs; /* atomic */
-	pthread_mutex_t lock;
-	struct xqueue senders, receivers;
-	struct coop_xchan_opts opts;
-	struct coop_xchan_stats stats;
-	size_t head; /* index of the oldest value in the ring */
-	_Alignas(16) unsigned char ring[];
-};
 
 /* In the frame of a task that waits. */
 struct xwait {
@@ -54,16 +29,6 @@ struct xwait {
 	struct coop_xchan *x;
 	struct xwaiter waiter;
 };
-
-static void lock(struct coop_xchan *x)
-{
-	pthread_mutex_lock(&x->lock);
-}
-
-static void unlock(struct coop_xchan *x)
-{
-	pthread_mutex_unlock(&x->lock);
-}
 
 /* ------------------------------------------------------------------------ the queues */
 
@@ -117,6 +82,13 @@ static void wake(struct xwaiter *w)
 	}
 }
 
+void cp_xchan_wake(const struct xtold *told)
+{
+	wake(told->waiter);
+	if (CP_UNLIKELY(told->lookouts != NULL))
+		cp_xlookout_post(told->lookouts);
+}
+
 static void arrived(struct cp_rt *rt, struct cp_post *post)
 {
 	struct xwaiter *w = CP_CONTAINER_OF(post, struct xwaiter, post);
@@ -149,8 +121,8 @@ static void get(struct coop_xchan *x, void *ret_item)
 
 /* -------------------------------------------------------------- what needs no waiting */
 
-/* 0, -EAGAIN or COOP_ECLOSED; *ret_woken is to be woken then. Locked. */
-static int send_now(struct coop_xchan *x, const void *item, struct xwaiter **ret_woken)
+/* 0, -EAGAIN or COOP_ECLOSED. Locked. */
+static int send_now(struct coop_xchan *x, const void *item, struct xtold *told)
 {
 	struct xwaiter *w;
 
@@ -161,17 +133,18 @@ static int send_now(struct coop_xchan *x, const void *item, struct xwaiter **ret
 		cp_item_copy(w->item, item, x->stats.item_bytes);
 		x->stats.sent++;
 		x->stats.received++;
-		*ret_woken = w;
+		told->waiter = w;
 		return 0;
 	}
 	if (x->stats.used == x->stats.cap)
 		return -EAGAIN;
 	put(x, item);
+	cp_xlookout_tell(&x->receives, told);
 	return 0;
 }
 
 /* The same for a value: 0, -EAGAIN or COOP_EOF. Locked. */
-static int recv_now(struct coop_xchan *x, void *ret_item, struct xwaiter **ret_woken)
+static int recv_now(struct coop_xchan *x, void *ret_item, struct xtold *told)
 {
 	struct xwaiter *w;
 
@@ -180,7 +153,9 @@ static int recv_now(struct coop_xchan *x, void *ret_item, struct xwaiter **ret_w
 		w = settle_first(&x->senders, 0);
 		if (w)
 			put(x, w->item); /* whose the free place is */
-		*ret_woken = w;
+		else
+			cp_xlookout_tell(&x->sends, told);
+		told->waiter = w;
 		return 0;
 	}
 	w = settle_first(&x->senders, 0);
@@ -188,42 +163,45 @@ static int recv_now(struct coop_xchan *x, void *ret_item, struct xwaiter **ret_w
 		cp_item_copy(ret_item, w->item, x->stats.item_bytes);
 		x->stats.sent++;
 		x->stats.received++;
-		*ret_woken = w;
+		told->waiter = w;
 		return 0;
 	}
 	return x->stats.closed ? COOP_EOF : -EAGAIN;
 }
 
-/* One of the two, by `q`: where it would wait. Locked. */
-static int now(struct coop_xchan *x, struct xqueue *q, void *item, struct xwaiter **ret_woken)
+int cp_xchan_now(struct coop_xchan *x, struct xqueue *q, void *item, struct xtold *told)
 {
-	return q == &x->senders ? send_now(x, item, ret_woken) : recv_now(x, item, ret_woken);
+	return q == &x->senders ? send_now(x, item, told) : recv_now(x, item, told);
 }
 
-static int try_now(struct coop_xchan *x, struct xqueue *q, void *item)
+int cp_xchan_try(struct coop_xchan *x, struct xqueue *q, void *item)
 {
-	struct xwaiter *woken = NULL;
+	struct xtold told = { NULL, NULL };
 	int r;
 
-	lock(x);
-	r = now(x, q, item, &woken);
-	unlock(x);
-	wake(woken);
+	cp_xchan_lock(x);
+	r = cp_xchan_now(x, q, item, &told);
+	cp_xchan_unlock(x);
+	cp_xchan_wake(&told);
+	if (CP_UNLIKELY(r == -EAGAIN && !x->stats.cap && cp_rt))
+		r = cp_xlookout_meet(x, q, item);
 	return r;
 }
 
-/* As try_now; but where it would have to wait, `w` is queued. */
+/* As cp_xchan_try; but where it would have to wait, `w` is queued. */
 static int now_or_enqueue(struct coop_xchan *x, struct xqueue *q, struct xwaiter *w)
 {
-	struct xwaiter *woken = NULL;
+	struct xtold told = { NULL, NULL };
 	int r;
 
-	lock(x);
-	r = now(x, q, w->item, &woken);
-	if (r == -EAGAIN)
+	cp_xchan_lock(x);
+	r = cp_xchan_now(x, q, w->item, &told);
+	if (r == -EAGAIN) {
 		enqueue(q, w);
-	unlock(x);
-	wake(woken);
+		cp_xlookout_tell(q == &x->senders ? &x->receives : &x->sends, &told);
+	}
+	cp_xchan_unlock(x);
+	cp_xchan_wake(&told);
 	return r;
 }
 
@@ -232,11 +210,11 @@ static bool leave(struct coop_xchan *x, struct xwaiter *w)
 {
 	bool waits;
 
-	lock(x);
+	cp_xchan_lock(x);
 	waits = w->queue != NULL;
 	if (waits)
 		take_out(w);
-	unlock(x);
+	cp_xchan_unlock(x);
 	return waits;
 }
 
@@ -286,7 +264,7 @@ static int in_task(struct coop_xchan *x, struct xqueue *q, void *item, const cha
 	r = cp_cancel_point(rt);
 	if (r < 0)
 		return r;
-	r = try_now(x, q, item);
+	r = cp_xchan_try(x, q, item);
 	if (r == -EAGAIN)
 		return task_wait(rt, x, q, item, what);
 	cp_schedule_point(rt);
@@ -309,12 +287,12 @@ int coop_xchan_recv(struct coop_xchan *xchan, void *ret_item)
 
 int coop_xchan_try_send(struct coop_xchan *xchan, const void *item)
 {
-	return try_now(xchan, &xchan->senders, (void *)(uintptr_t)item);
+	return cp_xchan_try(xchan, &xchan->senders, (void *)(uintptr_t)item);
 }
 
 int coop_xchan_try_recv(struct coop_xchan *xchan, void *ret_item)
 {
-	return try_now(xchan, &xchan->receivers, ret_item);
+	return cp_xchan_try(xchan, &xchan->receivers, ret_item);
 }
 
 /* Until the waiter is woken: its result; COOP_ETIMEDOUT if it is not in time. */
@@ -416,7 +394,8 @@ struct coop_xchan *coop_xchan_unref(struct coop_xchan *xchan)
 {
 	if (!xchan || __atomic_fetch_sub(&xchan->refs, 1, __ATOMIC_ACQ_REL) != 1)
 		return NULL;
-	if (xchan->senders.first || xchan->receivers.first)
+	if (xchan->senders.first || xchan->receivers.first || xchan->sends.count ||
+	    xchan->receives.count)
 		cp_die("coop_xchan_unref: somebody waits at the channel without owning it");
 	destroy_values(xchan, xchan->stats.used);
 	cp_free(xchan);
@@ -448,32 +427,36 @@ static struct xwaiter *settle_all(struct xqueue *q, int result)
 
 int coop_xchan_close(struct coop_xchan *xchan, bool immediate)
 {
+	struct xtold told = { NULL, NULL };
 	struct xwaiter *senders, *receivers;
 	uint32_t dropped = 0;
 	bool was;
 
-	lock(xchan);
+	cp_xchan_lock(xchan);
 	was = xchan->stats.closed;
 	xchan->stats.closed = true;
 	senders = settle_all(&xchan->senders, COOP_ECLOSED);
 	receivers = settle_all(&xchan->receivers, COOP_EOF); /* they wait: there is no value */
+	cp_xlookout_tell_all(&xchan->sends, &told);
+	cp_xlookout_tell_all(&xchan->receives, &told);
 	if (immediate) {
 		dropped = xchan->stats.used;
 		xchan->stats.used = 0;
 		xchan->stats.destroyed += dropped;
 	}
-	unlock(xchan);
+	cp_xchan_unlock(xchan);
 	wake_all(senders);
 	wake_all(receivers);
+	cp_xchan_wake(&told);
 	destroy_values(xchan, dropped);
 	return was ? 1 : 0;
 }
 
 void coop_xchan_stats(struct coop_xchan *xchan, struct coop_xchan_stats *ret_stats)
 {
-	lock(xchan);
+	cp_xchan_lock(xchan);
 	*ret_stats = xchan->stats;
-	ret_stats->senders = xchan->senders.count;
-	ret_stats->receivers = xchan->receivers.count;
-	unlock(xchan);
+	ret_stats->senders = xchan->senders.count + xchan->sends.count;
+	ret_stats->receivers = xchan->receivers.count + xchan->receives.count;
+	cp_xchan_unlock(xchan);
 }

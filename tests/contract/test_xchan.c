@@ -93,6 +93,22 @@ ROW(coop_xchan_recv_thread, NEVER, COOP_EWRONGTHREAD, 0)
 	return coop_xchan_recv_thread(s->full, &n, COOP_NEVER);
 }
 
+ROW(coop_case_xchan_send, NEVER, 0, 0)
+{
+	int n = 1;
+	struct coop_case c = coop_case_xchan_send(s->empty, &n);
+
+	return c.rc;
+}
+
+ROW(coop_case_xchan_recv, NEVER, 0, 0)
+{
+	int n;
+	struct coop_case c = coop_case_xchan_recv(s->full, &n);
+
+	return c.rc;
+}
+
 ROW(coop_xchan_stats, NEVER, 1, 1)
 {
 	struct coop_xchan_stats stats;

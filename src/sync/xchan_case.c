@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Channels between threads as cases of a select.
+ *
+ * Another thread must not complete such a case: at the same moment a task of the run may complete
+ * another one, and only one of them may have an effect. So it is the loop that does. A case that
+ * waits is a *lookout* at the channel; a thread that brings what it waits for takes it off the
+ * list and tells its loop by a post, and there the case is tried like any other that may be ready:
+ * if that succeeds it is chosen, and if somebody was faster it goes back to where it was.
+ *
+ * Invariants, under the lock
+ *   1. As many lookouts have been told, or more, as there are values to be had (or places, and
+ *      receivers that wait), or all have been. So each thing that comes tells one; one that is
+ *      enlisted while there is something has told itself; and one that leaves after it was told
+ *      tells another.
+ *   2. Its post lies in the case. So a select that leaves a case that has been told is not
+ *      over before the post has arrived; that is a turn of the loop at most.
+ *
+ * Who waits in a call comes before the lookouts. Where there is no buffer, a select meets calls
+ * that wait, and everything of its own run; not a try_ call, or a select, of another thread.
+ */
+#include "sync/select.h"
+#include "sync/xchan.h"
+
+#include <errno.h>
+
+_Static_assert(sizeof(struct xlookout) == sizeof(((struct coop_case *)0)->_reserved),
+	       "a lookout lies in its case");
+
+static struct xlookout *lookout_of(struct coop_case *c)
+{
+	return (struct xlookout *)c->_reserved;
+}
+
+static struct coop_case *case_of(struct xlookout *w)
+{
+	return CP_CONTAINER_OF((uint64_t(*)[5])w, struct coop_case, _reserved);
+}
+
+/* ------------------------------------------------------------------------- the list */
+
+static void list_append(struct xlookoutes *l, struct xlookout *w)
+{
+	w->next = NULL;
+	w->prev = l->last;
+	*(w->prev ? &w->prev->next : &l->first) = w;
+	l->last = w;
+	case_of(w)->_time_ns = CP_XL_LISTED;
+}
+
+static void list_put_back(struct xlookoutes *l, struct xlookout *w)
+{
+	w->prev = NULL;
+	w->next = l->first;
+	*(w->next ? &w->next->prev : &l->last) = w;
+	l->first = w;
+	case_of(w)->_time_ns = CP_XL_LISTED;
+}
+
+static void list_remove(struct xlookoutes *l, struct xlookout *w, enum xlookout_state state)
+{
+	*(w->prev ? &w->prev->next : &l->first) = w->next;
+	*(w->next ? &w->next->prev : &l->last) = w->prev;
+	case_of(w)->_time_ns = state;
+}
+
+/* -------------------------------------------------------------------------- telling */
+
+static void tell(struct xlookout *w, struct xtold *told)
+{
+	w->next = told->lookouts;
+	told->lookouts = w;
+}
+
+void cp_xlookout_tell(struct xlookoutes *l, struct xtold *told)
+{
+	struct xlookout *w = l->first;
+
+	if (CP_LIKELY(!w))
+		return;
+	list_remove(l, w, CP_XL_TOLD);
+	tell(w, told);
+}
+
+void cp_xlookout_tell_all(struct xlookoutes *l, struct xtold *told)
+{
+	while (l->first)
+		cp_xlookout_tell(l, told);
+}
+
+void cp_xlookout_post(struct xlookout *first)
+{
+	while (first) {
+		struct xlookout *next = first->next; /* it may be gone once it is posted */
+		int r = cp_post(first->inbox, &first->post);
+
+		CP_ASSERT(r == 0); /* its run does not end while its select waits */
+		first = next;
+	}
+}
+
+/* -------------------------------------------------------------------------- waiting */
+
+static const struct cp_selectable send_ops, recv_ops;
+
+static bool sends(const struct coop_case *c)
+{
+	return c->_ops == &send_ops;
+}
+
+static struct xqueue *queue_of(struct coop_case *c)
+{
+	struct coop_xchan *x = c->_on;
+
+	return sends(c) ? &x->senders : &x->receivers;
+}
+
+static struct xlookoutes *list_of(struct coop_case *c)
+{
+	struct coop_xchan *x = c->_on;
+
+	return sends(c) ? &x->sends : &x->receives;
+}
+
+/* Is there something for the lookouts of `l`? */
+static bool ready(const struct coop_xchan *x, const struct xlookoutes *l)
+{
+	if (x->stats.closed)
+		return true;
+	if (l == &x->sends)
+		return x->stats.used < x->stats.cap || x->receivers.first;
+	return x->stats.used || x->senders.first;
+}
+
+/* In the loop: somebody has brought something. */
+static void arrived(struct cp_rt *rt, struct cp_post *post)
+{
+	struct xlookout *w = CP_CONTAINER_OF(post, struct xlookout, post);
+	struct coop_case *c = case_of(w);
+	struct coop_xchan *x = c->_on;
+	struct xtold told = { NULL, NULL };
+	int64_t state = c->_time_ns; /* told, so that only the loop changes it */
+	int r;
+
+	if (state != CP_XL_TOLD) {
+		c->_time_ns = CP_XL_NONE;
+		if (state == CP_XL_AWAITED)
+			cp_wake(rt, cp_case_entry(c)->task, 0);
+		return;
+	}
+	cp_xchan_lock(x);
+	r = cp_xchan_now(x, queue_of(c), c->_item, &told);
+	if (r == -EAGAIN) {
+		list_put_back(list_of(c), w);
+	} else {
+		c->_time_ns = CP_XL_NONE;
+		list_of(c)->count--;
+	}
+	cp_xchan_unlock(x);
+	cp_xchan_wake(&told);
+	if (r == -EAGAIN)
+		return;
+	rt->external--;
+	cp_waiter_wake(rt, cp_case_entry(c), r);
+}
+
+static int xchan_take(struct cp_rt *rt, struct coop_case *c)
+{
+	int r = cp_xchan_try(c->_on, queue_of(c), c->_item);
+
+	if (r == -EAGAIN && !cp_inbox_of(rt))
+		return -ENOMEM; /* it could not wait */
+	return r;
+}
+
+static void xchan_enlist(struct cp_rt *rt, struct coop_case *c)
+{
+	struct xlookoutes *l = list_of(c);
+	struct xlookout *w = lookout_of(c);
+	struct xtold told = { NULL, NULL };
+
+	w->inbox = cp_inbox_of(rt);
+	w->post = (struct cp_post){ .arrived = arrived };
+	rt->external++;
+	cp_xchan_lock(c->_on);
+	l->count++;
+	if (ready(c->_on, l)) { /* since it was tried */
+		c->_time_ns = CP_XL_TOLD;
+		tell(w, &told);
+	} else {
+		list_append(l, w);
+	}
+	cp_xchan_unlock(c->_on);
+	cp_xchan_wake(&told);
+}
+
+static void xchan_withdraw(struct cp_rt *rt, struct coop_case *c)
+{
+	struct xlookoutes *l = list_of(c);
+	struct xtold told = { NULL, NULL };
+
+	rt->external--;
+	cp_xchan_lock(c->_on);
+	l->count--;
+	if (c->_time_ns == CP_XL_LISTED) {
+		list_remove(l, lookout_of(c), CP_XL_NONE);
+	} else {
+		c->_time_ns = CP_XL_LEFT;
+		if (ready(c->_on, l))
+			cp_xlookout_tell(l, &told); /* what this one does not come for */
+	}
+	cp_xchan_unlock(c->_on);
+	cp_xchan_wake(&told);
+}
+
+/* The select is over but for this: the case is not the caller's while its post is on the way. */
+static void xchan_settle(struct cp_rt *rt, struct coop_case *c)
+{
+	struct cp_wait wait = { .what = "coop_select", .on = c->_on };
+
+	if (c->_time_ns != CP_XL_LEFT)
+		return;
+	c->_time_ns = CP_XL_AWAITED;
+	cp_case_entry(c)->task = rt->cur;
+	rt->external++;
+	cp_park(rt, &wait);
+	rt->external--;
+}
+
+/* The first select of this run that lookouts there; off the list. Locked. */
+static struct coop_case *local_lookout(struct xlookoutes *l)
+{
+	for (struct xlookout *w = l->first; w; w = w->next)
+		if (cp_inbox_is_of(w->inbox, cp_rt)) {
+			list_remove(l, w, CP_XL_NONE);
+			l->count--;
+			return case_of(w);
+		}
+	return NULL;
+}
+
+int cp_xlookout_meet(struct coop_xchan *x, struct xqueue *q, void *item)
+{
+	bool sending = q == &x->senders;
+	struct coop_case *c;
+
+	cp_xchan_lock(x);
+	c = x->stats.closed ? NULL : local_lookout(sending ? &x->receives : &x->sends);
+	if (c) {
+		cp_item_copy(sending ? c->_item : item, sending ? item : c->_item,
+			     x->stats.item_bytes);
+		x->stats.sent++;
+		x->stats.received++;
+	}
+	cp_xchan_unlock(x);
+	if (!c)
+		return -EAGAIN;
+	cp_rt->external--;
+	cp_waiter_wake(cp_rt, cp_case_entry(c), 0);
+	return 0;
+}
+
+/* ---------------------------------------------------------------------------- cases */
+
+static const struct cp_selectable send_ops = { .take = xchan_take,
+					       .enlist = xchan_enlist,
+					       .withdraw = xchan_withdraw,
+					       .settle = xchan_settle };
+static const struct cp_selectable recv_ops = { .take = xchan_take,
+					       .enlist = xchan_enlist,
+					       .withdraw = xchan_withdraw,
+					       .settle = xchan_settle };
+
+struct coop_case coop_case_xchan_send(struct coop_xchan *xchan, const void *item)
+{
+	return cp_case(xchan ? &send_ops : &cp_select_never, xchan, (void *)(uintptr_t)item);
+}
+
+struct coop_case coop_case_xchan_recv(struct coop_xchan *xchan, void *ret_item)
+{
+	return cp_case(xchan ? &recv_ops : &cp_select_never, xchan, ret_item);
+}
