@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A program that makes every call of io.h, some of which have to wait, on each engine: cancelled at
- * each of its checkpoints in turn, with each of its allocations failing, and in other orders.
+ * each of its checkpoints in turn, with each of its allocations and system calls failing, and in
+ * other orders.
  *
  * Whatever happens, what was sent is what was received and what is still in the buffers: a call
  * that was cancelled has had no effect, and one that has had an effect was not cancelled. And
  * every descriptor is closed.
  */
 #include "io_help.h"
+
+#include "base/os.h"
 
 #include <dirent.h>
 
@@ -406,6 +409,7 @@ static struct coop_run_opts on(enum coop_engine engine)
 	struct coop_run_opts opts = { .engine = engine, .clock = COOP_CLOCK_VIRTUAL };
 	int r;
 
+	unsetenv("COOP_IO"); /* it would have the last word */
 	real = engine != COOP_ENGINE_SIM;
 	r = coop_run(program, NULL, &opts);
 	if (r == -ENOTSUP)
@@ -448,6 +452,39 @@ static void fail_everywhere(enum coop_engine engine)
 	}
 }
 
+/*
+ * The nth system call of a run fails, and the ring's requests are among them; which calls may be
+ * told of such an error is theirs to know (tests/io/test_faults.c), nothing is lost or left by any.
+ */
+static void fail_each_call(enum coop_engine engine, int error)
+{
+	/* Who gave up has closed its end: the other one may be the first to say so. */
+	const int allowed[] = { 0, -error, -EPIPE, -ECONNRESET, -ENOTSUP, 1 };
+	struct coop_run_opts opts = on(engine);
+	bool hit = true;
+	uint64_t n;
+
+	TEST_SECONDS(60);
+	keep_records(COOP_LOG_ERROR);
+	for (n = 1; hit; n++) {
+		const char *why;
+		int r;
+
+		violated = NULL;
+		cp_os_faults.call_errno = error;
+		cp_os_faults.call_failed = 0;
+		cp_os_faults.call_fail_at = cp_os_faults.call_calls + n;
+		r = coop_run(program, NULL, &opts);
+		hit = cp_os_faults.call_failed;
+		cp_os_faults.call_fail_at = 0;
+		coop_error_clear();
+		why = in_order(r, hit ? n : 0, (void *)(uintptr_t)allowed);
+		if (why)
+			FAIL("system call %d fails by %d: %s", (int)n, error, why);
+	}
+	CHECK_INT(n, >, engine == COOP_ENGINE_SIM ? 10 : 60);
+}
+
 /* Whichever task is cancelled at whichever checkpoint, in several orders. */
 TEST(cancelled_at_every_checkpoint_epoll)
 {
@@ -478,4 +515,26 @@ TEST(with_every_allocation_failing_uring)
 TEST(with_every_allocation_failing_sim)
 {
 	fail_everywhere(COOP_ENGINE_SIM);
+}
+
+/* Whichever system call is interrupted, or request of the ring. */
+TEST(with_every_call_interrupted_epoll)
+{
+	fail_each_call(COOP_ENGINE_EPOLL, EINTR);
+}
+
+TEST(with_every_call_interrupted_uring)
+{
+	fail_each_call(COOP_ENGINE_URING, EINTR);
+}
+
+TEST(with_every_call_interrupted_sim)
+{
+	fail_each_call(COOP_ENGINE_SIM, EINTR);
+}
+
+/* Whichever has no memory for it, which the wait of epoll never says. */
+TEST(with_every_call_failing_uring)
+{
+	fail_each_call(COOP_ENGINE_URING, ENOMEM);
 }
