@@ -9,6 +9,8 @@
  */
 #include "../core/core_help.h"
 
+#include "base/base.h"
+
 #include <coop/io.h>
 #include <coop/net.h>
 
