@@ -84,6 +84,7 @@ static void receive(struct conn *c)
 	struct io_uring_sqe *sqe = next_sqe();
 
 	io_uring_prep_recv(sqe, c->fd, c->in + c->got, NET_MESSAGE - c->got, 0);
+	sqe->ioprio |= IORING_RECVSEND_POLL_FIRST; /* it takes a moment: no need to look first */
 	io_uring_sqe_set_data(sqe, c);
 }
 

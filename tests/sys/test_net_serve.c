@@ -308,6 +308,48 @@ IO_TEST(a_drain_ends_the_idle)
 	return 0;
 }
 
+/* A wait that has a limit, and so a scope of its own, is ended by the drain all the same. */
+IO_TEST(a_drain_ends_the_idle_with_a_limit)
+{
+	struct server s = { .opts = { .idle_ns = COOP_SECONDS(3600) } };
+	int64_t start;
+	int fds[3];
+
+	server_open(&s, echo);
+	for (int i = 0; i < 3; i++)
+		fds[i] = connect_and_be_heard(&s.addr);
+	start = coop_now();
+	CHECK_INT(server_drain(&s), ==, 0);
+	for (int i = 0; i < 3; i++) {
+		expect_end(fds[i]);
+		coop_close(fds[i]);
+	}
+	if (coop_clock_is_virtual())
+		CHECK_INT(coop_now() - start, <, COOP_SECONDS(30)); /* drain_ns */
+	return 0;
+}
+
+/* One that has said nothing yet, and speaks in the moment that it is given, is answered. */
+IO_TEST(a_drain_waits_for_a_first_request)
+{
+	struct server s = { 0 };
+	char c = 0;
+	int fd;
+
+	server_open(&s, echo);
+	fd = connect_to(&s.addr);
+	wait_open(&s, 1);
+	CHECK_INT(coop_listener_drain(s.l), ==, 0);
+	CHECK_INT(coop_sleep(MS(5)), ==, 0);
+	send_text(fd, "y");
+	CHECK_INT(coop_recv(fd, &c, 1, 0), ==, 1);
+	CHECK_INT(c, ==, 'y');
+	CHECK_INT(server_close(&s), ==, 0);
+	expect_end(fd);
+	coop_close(fd);
+	return 0;
+}
+
 /* Requests that were sent before the drain are answered, those in the queue as well (L01). */
 IO_TEST(rel_L01_what_was_sent_is_answered)
 {
