@@ -173,8 +173,6 @@ const struct option option_table[] = {
 	  .set = set_flag, .help = "Go on as more is written." },
 	{ "lines", 'n', "N", .verbs = V(LOGS), AT_PLAN(lines), .topic = TOPIC_OUTPUT,
 	  .set = set_lines, .help = "The last N lines only." },
-	{ "stacks", 0, NULL, .verbs = V(TREE), AT_PLAN(has_stacks), .topic = TOPIC_OUTPUT,
-	  .set = set_flag, .help = "The stack of each task of a libcoop program." },
 };
 const size_t option_count = sizeof option_table / sizeof option_table[0];
 
@@ -205,7 +203,7 @@ const struct verb verb_table[VERBS] = {
 			 NULL },
 	[VERB_GRAPH] = { "graph", "[-f FILE] [--format FORMAT] [TASK]...",
 			 "Print what starts after what.", NULL },
-	[VERB_PS] = { "ps", "[PID]", "List the tasks of a running coop or libcoop program.", NULL },
+	[VERB_PS] = { "ps", "[PID]", "List the tasks of a running coop.", NULL },
 	[VERB_TREE] = { "tree", "[PID]", "The same as a tree.", NULL },
 	[VERB_LOGS] = { "logs", "[-f] [TASK]...",
 			"Print what tasks of a running coop have written.", NULL },

@@ -268,7 +268,6 @@ struct plan {
 	int pid;                /* ps, tree: 0 for none */
 	bool is_follow;
 	uint32_t lines; /* logs: how many of the last; COOP_UNLIMITED */
-	bool has_stacks;
 
 	/* The front half's own. */
 	char error[512]; /* one line, after a call has failed */

@@ -156,6 +156,11 @@ static int talk_to(const struct plan *plan, const char *path)
 		return complain(plan, "too many names at once");
 	text[used++] = '\n';
 	fd = dial(path, false);
+	if (plan->pid && (fd == -ENOENT || fd == -ECONNREFUSED)) {
+		fprintf(stderr, "coop %s: process %d is no running coop of yours\n",
+			verb_table[plan->verb].name, plan->pid);
+		return STATUS_OWN;
+	}
 	if (fd < 0) {
 		fprintf(stderr, "coop %s: %s: %s\n", verb_table[plan->verb].name, path,
 			strerror(-fd));

@@ -144,6 +144,8 @@ def restart_that_cannot_be(case):
 def wrong_names(case):
     """A task that does not exist, no coop at all, and two of them."""
     assert 'no coop' in case.run2('ps')[2]
+    status, _, errors = case.run2('tree', '1')
+    equal((status, errors), (125, 'coop tree: process 1 is no running coop of yours\n'))
     first = case.start('run', 'echo up; sleep 1000')
     first.wait_for('up')
     status, _, errors = case.run2('stop', 'nobody')

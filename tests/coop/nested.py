@@ -179,10 +179,24 @@ def killed_inner_is_lost(case):
 @test
 def lost_with_its_task(case):
     """What has not been told when its task ends is lost, and the report says so."""
-    status, _, errors = case.run('run', '--name', 'o',
-                                 hostile(case, "say(task='in')\nsys.exit(5)\n"), 'sleep 1000')
+    command = hostile(case, "say(task='in')\nsys.exit(5)\n")
+    status, _, errors = case.run('run', '--events', 'log', '--name', 'o', command, 'sleep 1000')
     equal(status, 5)
+    ended = [e['task'] for e in events(case, 'log') if e['event'] == 'ended']
+    equal(ended[:2], ['o/in', 'o'])
     assert re.search('\u2298 in  lost after .*: its coop has gone', errors), errors
+
+
+@test
+def each_attempt_begins_anew(case):
+    """What ran in an attempt that has failed is not below the next one."""
+    coop = case.start('run', '--name', 'o', '--retry', '1', '--backoff', '1ms',
+                      'if [ $COOP_ATTEMPT = 1 ]; then "$COOP" run --name first false; '
+                      f'else "$COOP" run --name second "{WAIT}"; fi', WAIT)
+    until('the second', lambda: '  second ' in tree(case))
+    assert '  first ' not in tree(case), tree(case)
+    case.write('go', '')
+    equal(coop.end(), 0)
 
 
 @test
