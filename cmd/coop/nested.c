@@ -260,7 +260,7 @@ static void sender_leave(struct sender *sender)
 		link = &(*link)->next;
 	*link = sender->next;
 	socket->sender_count--;
-	close(sender->pidfd);
+	coop_close(sender->pidfd);
 	free(sender);
 }
 
@@ -474,7 +474,7 @@ void nested_close(struct job *job)
 
 	if (!socket)
 		return;
-	close(socket->ours);
+	coop_close(socket->ours);
 	if (socket->theirs >= 0)
 		close(socket->theirs);
 	free(socket);

@@ -123,6 +123,6 @@ void outer_close(void)
 	outer.sink = NULL;
 	pen_free(&outer.pen);
 	if (outer.fd >= 0)
-		close(outer.fd);
+		coop_close(outer.fd);
 	outer.fd = -1;
 }
