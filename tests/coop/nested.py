@@ -200,6 +200,18 @@ def each_attempt_begins_anew(case):
 
 
 @test
+def descriptors_are_given_back(case):
+    """After a nested coop its descriptors are free for others: attempt after attempt ends."""
+    inner = '"$COOP" run --name in "echo said; exit 1"; echo after; exit 1'
+    status, output, errors = case.run(
+        'run', '--events', 'log', '--all', '--retry', '30', '--backoff', '1ms', '-k',
+        '--name', 'a', inner, '--name', 'b', inner)
+    equal((status, output.count('said'), output.count('after')), (1, 62, 62), errors)
+    ended = [e['task'] for e in events(case, 'log') if e['event'] == 'ended']
+    equal(sorted(ended), sorted(['a/in'] * 31 + ['b/in'] * 31 + ['a', 'b']))
+
+
+@test
 def a_stale_variable_is_ignored(case):
     """COOP_EVENTS_FD that names nothing, a file, a socket of others: no word goes there."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
