@@ -159,9 +159,20 @@ def quit_shows_the_tasks_and_goes_on(case):
                       '--name', 'two', '--after', 'one', 'true', tty=True)
     coop.wait_for('up')
     coop.type(b'\x1c')
-    coop.wait_for('waiting')
+    coop.wait_for('two: waiting')
     case.write('go', '')
     equal(coop.end(), 0)
+
+
+@test
+def a_key_at_the_very_end(case):
+    """One that comes when the job has ended changes nothing any more."""
+    for _ in range(5):
+        coop = case.start('run', 'echo up; sleep 0.05', 'true', tty=True)
+        coop.wait_for('up')
+        while coop.process.poll() is None:
+            coop.type(b'\x1c')
+        equal(coop.end(), 0)
 
 
 @test
