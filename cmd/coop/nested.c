@@ -237,12 +237,12 @@ static struct run_task *live_with(const struct job *job, int pid)
 /* Up the tree to the leader of a task. One whose parents have gone may still be in its group. */
 static struct run_task *task_of(const struct job *job, int pid)
 {
-	struct proc proc = { .parent = pid };
+	struct coop_process_info proc = { .parent = pid };
 
 	for (int i = 0; i < DEPTH_MAX && proc.parent > 1 && proc.parent != getpid(); i++) {
 		struct run_task *task = live_with(job, proc.parent);
 
-		if (task || proc_read(proc.parent, &proc) < 0)
+		if (task || coop_process_info(proc.parent, &proc) < 0)
 			return task;
 		task = i ? NULL : live_with(job, proc.group);
 		if (task)

@@ -2,31 +2,23 @@
 #pragma once
 
 /*
- * The tree of processes below one of ours, as /proc tells it, and the end of it.
+ * The tree of processes below one of ours, as the library walks it, and the end of it.
  *
  * No runtime is needed: the guard has none. Nothing here waits but proc_end_all.
  */
+
+#include <coop/process.h>
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* One process as it was when it was looked at. */
-struct proc {
-	int pid, parent, group;
-	char state;    /* R, S, D, T, Z, ... */
-	char name[16]; /* cut by the kernel */
-};
-
-/* A growing list of them. */
+/* A growing list of processes as they were when they were looked at. */
 struct proc_list {
-	struct proc *items;
+	struct coop_process_info *items;
 	size_t count, room;
 };
 void proc_list_free(struct proc_list *list);
-
-/* Reads one: 0, or -errno; -ESRCH if there is none. */
-int proc_read(int pid, struct proc *ret_proc);
 
 /* Whether it is below `root`, itself included. */
 bool proc_is_below(int pid, int root);
@@ -64,10 +56,10 @@ void proc_reap(proc_known *is_known, void *ctx);
 void proc_orphans(proc_known *is_known, void *ctx, struct proc_list *list);
 
 /* Signals the process that was found, and no other that has got its number since. */
-void proc_signal(const struct proc *proc, int sig);
+void proc_signal(const struct coop_process_info *proc, int sig);
 
 /* Kills and reaps until we have no child left; false if some are left after `limit_ns`. */
 bool proc_end_all(int64_t limit_ns);
 
 /* Why a process is still there: a text for people. */
-const char *proc_why(const struct proc *proc);
+const char *proc_why(const struct coop_process_info *proc);

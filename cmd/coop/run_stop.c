@@ -173,9 +173,9 @@ static int64_t kill_limit(const struct run_task *task)
 
 static void report_left(struct run_task *task)
 {
-	struct proc proc;
+	struct coop_process_info proc;
 
-	if (!task->is_ended && proc_read(task->pid, &proc) == 0)
+	if (!task->is_ended && coop_process_info(task->pid, &proc) == 0)
 		job_say(task->job, SAY_ALERT, "%s: process %d (%s) cannot be ended: %s", task->name,
 			task->pid, proc.name, proc_why(&proc));
 }

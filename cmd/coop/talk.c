@@ -47,9 +47,9 @@ static int compare(const void *a, const void *b)
 
 static bool is_below_any(int pid, const int *pids, size_t count)
 {
-	struct proc proc = { .parent = pid };
+	struct coop_process_info proc = { .parent = pid };
 
-	while (proc.parent > 1 && proc_read(proc.parent, &proc) == 0)
+	while (proc.parent > 1 && coop_process_info(proc.parent, &proc) == 0)
 		for (size_t i = 0; i < count; i++)
 			if (pids[i] == proc.parent)
 				return true;

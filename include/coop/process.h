@@ -388,7 +388,7 @@ char *coop_process_text(const struct coop_process_status *status, char *buf, siz
  * Containment. A process whose parent ends becomes a child of the nearest subreaper above it, so
  * below a subreaper nobody gets away, by setsid and double forks neither. These calls are for
  * programs that own every process below them, as runners and init do: they see those of
- * other libraries in this program, too.
+ * other libraries in this program, too. What is said to be for any thread needs no run.
  */
 
 /** A process below another one, as /proc had it a moment ago. */
@@ -397,7 +397,7 @@ struct coop_process_info {
 	int parent;
 	int group;
 	int session;
-	unsigned depth; /* 1: a child of where the walk began */
+	unsigned depth; /* 1: a child of where the walk began; 0: no walk */
 	char state;     /* as ps has it: R, S, D, T, Z ... */
 	char name[16];
 };
@@ -417,6 +417,32 @@ typedef bool coop_process_tree_fn(const struct coop_process_info *info, void *ct
  */
 COOP_API COOP_MUST_USE
 int coop_process_tree(int pid, coop_process_tree_fn *fn, void *ctx);
+
+/**
+ * Looks at one process; 0: this one.
+ *
+ * Returns 0 and what there is in `ret_info`.
+ *
+ * Checkpoint: never.
+ * Errors: -ESRCH (no such process), those of reading /proc.   Thread: any.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_process_info(int pid, struct coop_process_info *ret_info);
+
+/** Called with the number of each child; true ends the walk. */
+typedef bool coop_process_child_fn(int pid, void *ctx);
+
+/**
+ * Walks the children of `pid`, without looking at any of them; 0: of this process. Those that have
+ * ended and are not reaped are among them.
+ *
+ * Returns how many it has called `fn` with.
+ *
+ * Checkpoint: never.
+ * Errors: -ESRCH (no such process), -ENOMEM, those of reading /proc.   Thread: any.   Since: 0.1
+ */
+COOP_API COOP_MUST_USE
+int coop_process_children(int pid, coop_process_child_fn *fn, void *ctx);
 
 /**
  * Makes this process the subreaper of what is below it, or no longer.

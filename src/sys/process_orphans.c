@@ -32,25 +32,11 @@ static bool take_in(int pid, void *ctx)
 	return false;
 }
 
-/* Where the kernel does not list the children, it is the walk's first generation. */
-static int pass_over_tree(struct pass *p)
-{
-	struct cp_tree tree = { 0 };
-	int r = cp_tree_walk(&tree, cp_os_pid());
-
-	for (size_t i = 1; i < tree.count && r >= 0 && tree.nodes[i].depth == 1; i++)
-		take_in(tree.nodes[i].proc.pid, p);
-	cp_tree_deinit(&tree);
-	return r;
-}
-
 int coop_orphans_reap(coop_orphan_fn *fn, void *ctx)
 {
 	struct pass p = { .fn = fn, .ctx = ctx };
-	int r = cp_os_proc_children(cp_os_pid(), take_in, &p);
+	int r = coop_process_children(0, take_in, &p);
 
-	if (r == -ENOTSUP)
-		r = pass_over_tree(&p);
 	if (r < 0)
 		return r;
 	return !p.reaped && p.again ? -EAGAIN : p.reaped;

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #define CP_STOP_WALKS 20 /* a swarm that is faster than this is killed anyway, and again */
+#define CP_LOOKS_MIN 8   /* before it is too late: we may have stood still, and they with us */
 #define CP_NAP_MIN_NS COOP_MILLISECONDS(1)
 #define CP_NAP_MAX_NS COOP_MILLISECONDS(20)
 
@@ -122,12 +123,12 @@ static int sweep(struct sweep *s, int64_t deadline_ns)
 	int deaf = 0, r;
 	bool clean;
 
-	for (;;) {
+	for (int looks = 1;; looks++) {
 		r = one_round(s);
 		if (r < 0)
 			return r;
 		r = look(s, &clean);
-		if (r < 0 || clean || coop_now() >= deadline_ns)
+		if (r < 0 || clean || (looks >= CP_LOOKS_MIN && coop_now() >= deadline_ns))
 			return r;
 		deaf = s->living && s->living == s->unheard ? deaf + 1 : 0;
 		if (deaf > 3) /* nobody whom we could do anything about */

@@ -117,6 +117,67 @@ void cp_tree_deinit(struct cp_tree *tree)
 	*tree = (struct cp_tree){ 0 };
 }
 
+static void tell(const struct cp_proc *proc, unsigned depth, struct coop_process_info *ret_info)
+{
+	*ret_info = (struct coop_process_info){
+		.pid = proc->pid,
+		.parent = proc->parent,
+		.group = proc->group,
+		.session = proc->session,
+		.depth = depth,
+		.state = proc->state,
+	};
+	memcpy(ret_info->name, proc->name, sizeof ret_info->name);
+}
+
+int coop_process_info(int pid, struct coop_process_info *ret_info)
+{
+	struct cp_proc proc;
+	int r = cp_os_proc(pid ? pid : cp_os_pid(), &proc);
+
+	if (r >= 0)
+		tell(&proc, 0, ret_info);
+	return r;
+}
+
+/* A walk that counts. */
+struct children {
+	coop_process_child_fn *fn;
+	void *ctx;
+	int count;
+};
+
+static bool child(int pid, void *ctx)
+{
+	struct children *c = ctx;
+
+	c->count++;
+	return c->fn(pid, c->ctx);
+}
+
+/* Where the kernel does not list them: the first generation of the other walk. */
+static int children_of_tree(int pid, struct children *c)
+{
+	struct cp_tree tree = { 0 };
+	int r = cp_tree_walk(&tree, pid);
+	bool stop = false;
+
+	for (size_t i = 1; i < tree.count && r >= 0 && !stop; i++)
+		stop = tree.nodes[i].depth > 1 || child(tree.nodes[i].proc.pid, c);
+	cp_tree_deinit(&tree);
+	return r;
+}
+
+int coop_process_children(int pid, coop_process_child_fn *fn, void *ctx)
+{
+	struct children c = { .fn = fn, .ctx = ctx };
+	int r = cp_os_proc_children(pid ? pid : cp_os_pid(), child, &c);
+
+	if (r == -ENOTSUP)
+		r = children_of_tree(pid ? pid : cp_os_pid(), &c);
+	return r < 0 ? r : c.count;
+}
+
 int coop_process_tree(int pid, coop_process_tree_fn *fn, void *ctx)
 {
 	struct cp_tree tree = { 0 };
@@ -124,17 +185,9 @@ int coop_process_tree(int pid, coop_process_tree_fn *fn, void *ctx)
 	bool stop = false;
 
 	for (size_t i = 1; i < tree.count && r >= 0 && !stop; i++) {
-		const struct cp_proc *proc = &tree.nodes[i].proc;
-		struct coop_process_info info = {
-			.pid = proc->pid,
-			.parent = proc->parent,
-			.group = proc->group,
-			.session = proc->session,
-			.depth = tree.nodes[i].depth,
-			.state = proc->state,
-		};
+		struct coop_process_info info;
 
-		memcpy(info.name, proc->name, sizeof info.name);
+		tell(&tree.nodes[i].proc, tree.nodes[i].depth, &info);
 		count++;
 		stop = fn(&info, ctx);
 	}

@@ -192,6 +192,25 @@ ROW(coop_process_tree, NEVER, 1, 0)
 	return coop_process_tree(0, ends, NULL);
 }
 
+ROW(coop_process_info, NEVER, 0, 0)
+{
+	struct coop_process_info info;
+
+	return coop_process_info(0, &info);
+}
+
+static bool ends_children(int pid, void *ctx)
+{
+	(void)pid;
+	(void)ctx;
+	return true;
+}
+
+ROW(coop_process_children, NEVER, 1, 0)
+{
+	return coop_process_children(0, ends_children, NULL);
+}
+
 ROW(coop_subreaper, NEVER, 0, 0)
 {
 	int r = coop_subreaper(false);

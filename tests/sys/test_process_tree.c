@@ -111,6 +111,71 @@ PROCESS_TEST(tree_without_lists)
 	return 0;
 }
 
+/* ---- one process, and its children: without a run */
+
+struct numbers {
+	int pids[8], count, at_most;
+};
+
+static bool note_number(int pid, void *ctx)
+{
+	struct numbers *n = ctx;
+
+	CHECK_INT(n->count, <, 8);
+	n->pids[n->count++] = pid;
+	return n->count == n->at_most;
+}
+
+static int forked(void)
+{
+	int pid = fork();
+
+	if (pid == 0)
+		pause();
+	CHECK_INT(pid, >, 0);
+	return pid;
+}
+
+/* Children are told by number, one that has ended too; grandchildren are not, nor are others. */
+TEST(children_without_a_run)
+{
+	int a = forked(), b = forked();
+	struct numbers n = { .count = 0 }, first = { .at_most = 1 };
+	struct coop_process_info info;
+
+	CHECK_INT(kill(b, SIGKILL), ==, 0);
+	CHECK_INT(waitid(P_PID, (id_t)b, &(siginfo_t){ 0 }, WEXITED | WNOWAIT), ==, 0);
+	CHECK_INT(coop_process_children(0, note_number, &n), ==, 2);
+	CHECK(n.pids[0] + n.pids[1] == a + b && (n.pids[0] == a || n.pids[0] == b));
+	CHECK_INT(coop_process_children(0, note_number, &first), ==, 1);
+	CHECK_INT(coop_process_children(a, note_number, &first), ==, 0);
+	CHECK_INT(coop_process_info(b, &info), ==, 0);
+	CHECK(info.pid == b && info.parent == getpid() && info.state == 'Z' && !info.depth);
+	CHECK_INT(coop_process_info(0, &info), ==, 0);
+	CHECK(info.pid == getpid() && info.parent == getppid() && info.group == getpgrp());
+	CHECK_INT(waitpid(b, NULL, 0), ==, b);
+	CHECK_INT(coop_process_info(b, &info), ==, -ESRCH);
+	CHECK_INT(coop_process_children(b, note_number, &n), ==, -ESRCH);
+	CHECK_INT(kill(a, SIGKILL), ==, 0);
+	CHECK_INT(waitpid(a, NULL, 0), ==, a);
+}
+
+/* The same where the kernel keeps no lists of children. */
+TEST(children_without_lists)
+{
+	struct numbers n = { .count = 0 };
+	int a = forked();
+
+	cp_os_faults.call_errno = ENOENT;
+	cp_os_faults.call_fail_at = cp_os_faults.call_calls + 2; /* /proc/PID/task/TID/children */
+	CHECK_INT(coop_process_children(0, note_number, &n), ==, 1);
+	CHECK_INT(cp_os_faults.call_failed, ==, 1);
+	cp_os_faults.call_fail_at = 0;
+	CHECK_INT(n.pids[0], ==, a);
+	CHECK_INT(kill(a, SIGKILL), ==, 0);
+	CHECK_INT(waitpid(a, NULL, 0), ==, a);
+}
+
 /* ---- the sweep */
 
 static void sweep_all(const char *script, int count)
