@@ -488,8 +488,8 @@ extern __thread struct cp_rt *cp_rt;
 
 /* ---------------------------------------------------------------- sched.c */
 
-/* The running task gives way; it must have been queued, parked, or be ending. */
-void cp_sched_switch(struct cp_rt *rt);
+/* The running task, which has been queued or parked, gives way. Returns 0, as all switches do. */
+int cp_sched_switch(struct cp_rt *rt);
 CP_INLINE void cp_ready(struct cp_rt *rt, struct coop_task *t)
 {
 	t->qnext = NULL;
@@ -498,7 +498,7 @@ CP_INLINE void cp_ready(struct cp_rt *rt, struct coop_task *t)
 	rt->ready_count++;
 }
 void cp_ready_front(struct cp_rt *rt, struct coop_task *t);
-void cp_yield(struct cp_rt *rt);
+int cp_yield(struct cp_rt *rt);
 /* Waits until somebody calls cp_wake; returns its `result`. `wait` is filled but for task. */
 int cp_park(struct cp_rt *rt, struct cp_wait *wait);
 /* Sleeps until `when_ns`, or `duration_ns` from now where that is >= 0. */
@@ -541,6 +541,13 @@ CP_INLINE void cp_schedule_point(struct cp_rt *rt)
 	rt->body->schedule_half++;
 	if (CP_UNLIKELY(--rt->budget <= 0))
 		cp_yield(rt);
+}
+
+/* The same as the last act of a call that has succeeded: no frame is needed for it. */
+CP_INLINE int cp_succeed(struct cp_rt *rt)
+{
+	rt->body->schedule_half++;
+	return CP_UNLIKELY(--rt->budget <= 0) ? cp_yield(rt) : 0;
 }
 
 /* The runtime, if the caller is in a task; else NULL, and *ret_r says why. */
@@ -600,12 +607,25 @@ void cp_held_end(struct cp_rt *rt, struct cp_body *b);
 void cp_debts_end(struct cp_rt *rt);
 
 /* ---------------------------------------------------------------- scope.c */
-/* Makes `s`, as it was initialised but for `flags`, the innermost; nothing is cancelled. */
-CP_INLINE void cp_scope_push(struct cp_body *body, struct coop_scope *s, const char *site,
-			     unsigned flags)
+/*
+ * The innermost open scope. Mostly that is the base, whose address need not be read: a scope
+ * that is opened where another was closed a moment ago would wait for the other's
+ * stores. The compiler must not know that the two are the same then.
+ */
+CP_INLINE struct coop_scope *cp_innermost(struct cp_body *body)
 {
-	struct coop_scope *outer = body->inner;
+	struct coop_scope *base = &body->base;
 
+	if (CP_UNLIKELY(body->inner != base))
+		return body->inner;
+	__asm__("" : "+r"(base));
+	return base;
+}
+
+/* Makes `s`, as it was initialised but for `flags`, the innermost; nothing is cancelled. */
+CP_INLINE void cp_scope_push(struct cp_body *body, struct coop_scope *outer, struct coop_scope *s,
+			     const char *site, unsigned flags)
+{
 	s->_task = body->task;
 	s->_outer = outer;
 	s->_site = site;

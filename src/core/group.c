@@ -115,15 +115,17 @@ int coop_group_open_at(struct coop_group *group, const struct coop_group_opts *o
 {
 	struct cp_rt *rt = cp_rt;
 	struct cp_body *b = rt ? rt->body : NULL;
+	struct coop_scope *outer;
 
 	if (CP_UNLIKELY(!b))
 		return refuse(group, cp_no_task());
-	cp_check_frames(b, __builtin_frame_address(0), "coop_group_open");
-	if (CP_UNLIKELY(opts || b->inner->_eff ||
+	cp_check_frames(b, cp_stack_pointer(), "coop_group_open");
+	outer = cp_innermost(b);
+	if (CP_UNLIKELY(opts || outer->_eff ||
 			cp_scope_word(&group->_scope) != CP_WORD(CP_UNOPENED, 0, CP_SCOPE_GROUP)))
 		return open_slow(rt, group, opts, site);
 	group->_rt = rt;
-	cp_scope_push(b, &group->_scope, site, CP_SCOPE_GROUP);
+	cp_scope_push(b, outer, &group->_scope, site, CP_SCOPE_GROUP);
 	return 0;
 }
 

@@ -62,12 +62,16 @@ void cp_ready_front(struct cp_rt *rt, struct coop_task *t)
 	rt->ready_count++;
 }
 
-/* With a seed: any of the first 64, of which the caller has counted one off. */
+/* With a seed: any of the first 64, else as cp_pick_first. */
 CP_NOINLINE struct coop_task *cp_pick_shuffled(struct cp_rt *rt)
 {
-	uint64_t n = cp_choose(rt, rt->ready_count < 64 ? rt->ready_count + 1 : 64);
 	struct coop_task **at = &rt->ready_head, *t;
+	uint64_t n;
 
+	if (!rt->ready_head || --rt->ticks < 0)
+		return NULL;
+	n = cp_choose(rt, rt->ready_count < 64 ? rt->ready_count : 64);
+	rt->ready_count--;
 	while (n--)
 		at = &(*at)->qnext;
 	t = *at;
@@ -79,59 +83,76 @@ CP_NOINLINE struct coop_task *cp_pick_shuffled(struct cp_rt *rt)
 
 /* ------------------------------------------------------------------ switch */
 
-/* A switch from a task with control words of its own; the others' are those of the run. */
-static CP_NOINLINE void switch_fpenv(struct cp_rt *rt, struct cp_body *me, struct cp_ctx *to)
+/*
+ * The ways on from the running task, which has been queued, parked or is ending. None of them has a
+ * frame, and each ends with a jump to the next: the assembly returns to whoever parked the
+ * task, with 0.
+ */
+
+/* What leaving takes down in the node and the body. */
+CP_INLINE struct cp_body *leave(struct cp_rt *rt)
+{
+	struct cp_body *me = rt->body;
+	void *sp = cp_stack_pointer();
+
+	if (sp < me->deepest)
+		me->deepest = sp;
+	rt->cur->sp_off = (uint32_t)((char *)me - (char *)sp);
+	me->err_no = *rt->errno_p;
+	return me;
+}
+
+/* From a task with control words of its own; the others' are those of the run. */
+static CP_NOINLINE int switch_fpenv(struct cp_rt *rt, struct cp_body *me, struct cp_ctx *to)
 {
 	cp_fpenv_save(&me->fpenv);
 	cp_fpenv_load(&rt->fpenv);
 	cp_ctx_switch(&me->ctx, to);
 	cp_fpenv_load(&me->fpenv);
+	return 0;
 }
 
-/* From the running task, whose frame is at `sp`, to `t`, or to the loop if that is NULL. */
-CP_INLINE void switch_to(struct cp_rt *rt, struct coop_task *t, void *sp)
+/* To a task that has not begun, to the loop if `t` is NULL, or from a task as above. */
+static CP_NOINLINE int switch_rare(struct cp_rt *rt, struct coop_task *t, struct cp_body *me)
 {
-	struct coop_task *self = rt->cur;
-	struct cp_body *me = rt->body;
-	struct cp_ctx *to;
+	bool fpenv = rt->cur->flags & CP_TASK_FPENV;
+	struct cp_ctx *to = t ? cp_make_running(rt, t) : NULL;
 
-	if (sp < me->deepest)
-		me->deepest = sp;
-	self->sp_off = (uint32_t)((char *)me - (char *)sp) + 64;
-	me->err_no = *rt->errno_p;
-	to = t ? cp_make_running(rt, t) : NULL;
-	if (CP_UNLIKELY(!to))
+	if (!to)
 		to = cp_to_loop(rt);
-	if (CP_UNLIKELY(self->flags & CP_TASK_FPENV))
-		switch_fpenv(rt, me, to);
-	else
-		cp_ctx_switch(&me->ctx, to); /* a jump: whoever comes back returns to our caller */
+	return CP_UNLIKELY(fpenv) ? switch_fpenv(rt, me, to) : cp_ctx_switch(&me->ctx, to);
 }
 
-CP_NOINLINE void cp_sched_switch(struct cp_rt *rt)
+CP_INLINE int switch_to(struct cp_rt *rt, struct coop_task *t)
 {
-	struct coop_task *t = cp_pick(rt);
+	struct cp_body *me = leave(rt);
 
+	if (CP_UNLIKELY(!t || t->state == CP_NEW || rt->cur->flags & CP_TASK_FPENV))
+		return switch_rare(rt, t, me);
+	return cp_ctx_resume(&me->ctx, cp_run(rt, t));
+}
+
+/* To `t`, just picked, which may be the running task itself. */
+CP_INLINE int switch_picked(struct cp_rt *rt, struct coop_task *t)
+{
 	if (CP_UNLIKELY(t && t == rt->cur)) {
 		t->state = CP_RUNNING;
 		rt->budget = rt->budget_max;
-		return;
+		return 0;
 	}
-	switch_to(rt, t, __builtin_frame_address(0));
+	return switch_to(rt, t);
 }
 
-/* To the first in the queue, which is not empty; the running task goes to its end. */
-CP_NOINLINE static void rotate(struct cp_rt *rt)
+static CP_NOINLINE int switch_shuffled(struct cp_rt *rt)
 {
-	struct coop_task *self = rt->cur, *t = rt->ready_head, *next = t->qnext;
+	return switch_picked(rt, cp_pick(rt));
+}
 
-	rt->ticks--;
-	self->qnext = NULL;
-	if (next)
-		*rt->ready_tail = self;
-	rt->ready_head = next ? next : self;
-	rt->ready_tail = &self->qnext;
-	switch_to(rt, t, __builtin_frame_address(0));
+CP_NOINLINE int cp_sched_switch(struct cp_rt *rt)
+{
+	if (CP_UNLIKELY(rt->shuffle))
+		return switch_shuffled(rt);
+	return switch_picked(rt, cp_pick_first(rt));
 }
 
 /* Those of the turn that is going on: each has taken a tick. */
@@ -168,7 +189,7 @@ void cp_sched_enter(struct cp_rt *rt)
 
 /* ------------------------------------------------------------ yield, park */
 
-void cp_yield(struct cp_rt *rt)
+static CP_NOINLINE int yield_rare(struct cp_rt *rt)
 {
 	struct coop_task *t = rt->cur;
 
@@ -176,15 +197,34 @@ void cp_yield(struct cp_rt *rt)
 		/* Alone: no need to go anywhere, but the loop's look at the world comes nearer. */
 		rt->ticks--;
 		rt->budget = rt->budget_max;
-		return;
+		return 0;
 	}
 	t->state = CP_READY;
-	if (CP_LIKELY(rt->ready_head && rt->ticks > 0 && !rt->shuffle)) {
-		rotate(rt);
-		return;
-	}
 	cp_ready(rt, t);
-	cp_sched_switch(rt);
+	return cp_sched_switch(rt);
+}
+
+/* In the common case the queue is turned: the first one runs, the running task becomes the last. */
+CP_INLINE int yield(struct cp_rt *rt)
+{
+	struct coop_task *self = rt->cur, *t = rt->ready_head, *next;
+
+	if (CP_UNLIKELY(!t || rt->ticks <= 0 || rt->shuffle))
+		return yield_rare(rt);
+	next = t->qnext;
+	rt->ticks--;
+	self->state = CP_READY;
+	self->qnext = NULL;
+	if (next)
+		*rt->ready_tail = self;
+	rt->ready_head = next ? next : self;
+	rt->ready_tail = &self->qnext;
+	return switch_to(rt, t);
+}
+
+CP_NOINLINE int cp_yield(struct cp_rt *rt)
+{
+	return yield(rt);
 }
 
 int cp_park(struct cp_rt *rt, struct cp_wait *wait)
@@ -301,18 +341,23 @@ CP_NOINLINE int cp_cancel_hit(struct cp_rt *rt)
 
 /* ------------------------------------------------------------- public calls */
 
+static CP_NOINLINE int checkpoint_cancelled(struct cp_rt *rt)
+{
+	int r = cp_cancel_hit(rt);
+
+	return r < 0 ? r : cp_succeed(rt);
+}
+
 int coop_checkpoint(void)
 {
 	struct cp_rt *rt = cp_in_task();
-	int r;
 
 	if (CP_UNLIKELY(!rt))
 		return cp_no_task();
-	r = cp_cancel_point(rt);
-	if (CP_UNLIKELY(r < 0))
-		return r;
-	cp_schedule_point(rt);
-	return 0;
+	rt->body->cancel_half++;
+	if (CP_UNLIKELY(rt->cur->cancelled))
+		return checkpoint_cancelled(rt);
+	return cp_succeed(rt);
 }
 
 int coop_checkpoint_if_cancelled(void)
@@ -331,10 +376,9 @@ int coop_yield(void)
 
 	if (CP_UNLIKELY(!rt))
 		return cp_no_task();
-	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_yield");
+	cp_check_frames(rt->body, cp_stack_pointer(), "coop_yield");
 	rt->body->schedule_half++;
-	cp_yield(rt);
-	return 0;
+	return yield(rt);
 }
 
 bool coop_cancelled(void)

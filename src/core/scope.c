@@ -43,7 +43,7 @@ void cp_scope_link(struct cp_body *body, struct coop_scope *s, const char *site)
 {
 	uint64_t word = cp_scope_word(s);
 
-	cp_scope_push(body, s, site, 0);
+	cp_scope_push(body, body->inner, s, site, 0);
 	cp_scope_set_word(s, cp_scope_word(s) | (word & ~CP_WORD(0xff, 0xff, 0)));
 }
 
@@ -242,14 +242,16 @@ int coop_scope_open_at(struct coop_scope *scope, const struct coop_scope_opts *o
 {
 	struct cp_rt *rt = cp_rt;
 	struct cp_body *b = rt ? rt->body : NULL;
+	struct coop_scope *outer;
 
 	if (CP_UNLIKELY(!b))
 		return open_slow(rt, scope, opts, site);
-	cp_check_frames(b, __builtin_frame_address(0), "coop_scope_open");
-	if (CP_UNLIKELY(cp_scope_word(scope) != CP_WORD(CP_UNOPENED, 0, 0) || b->inner->_eff ||
+	cp_check_frames(b, cp_stack_pointer(), "coop_scope_open");
+	outer = cp_innermost(b);
+	if (CP_UNLIKELY(cp_scope_word(scope) != CP_WORD(CP_UNOPENED, 0, 0) || outer->_eff ||
 			(opts && !only_timeout(rt, opts))))
 		return open_slow(rt, scope, opts, site);
-	cp_scope_push(b, scope, site, 0);
+	cp_scope_push(b, outer, scope, site, 0);
 	if (!opts)
 		return 0;
 	arm_relative(rt, scope, opts->timeout_ns);

@@ -10,20 +10,24 @@
 
 struct coop_task *cp_pick_shuffled(struct cp_rt *rt);
 
-/* The next task to run, or NULL: nothing to run, or time for the loop to look around. */
-CP_INLINE struct coop_task *cp_pick(struct cp_rt *rt)
+/* The first of the queue, or NULL: nothing to run, or time for the loop to look around. */
+CP_INLINE struct coop_task *cp_pick_first(struct cp_rt *rt)
 {
 	struct coop_task *t = rt->ready_head;
 
 	if (CP_UNLIKELY(!t || --rt->ticks < 0))
 		return NULL;
 	rt->ready_count--;
-	if (CP_UNLIKELY(rt->shuffle))
-		return cp_pick_shuffled(rt);
 	rt->ready_head = t->qnext;
 	if (!t->qnext)
 		rt->ready_tail = &rt->ready_head;
 	return t;
+}
+
+/* The next task to run: the first, or with a seed any. */
+CP_INLINE struct coop_task *cp_pick(struct cp_rt *rt)
+{
+	return CP_UNLIKELY(rt->shuffle) ? cp_pick_shuffled(rt) : cp_pick_first(rt);
 }
 
 /*
@@ -57,6 +61,20 @@ CP_INLINE void cp_prefetch_next(struct cp_rt *rt)
 	}
 }
 
+/* Makes `t`, which has a body, the running task; returns where to switch to. */
+CP_INLINE struct cp_ctx *cp_run(struct cp_rt *rt, struct coop_task *t)
+{
+	struct cp_body *b = t->body;
+
+	cp_prefetch_next(rt);
+	t->state = CP_RUNNING;
+	rt->cur = t;
+	rt->body = b;
+	rt->budget = rt->budget_max;
+	*rt->errno_p = b->err_no;
+	return &b->ctx;
+}
+
 /*
  * Makes `t`, just picked, the running task; returns where to switch to. A task that cannot get
  * a guarded stack yet goes to the end of the queue, and NULL is returned.
@@ -72,13 +90,7 @@ CP_INLINE struct cp_ctx *cp_make_running(struct cp_rt *rt, struct coop_task *t)
 			return NULL;
 		}
 	}
-	cp_prefetch_next(rt);
-	t->state = CP_RUNNING;
-	rt->cur = t;
-	rt->body = t->body;
-	rt->budget = rt->budget_max;
-	*rt->errno_p = t->body->err_no;
-	return &t->body->ctx;
+	return cp_run(rt, t);
 }
 
 /* The loop's context is next. */

@@ -205,12 +205,13 @@ void cp_ctx_init_thread(struct cp_ctx *ctx)
 }
 
 #if defined(CP_ASAN) || defined(CP_TSAN)
-UNSANITIZED CP_NOINLINE void cp_ctx_switch(struct cp_ctx *from, struct cp_ctx *to)
+UNSANITIZED CP_NOINLINE int cp_ctx_switch(struct cp_ctx *from, struct cp_ctx *to)
 {
 	asan_announce(from, to, ASAN_FAKE(from));
 	tsan_announce(to);
 	cp_ctx_switch_asm(&from->sp, to->sp);
 	cp_ctx_entered(from);
+	return 0;
 }
 
 UNSANITIZED CP_NOINLINE _Noreturn void cp_ctx_leave(struct cp_ctx *from, struct cp_ctx *to)

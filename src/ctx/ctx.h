@@ -45,14 +45,36 @@ void cp_ctx_make(struct cp_ctx *ctx, void *low, void *top, void (*entry)(void *a
 /* For the thread's own stack: fills what the sanitizers need to come back to it. */
 void cp_ctx_init_thread(struct cp_ctx *ctx);
 
-/* The assembly. Returns when somebody switches back to what was saved in *save_sp. */
-void cp_ctx_switch_asm(void **save_sp, void *to_sp);
+/* The assembly. Returns 0 when somebody switches back to what was saved in *save_sp. */
+int cp_ctx_switch_asm(void **save_sp, void *to_sp);
 
 /* A debugger walks a parked stack from here, with its saved stack pointer. */
 extern const void *const cp_ctx_resume_pc;
 
+#if defined(__x86_64__)
+#define CP_READ_SP "movq %%rsp, %0"
+#else
+#define CP_READ_SP "mov %0, sp"
+#endif
+
+/*
+ * The stack pointer: a place below the frames of all callers. Unlike __builtin_frame_address(0)
+ * it makes the compiler keep no frame in a function that ends with a jump.
+ */
+CP_INLINE void *cp_stack_pointer(void)
+{
+	void *sp;
+
+	__asm__(CP_READ_SP : "=r"(sp));
+	return sp;
+}
+
 #if defined(CP_ASAN) || defined(CP_TSAN)
-void cp_ctx_switch(struct cp_ctx *from, struct cp_ctx *to);
+int cp_ctx_switch(struct cp_ctx *from, struct cp_ctx *to);
+CP_INLINE int cp_ctx_resume(struct cp_ctx *from, struct cp_ctx *to)
+{
+	return cp_ctx_switch(from, to);
+}
 /* The last switch away from a stack that is given up. Never returns. */
 _Noreturn void cp_ctx_leave(struct cp_ctx *from, struct cp_ctx *to);
 /* The first thing that entry(arg) does on a new stack. */
@@ -60,11 +82,18 @@ void cp_ctx_entered(struct cp_ctx *self);
 /* For one that was not left by cp_ctx_leave: it will not be run before it is made anew. */
 void cp_ctx_drop(struct cp_ctx *ctx);
 #else
-CP_INLINE void cp_ctx_switch(struct cp_ctx *from, struct cp_ctx *to)
+CP_INLINE int cp_ctx_switch(struct cp_ctx *from, struct cp_ctx *to)
 {
-	cp_ctx_switch_asm(&from->sp, to->sp);
+	return cp_ctx_switch_asm(&from->sp, to->sp);
 }
 #if defined(__x86_64__)
+/* The same as cp_ctx_switch_asm, to a stack that has been run before. */
+int cp_ctx_resume_asm(void **save_sp, void *to_sp);
+
+CP_INLINE int cp_ctx_resume(struct cp_ctx *from, struct cp_ctx *to)
+{
+	return cp_ctx_resume_asm(&from->sp, to->sp);
+}
 CP_INLINE _Noreturn void cp_ctx_leave(struct cp_ctx *from, struct cp_ctx *to)
 {
 	(void)from;
@@ -72,6 +101,10 @@ CP_INLINE _Noreturn void cp_ctx_leave(struct cp_ctx *from, struct cp_ctx *to)
 	__builtin_unreachable();
 }
 #else
+CP_INLINE int cp_ctx_resume(struct cp_ctx *from, struct cp_ctx *to)
+{
+	return cp_ctx_switch_asm(&from->sp, to->sp);
+}
 CP_INLINE _Noreturn void cp_ctx_leave(struct cp_ctx *from, struct cp_ctx *to)
 {
 	cp_ctx_switch_asm(&from->sp, to->sp);

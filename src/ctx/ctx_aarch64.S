@@ -11,12 +11,13 @@
  *      stack is as true after the change of sp as before it: a debugger walks the
  *      running task and, from (sp, cp_ctx_resume_pc), any parked one.
  *   2. cp_ctx_start is the outermost frame: its return address is declared undefined
- *XX, which ends both kinds of walk.
+ *      and x29 is 0 in it, which ends both kinds of walk.
  *   3. x18 belongs to the platform and is not touched. A shadow call stack lives
  *      there, and would have to be switched: refused below.
  *
  * Of d8 to d15 only the low halves are the callee's to save. Leaving by ret: a
- * plain br to a return site is no landing pad under branch target identification.
+ * plain br to a return site is no landing pad under branch target identification. Every
+ * switch returns 0, so that a call whose last act it is can jump to it.
  */
 #if defined(__has_feature)
 #if __has_feature(shadow_call_stack)
@@ -32,7 +33,7 @@
 	.hidden	cp_ctx_switch_asm
 	.type	cp_ctx_switch_asm, %function
 	.p2align 5
-/* void cp_ctx_switch_asm(void **save_sp, void *to_sp) */
+/* int cp_ctx_switch_asm(void **save_sp, void *to_sp) */
 cp_ctx_switch_asm:
 	.cfi_startproc
 	hint	#34 /* bti c */
@@ -105,6 +106,7 @@ cp_ctx_switch_asm:
 	.cfi_restore b13
 	.cfi_restore b14
 	.cfi_restore b15
+	mov	w0, #0
 	ret
 	.cfi_endproc
 	.size	cp_ctx_switch_asm, . - cp_ctx_switch_asm

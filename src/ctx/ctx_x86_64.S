@@ -17,6 +17,7 @@
  * predictor, which follows the calls of the task that parks, is right for the one
  * that goes on as far up as their callers are the same. An indirect jump wins in
  * the generator's shape (two functions that switch to each other) and loses here.
+ * Every switch returns 0, so that a call whose last act it is can jump to it.
  * A new stack is entered by a jump, so that the predictor's entry for the call of the task
  * that parked is still there when a task that runs to its end leaves by ret without
  * having been called: spawning one task and joining it mispredicts nothing.
@@ -25,56 +26,38 @@
  * there the processor keeps a second stack of return addresses, which would have to
  * be switched too.
  */
+	.macro	SAVE
+	.irp	reg, rbp, rbx, r12, r13, r14, r15
+	pushq	%\reg
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %\reg, 0
+	.endr
+	.endm
+
+	.macro	RESTORE
+	.irp	reg, r15, r14, r13, r12, rbx, rbp
+	popq	%\reg
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %\reg
+	.endr
+	xorl	%eax, %eax
+	.endm
+
 	.text
 
 	.globl	cp_ctx_switch_asm
 	.hidden	cp_ctx_switch_asm
 	.type	cp_ctx_switch_asm, @function
 	.p2align 5
-/* void cp_ctx_switch_asm(void **save_sp, void *to_sp) */
+/* int cp_ctx_switch_asm(void **save_sp, void *to_sp) */
 cp_ctx_switch_asm:
 	.cfi_startproc
 	endbr64
-	pushq	%rbp
-	.cfi_adjust_cfa_offset 8
-	.cfi_rel_offset %rbp, 0
-	pushq	%rbx
-	.cfi_adjust_cfa_offset 8
-	.cfi_rel_offset %rbx, 0
-	pushq	%r12
-	.cfi_adjust_cfa_offset 8
-	.cfi_rel_offset %r12, 0
-	pushq	%r13
-	.cfi_adjust_cfa_offset 8
-	.cfi_rel_offset %r13, 0
-	pushq	%r14
-	.cfi_adjust_cfa_offset 8
-	.cfi_rel_offset %r14, 0
-	pushq	%r15
-	.cfi_adjust_cfa_offset 8
-	.cfi_rel_offset %r15, 0
-
+	SAVE
 	movq	%rsp, (%rdi)
 	movq	%rsi, %rsp
 .Lresume:
-	popq	%r15
-	.cfi_adjust_cfa_offset -8
-	.cfi_restore %r15
-	popq	%r14
-	.cfi_adjust_cfa_offset -8
-	.cfi_restore %r14
-	popq	%r13
-	.cfi_adjust_cfa_offset -8
-	.cfi_restore %r13
-	popq	%r12
-	.cfi_adjust_cfa_offset -8
-	.cfi_restore %r12
-	popq	%rbx
-	.cfi_adjust_cfa_offset -8
-	.cfi_restore %rbx
-	popq	%rbp
-	.cfi_adjust_cfa_offset -8
-	.cfi_restore %rbp
+	RESTORE
 	leaq	cp_ctx_start(%rip), %rcx
 	cmpq	%rcx, (%rsp)
 	je	.Lfresh
@@ -84,6 +67,22 @@ cp_ctx_switch_asm:
 	jmp	cp_ctx_start
 	.cfi_endproc
 	.size	cp_ctx_switch_asm, . - cp_ctx_switch_asm
+
+	.globl	cp_ctx_resume_asm
+	.hidden	cp_ctx_resume_asm
+	.type	cp_ctx_resume_asm, @function
+	.p2align 5
+/* The same for a stack that is not new. */
+cp_ctx_resume_asm:
+	.cfi_startproc
+	endbr64
+	SAVE
+	movq	%rsp, (%rdi)
+	movq	%rsi, %rsp
+	RESTORE
+	ret
+	.cfi_endproc
+	.size	cp_ctx_resume_asm, . - cp_ctx_resume_asm
 
 	.globl	cp_ctx_leave_asm
 	.hidden	cp_ctx_leave_asm

@@ -195,19 +195,6 @@ static CP_NOINLINE int send_cancelled(struct cp_rt *rt, struct coop_chan *chan, 
 	return r < 0 ? r : send_long(rt, chan, item);
 }
 
-/* The schedule half of a call that has succeeded, reached by a jump. */
-static CP_NOINLINE int succeed_yielding(struct cp_rt *rt)
-{
-	cp_yield(rt);
-	return 0;
-}
-
-CP_INLINE int succeed(struct cp_rt *rt)
-{
-	rt->body->schedule_half++;
-	return CP_UNLIKELY(--rt->budget <= 0) ? succeed_yielding(rt) : 0;
-}
-
 /*
  * This and coop_chan_recv have no frame: all that needs a call of its own is reached by a jump. The
  * order of the questions is that of cp_chan_send_now.
@@ -234,13 +221,13 @@ int coop_chan_send(struct coop_chan *chan, const void *item)
 		c->sent++;
 		cp_queue_take(&c->receivers);
 		cp_wake(rt, e->task, 0);
-		return succeed(rt);
+		return cp_succeed(rt);
 	}
 	if (c->used < c->limit) {
 		if (!cp_item_copy_short(c->ring + c->tail, item, c->bytes))
 			return send_long(rt, chan, item);
 		cp_chan_was_put(c);
-		return succeed(rt);
+		return cp_succeed(rt);
 	}
 	return CP_LIKELY(c->send_waits) ? send_wait(rt, chan, item) : send_long(rt, chan, item);
 }
@@ -294,7 +281,7 @@ int coop_chan_recv(struct coop_chan *chan, void *ret_item)
 		if (e || c->used == 1 || !cp_item_copy_short(ret_item, c->ring + c->head, c->bytes))
 			return recv_long(rt, chan, ret_item);
 		cp_chan_was_got(c);
-		return succeed(rt);
+		return cp_succeed(rt);
 	}
 	if (e) {
 		if (CP_UNLIKELY(e->chosen != NULL) ||
@@ -303,7 +290,7 @@ int coop_chan_recv(struct coop_chan *chan, void *ret_item)
 		c->sent++;
 		cp_queue_take(&c->senders);
 		cp_wake(rt, e->task, 0);
-		return succeed(rt);
+		return cp_succeed(rt);
 	}
 	return CP_LIKELY(c->recv_waits) ? recv_wait(rt, chan, ret_item)
 					: recv_long(rt, chan, ret_item);
