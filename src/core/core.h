@@ -323,12 +323,18 @@ struct cp_body {
 	int err_no;
 	uint64_t cancel_half;
 	uint64_t schedule_half;
-	bool aborting;  /* the wait's abort has been called */
-	bool in_judge;
-	bool delivered; /* COOP_ECANCELED was returned, and the scope it was for is not left yet */
-	bool renamed;
-	uint8_t holds_used;
-	uint16_t names_used;
+	union {
+		uint64_t zero; /* all of these, when a task begins */
+		struct {
+			bool aborting; /* the wait's abort has been called */
+			bool in_judge;
+			/* COOP_ECANCELED was returned, the scope it was for is not left yet */
+			bool delivered;
+			bool renamed;
+			uint8_t holds_used;
+			uint16_t names_used;
+		};
+	};
 	struct coop_error *err; /* the slot */
 	coop_fn *fn;
 	void *arg;
@@ -341,8 +347,8 @@ struct cp_body {
 	void *stack_top;
 	void *stack_low;
 	uint64_t id;
-	uint32_t ignored; /* cancellations returned since the last one was caught */
 	uint32_t visit;   /* of a search for cycles */
+	uint32_t ignored; /* cancellations returned since the last one was caught */
 	struct cp_body *visit_next; /* of a search for cycles */
 	struct cp_body *visit_from;
 	bool visit_stuck;
@@ -563,8 +569,13 @@ int cp_no_task(void); /* COOP_ENOTASK or COOP_EFORK */
 struct coop_task *cp_node_new(struct cp_rt *rt);
 void cp_node_free(struct cp_rt *rt, struct coop_task *t);
 void cp_nodes_deinit(struct cp_rt *rt);
-/* Gives a NEW task a stack and a body; NULL if there is none right now. */
+/*
+ * Gives a NEW task a stack and a body and makes it the running one; NULL if there is no stack
+ * right now.
+ */
 struct cp_ctx *cp_task_begin(struct cp_rt *rt, struct coop_task *t);
+/* The same, and switches to it from the running task, whose body is `me`. */
+int cp_task_switch_new(struct cp_rt *rt, struct coop_task *t, struct cp_body *me);
 /* Makes a node that is nobody's, and has its stack reserved, a task without options. */
 CP_INLINE void cp_task_fill(struct cp_rt *rt, struct coop_task *t, coop_fn *fn, void *arg,
 			    const char *site)

@@ -4,6 +4,7 @@
  * code and one error that come out of it. Also waiting for a group without closing it.
  */
 #include "core/group.h"
+#include "core/park.h"
 
 #include <errno.h>
 #include <string.h>
@@ -303,7 +304,7 @@ int coop_group_join(struct coop_group *group, int rc)
 			cp_hook_look(rt);
 		join_wait(&w, group, "coop_group_join");
 		group->_waiting = true;
-		cp_park(rt, &w);
+		cp_park_inline(rt, &w);
 		CP_ASSERT(group->_live == 0);
 	} else {
 		rt->body->schedule_half++;

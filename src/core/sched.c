@@ -112,7 +112,7 @@ static CP_NOINLINE int switch_fpenv(struct cp_rt *rt, struct cp_body *me, struct
 	return 0;
 }
 
-/* To a task that has not begun, to the loop if `t` is NULL, or from a task as above. */
+/* To the loop if `t` is NULL, or from a task as above. */
 static CP_NOINLINE int switch_rare(struct cp_rt *rt, struct coop_task *t, struct cp_body *me)
 {
 	bool fpenv = rt->cur->flags & CP_TASK_FPENV;
@@ -120,15 +120,17 @@ static CP_NOINLINE int switch_rare(struct cp_rt *rt, struct coop_task *t, struct
 
 	if (!to)
 		to = cp_to_loop(rt);
-	return CP_UNLIKELY(fpenv) ? switch_fpenv(rt, me, to) : cp_ctx_switch(&me->ctx, to);
+	return fpenv ? switch_fpenv(rt, me, to) : cp_ctx_switch(&me->ctx, to);
 }
 
 CP_INLINE int switch_to(struct cp_rt *rt, struct coop_task *t)
 {
 	struct cp_body *me = leave(rt);
 
-	if (CP_UNLIKELY(!t || t->state == CP_NEW || rt->cur->flags & CP_TASK_FPENV))
+	if (CP_UNLIKELY(!t || rt->cur->flags & CP_TASK_FPENV))
 		return switch_rare(rt, t, me);
+	if (t->state == CP_NEW)
+		return cp_task_switch_new(rt, t, me);
 	return cp_ctx_resume(&me->ctx, cp_run(rt, t));
 }
 

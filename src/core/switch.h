@@ -81,16 +81,16 @@ CP_INLINE struct cp_ctx *cp_run(struct cp_rt *rt, struct coop_task *t)
  */
 CP_INLINE struct cp_ctx *cp_make_running(struct cp_rt *rt, struct coop_task *t)
 {
-	if (t->state == CP_NEW) {
-		struct cp_ctx *ctx = cp_task_begin(rt, t);
+	struct cp_ctx *ctx;
 
-		if (CP_UNLIKELY(!ctx)) {
-			rt->starved++;
-			cp_ready(rt, t);
-			return NULL;
-		}
+	if (t->state != CP_NEW)
+		return cp_run(rt, t);
+	ctx = cp_task_begin(rt, t);
+	if (CP_UNLIKELY(!ctx)) {
+		rt->starved++;
+		cp_ready(rt, t);
 	}
-	return cp_run(rt, t);
+	return ctx;
 }
 
 /* The loop's context is next. */

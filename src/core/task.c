@@ -165,9 +165,7 @@ static void body_begin(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
 	if (CP_UNLIKELY(b->id > rt->spawned))
 		b->id -= UINT64_C(1) << 32;
 	b->ignored = 0;
-	b->names_used = 0;
-	b->delivered = b->aborting = b->renamed = b->in_judge = false;
-	b->holds_used = 0;
+	b->zero = 0;
 	b->blocked_what = NULL;
 	b->base._task = t;
 }
@@ -217,7 +215,16 @@ static CP_COLD void cancel_early(struct cp_rt *rt, struct cp_body *b)
 	b->base._cause_ns = h->cancel_ns;
 }
 
-/* Turns a NEW node into one with a body at `top`. */
+/* A task with options may be cancelled from the start. */
+static CP_COLD void begin_cancelled(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
+{
+	if (t->flags & CP_TASK_CANCEL_REQUESTED)
+		cancel_early(rt, b);
+	if (t->flags & CP_TASK_SERVICE && t->group->_flags & CP_GROUP_DRAINING)
+		cancel_service(rt, &b->base);
+}
+
+/* Turns a NEW node into the running task, with its body at `top`. */
 CP_INLINE void begin_at(struct cp_rt *rt, struct coop_task *t, struct cp_body *b, void *top,
 			struct cp_stacks *pool)
 {
@@ -231,19 +238,18 @@ CP_INLINE void begin_at(struct cp_rt *rt, struct coop_task *t, struct cp_body *b
 	t->sp_off = 64;
 	t->state = CP_RUNNING;
 	t->cancelled = rt->hook_bit;
-	b->base._outer = NULL;
-	if (CP_LIKELY(t->group != NULL)) {
-		b->base._outer = &t->group->_scope;
-		if (CP_UNLIKELY(b->base._outer->_eff))
-			cp_scope_look(rt, &b->base);
-	}
-	if (CP_UNLIKELY(t->flags & CP_TASK_CANCEL_REQUESTED))
-		cancel_early(rt, b);
-	if (CP_UNLIKELY(t->flags & CP_TASK_SERVICE && t->group->_flags & CP_GROUP_DRAINING))
-		cancel_service(rt, &b->base);
+	b->base._outer = t->group ? &t->group->_scope : NULL;
+	if (CP_LIKELY(t->group != NULL) && CP_UNLIKELY(t->group->_scope._eff))
+		cp_scope_look(rt, &b->base);
+	if (CP_UNLIKELY(t->flags))
+		begin_cancelled(rt, b, t);
+	rt->cur = t;
+	rt->body = b;
+	rt->budget = rt->budget_max;
 }
 
-struct cp_ctx *cp_task_begin(struct cp_rt *rt, struct coop_task *t)
+/* The stack that `t` runs on, now its own; NULL if there is none. */
+CP_INLINE struct cp_body *begin(struct cp_rt *rt, struct coop_task *t)
 {
 	struct cp_stacks *pool = pool_of(rt, cp_task_extra(t));
 	void *top = cp_stacks_take(pool);
@@ -253,8 +259,35 @@ struct cp_ctx *cp_task_begin(struct cp_rt *rt, struct coop_task *t)
 		return NULL;
 	b = (struct cp_body *)((char *)top - CP_BODY_BYTES);
 	begin_at(rt, t, b, top, pool);
+	return b;
+}
+
+struct cp_ctx *cp_task_begin(struct cp_rt *rt, struct coop_task *t)
+{
+	struct cp_body *b = begin(rt, t);
+
+	if (CP_UNLIKELY(!b))
+		return NULL;
 	cp_ctx_make(&b->ctx, b->stack_low, b, task_main, b);
 	return &b->ctx;
+}
+
+/* There is no stack for it: it goes to the end of the queue, and the loop has its turn. */
+static CP_COLD int starve(struct cp_rt *rt, struct coop_task *t, struct cp_body *me)
+{
+	rt->starved++;
+	cp_ready(rt, t);
+	return cp_ctx_switch(&me->ctx, cp_to_loop(rt));
+}
+
+CP_NOINLINE int cp_task_switch_new(struct cp_rt *rt, struct coop_task *t, struct cp_body *me)
+{
+	struct cp_body *b = begin(rt, t);
+
+	if (CP_UNLIKELY(!b))
+		return starve(rt, t, me);
+	cp_prefetch_next(rt);
+	return cp_ctx_begin(&me->ctx, &b->ctx, b->stack_low, b, task_main, b);
 }
 
 /* ------------------------------------------------------------------ last step */
@@ -401,8 +434,6 @@ static void task_main(void *arg)
 		if (!t || t->state != CP_NEW || pool_of(rt, cp_task_extra(t)) != pool)
 			break;
 		begin_at(rt, t, b, top, pool);
-		rt->cur = t;
-		rt->budget = rt->budget_max;
 	}
 	to = t ? cp_make_running(rt, t) : NULL;
 	if (!to)

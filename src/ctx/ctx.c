@@ -27,6 +27,8 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
+__thread const void *cp_ctx_parked;
+
 void cp_ctx_start(void); /* the assembly's trampoline */
 
 /* What cp_ctx_switch_asm pops, lowest address first. */

@@ -42,6 +42,10 @@ struct cp_ctx {
  */
 void cp_ctx_make(struct cp_ctx *ctx, void *low, void *top, void (*entry)(void *arg), void *arg);
 
+/* The same and cp_ctx_switch in one. Returns 0 when somebody switches back to `from`. */
+CP_INLINE int cp_ctx_begin(struct cp_ctx *from, struct cp_ctx *ctx, void *low, void *top,
+			   void (*entry)(void *arg), void *arg);
+
 /* For the thread's own stack: fills what the sanitizers need to come back to it. */
 void cp_ctx_init_thread(struct cp_ctx *ctx);
 
@@ -89,6 +93,13 @@ CP_INLINE int cp_ctx_switch(struct cp_ctx *from, struct cp_ctx *to)
 #if defined(__x86_64__)
 /* The same as cp_ctx_switch_asm, to a stack that has been run before. */
 int cp_ctx_resume_asm(void **save_sp, void *to_sp);
+/* The same, to one that has not, and nothing need be on it. */
+int cp_ctx_begin_asm(void **save_sp, void *top, void (*entry)(void *arg), void *arg);
+/* Where the last task that came this way to park will go on: a hint. */
+extern __thread const void *cp_ctx_parked;
+int cp_ctx_through_asm(uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e,
+		       const void *wait);
+#define CP_CTX_FAST 1
 
 CP_INLINE int cp_ctx_resume(struct cp_ctx *from, struct cp_ctx *to)
 {
@@ -119,6 +130,33 @@ CP_INLINE void cp_ctx_drop(struct cp_ctx *ctx)
 {
 	(void)ctx;
 }
+#endif
+
+#ifdef CP_CTX_FAST
+CP_INLINE int cp_ctx_begin(struct cp_ctx *from, struct cp_ctx *ctx, void *low, void *top,
+			   void (*entry)(void *arg), void *arg)
+{
+	(void)ctx;
+	(void)low;
+	return cp_ctx_begin_asm(&from->sp, top, entry, arg);
+}
+
+/*
+ * return wait(a, b, c, d, e), a call that parks, as the last act of a public call. Who comes back
+ * from it was mostly called from elsewhere than the one that parked, and by a plain return
+ * the processor would go to the wrong place first: see ctx_x86_64.S.
+ */
+#define cp_ctx_through(wait, a, b, c, d, e) \
+	cp_ctx_through_asm((uintptr_t)(a), (uintptr_t)(b), (uintptr_t)(c), (uintptr_t)(d), \
+			   (uintptr_t)(e), (const void *)(wait))
+#else
+CP_INLINE int cp_ctx_begin(struct cp_ctx *from, struct cp_ctx *ctx, void *low, void *top,
+			   void (*entry)(void *arg), void *arg)
+{
+	cp_ctx_make(ctx, low, top, entry, arg);
+	return cp_ctx_switch(from, ctx);
+}
+#define cp_ctx_through(wait, a, b, c, d, e) wait(a, b, c, d, e)
 #endif
 
 #endif

@@ -15,12 +15,18 @@
  *
  * Leaving by ret: all tasks park through one call of this function, so the return
  * predictor, which follows the calls of the task that parks, is right for the one
- * that goes on as far up as their callers are the same. An indirect jump wins in
- * the generator's shape (two functions that switch to each other) and loses here.
- * Every switch returns 0, so that a call whose last act it is can jump to it.
+ * that goes on as far up as their callers are the same.
+ *
+ * cp_ctx_through_asm is for calls whose callers are not: the two ends of a channel. There the
+ * predictor is wrong for certain, while an indirect jump is predicted by what happened
+ * before. Jumping always would be wrong for many tasks of one kind, whose predictor it leaves one
+ * entry off, and that for the returns of all their callers. So it compares where the last
+ * one to park will go on with where this one does, and jumps only if the two differ.
+ *
  * A new stack is entered by a jump, so that the predictor's entry for the call of the task
  * that parked is still there when a task that runs to its end leaves by ret without
  * having been called: spawning one task and joining it mispredicts nothing.
+ * Every switch returns 0, so that a call whose last act it is can jump to it.
  *
  * The object is marked for indirect branch tracking, and not for shadow stacks:
  * there the processor keeps a second stack of return addresses, which would have to
@@ -83,6 +89,54 @@ cp_ctx_resume_asm:
 	ret
 	.cfi_endproc
 	.size	cp_ctx_resume_asm, . - cp_ctx_resume_asm
+
+	.globl	cp_ctx_begin_asm
+	.hidden	cp_ctx_begin_asm
+	.type	cp_ctx_begin_asm, @function
+	.p2align 5
+/* int cp_ctx_begin_asm(void **save_sp, void *top, void (*entry)(void *arg), void *arg) */
+cp_ctx_begin_asm:
+	.cfi_startproc
+	endbr64
+	SAVE
+	movq	%rsp, (%rdi)
+	movq	%rsi, %rsp
+	.cfi_undefined %rip
+	xorl	%ebp, %ebp
+	movq	%rcx, %rdi
+	leaq	.Lnever(%rip), %rax
+	pushq	%rax
+	jmpq	*%rdx
+	.cfi_endproc
+	.size	cp_ctx_begin_asm, . - cp_ctx_begin_asm
+
+	.globl	cp_ctx_through_asm
+	.hidden	cp_ctx_through_asm
+	.type	cp_ctx_through_asm, @function
+	.p2align 5
+/* int cp_ctx_through_asm(a, b, c, d, e, int (*wait)(a, b, c, d, e)) */
+cp_ctx_through_asm:
+	.cfi_startproc
+	endbr64
+	movq	(%rsp), %rax
+	movq	cp_ctx_parked@gottpoff(%rip), %r10
+	movq	%rax, %fs:(%r10)
+	subq	$8, %rsp
+	.cfi_adjust_cfa_offset 8
+	callq	*%r9
+	movq	cp_ctx_parked@gottpoff(%rip), %r10
+	addq	$8, %rsp
+	.cfi_adjust_cfa_offset -8
+	movq	(%rsp), %rcx
+	cmpq	%rcx, %fs:(%r10)
+	jne	1f
+	ret
+1:	addq	$8, %rsp
+	.cfi_adjust_cfa_offset -8
+	.cfi_register %rip, %rcx
+	notrack jmpq	*%rcx
+	.cfi_endproc
+	.size	cp_ctx_through_asm, . - cp_ctx_through_asm
 
 	.globl	cp_ctx_leave_asm
 	.hidden	cp_ctx_leave_asm

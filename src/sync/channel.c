@@ -145,9 +145,9 @@ static bool wait_abort(struct cp_wait *wait)
  * Waits at a queue of the channel until a partner, or a close, has settled the result. The channel
  * may be gone when this returns.
  *
- * Not inlined, and reached by a jump: senders and receivers that switch to each other then lie at
- * one call, which keeps the processor's prediction of returns in step; and this frame
- * is where that of the public call would be.
+ * Reached by a jump through cp_ctx_through: senders and receivers that switch to each other then
+ * lie at one call, which keeps the processor's prediction of returns in step up to their callers;
+ * and this frame is where that of the public call would be.
  */
 static CP_NOINLINE int wait_at(struct cp_rt *rt, struct cp_queue *q, struct coop_chan *chan,
 			       void *item, const char *what)
@@ -174,7 +174,8 @@ static CP_NOINLINE int wait_at(struct cp_rt *rt, struct cp_queue *q, struct coop
 
 CP_INLINE int send_wait(struct cp_rt *rt, struct coop_chan *chan, const void *item)
 {
-	return wait_at(rt, &chan->tx->senders, chan, (void *)(uintptr_t)item, "coop_chan_send");
+	return cp_ctx_through(wait_at, rt, &chan->tx->senders, chan, (void *)(uintptr_t)item,
+			      "coop_chan_send");
 }
 
 /* What is left: refusals, rings that have to grow, values of other sizes. */
@@ -241,7 +242,7 @@ int coop_chan_try_send(struct coop_chan *chan, const void *item)
 
 CP_INLINE int recv_wait(struct cp_rt *rt, struct coop_chan *chan, void *ret_item)
 {
-	return wait_at(rt, &chan->rx->receivers, chan, ret_item, "coop_chan_recv");
+	return cp_ctx_through(wait_at, rt, &chan->rx->receivers, chan, ret_item, "coop_chan_recv");
 }
 
 static CP_NOINLINE int recv_long(struct cp_rt *rt, struct coop_chan *chan, void *ret_item)

@@ -107,14 +107,17 @@ static CP_COLD int not_locked(struct cp_rt *rt, const struct cp_mutex_wait *w, i
 	return r;
 }
 
-/* The owner is a live task. On the way of each hand-over, hence without a call but the park. */
-static CP_NOINLINE int wait_for(struct cp_rt *rt, struct coop_mutex *mutex, const void *fp)
+/*
+ * The owner is a live task. On the way of each hand-over, hence without a call but the park, and
+ * reached by a jump, so that this frame is where that of the public call would be.
+ */
+static CP_NOINLINE int wait_for(struct cp_rt *rt, struct coop_mutex *mutex)
 {
 	struct coop_task *owner = mutex->_owner;
 	struct cp_mutex_wait w;
 	int r;
 
-	cp_check_frames(rt->body, fp, "coop_mutex_lock");
+	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_mutex_lock");
 	if (CP_UNLIKELY(owner->state == CP_PARKED || owner == rt->cur)) {
 		r = look_for_cycle(rt, mutex);
 		if (r < 0)
@@ -128,11 +131,11 @@ static CP_NOINLINE int wait_for(struct cp_rt *rt, struct coop_mutex *mutex, cons
 	w.w.entry.chosen = NULL;
 	w.result = 0;
 	cp_queue_append(cp_mutex_queue(mutex), &w.w.entry);
-	r = cp_park(rt, &w.w.wait);
+	r = cp_park_inline(rt, &w.w.wait);
 	return CP_UNLIKELY(r < 0) ? not_locked(rt, &w, r) : 0;
 }
 
-static CP_NOINLINE int lock_slow(struct coop_mutex *mutex, const void *fp)
+static CP_NOINLINE int lock_slow(struct coop_mutex *mutex)
 {
 	struct cp_rt *rt = cp_in_task();
 	int r;
@@ -147,10 +150,9 @@ static CP_NOINLINE int lock_slow(struct coop_mutex *mutex, const void *fp)
 	if (mutex->_owner == DEAD)
 		return owner_dead(mutex);
 	if (mutex->_owner)
-		return wait_for(rt, mutex, fp);
+		return wait_for(rt, mutex);
 	own(mutex, rt->cur, rt->body);
-	cp_schedule_point(rt);
-	return 0;
+	return cp_succeed(rt);
 }
 
 int coop_mutex_lock(struct coop_mutex *mutex)
@@ -159,13 +161,12 @@ int coop_mutex_lock(struct coop_mutex *mutex)
 
 	if (CP_UNLIKELY(!rt || !cp_sync_at_home(mutex->_home, rt) || rt->cur->cancelled ||
 			mutex->_owner == DEAD))
-		return lock_slow(mutex, __builtin_frame_address(0));
+		return lock_slow(mutex);
 	rt->body->cancel_half++;
 	if (mutex->_owner)
-		return wait_for(rt, mutex, __builtin_frame_address(0));
+		return wait_for(rt, mutex);
 	own(mutex, rt->cur, rt->body);
-	cp_schedule_point(rt);
-	return 0;
+	return cp_succeed(rt);
 }
 
 int coop_mutex_try_lock(struct coop_mutex *mutex)

@@ -21,14 +21,15 @@ static int check(struct coop_sem *sem, struct cp_rt *rt)
 	return CP_UNLIKELY(sem->_count > sem->_max) ? -EINVAL : cp_sync_home(&sem->_home, rt);
 }
 
-static CP_NOINLINE int acquire_slow(struct coop_sem *sem, const void *fp)
+/* Reached by a jump: this frame is where that of the public call would be. */
+static CP_NOINLINE int acquire_slow(struct coop_sem *sem)
 {
 	struct cp_rt *rt = cp_in_task();
 	int r;
 
 	if (!rt)
 		return cp_no_task();
-	cp_check_frames(rt->body, fp, "coop_sem_acquire");
+	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_sem_acquire");
 	r = cp_cancel_point(rt);
 	if (r >= 0)
 		r = check(sem, rt);
@@ -49,10 +50,9 @@ int coop_sem_acquire(struct coop_sem *sem)
 		      !rt->cur->cancelled)) {
 		rt->body->cancel_half++;
 		sem->_count--;
-		cp_schedule_point(rt);
-		return 0;
+		return cp_succeed(rt);
 	}
-	return acquire_slow(sem, __builtin_frame_address(0));
+	return acquire_slow(sem);
 }
 
 int coop_sem_try_acquire(struct coop_sem *sem)
