@@ -17,31 +17,30 @@ enum { COLOURS = sizeof colours / sizeof colours[0] };
 
 /* ------------------------------------------------------------------------ the end */
 
-static const char *exit_text(const struct run_task *task, char *buf)
+static void exit_text(const struct run_task *task, char *buf, size_t size)
 {
 	char text[TEXT_DURATION_SIZE];
 
 	if (task->spawn_error)
-		snprintf(buf, SCREEN_TEXT, "cannot be started: %s", strerror(-task->spawn_error));
+		snprintf(buf, size, "cannot be started: %s", strerror(-task->spawn_error));
 	else if (task->is_timed_out)
-		snprintf(buf, SCREEN_TEXT, "timeout after %s",
+		snprintf(buf, size, "timeout after %s",
 			 text_of_duration(task->plan->timeout_ns, text));
 	else if (task->is_late || (task->why[0] && task->outcome == OUTCOME_SKIPPED))
-		snprintf(buf, SCREEN_TEXT, "%s", task->why);
+		snprintf(buf, size, "%s", task->why);
 	else
-		coop_process_text(&task->status, buf, SCREEN_TEXT);
-	return buf;
+		coop_process_text(&task->status, buf, size);
 }
 
 /* `after` is a text for behind what has happened; the reason follows it. */
 static const char *end_text(const struct run_task *task, const char *after, char *buf)
 {
-	char what[SCREEN_TEXT] = "cancelled";
+	char what[RUN_WHY_SIZE] = "cancelled";
 	const char *before_why = task->why[0] ? " (" : "", *behind_why = task->why[0] ? ")" : "";
 	bool is_why_told = task->outcome == OUTCOME_SKIPPED || task->is_late;
 
 	if (task->outcome != OUTCOME_CANCELLED)
-		exit_text(task, what);
+		exit_text(task, what, sizeof what);
 	else if (task->why[0])
 		before_why = ": ", behind_why = "";
 	snprintf(buf, SCREEN_TEXT, "%s%s%s%s%s%s", what,

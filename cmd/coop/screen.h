@@ -70,7 +70,7 @@ bool screen_is_direct(const struct plan *plan, const struct plan_task *task);
 
 /* The end of a task in words: "exit 3", "killed by SIGSEGV", "timeout after 10s". `buf` has
  * SCREEN_TEXT bytes. */
-enum { SCREEN_TEXT = 2 * RUN_WHY_SIZE };
+enum { SCREEN_TEXT = 2 * RUN_WHY_SIZE + 64 };
 const char *screen_end_text(const struct run_task *task, char *buf);
 
 extern const struct screen_ops screen_prefix, screen_stream, screen_lines, screen_quiet;
