@@ -50,12 +50,13 @@ int coop_barrier_wait(struct coop_barrier *barrier)
 		return cp_no_task();
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_barrier_wait");
 	r = cp_cancel_point(rt);
-	if (r >= 0)
-		r = check(barrier, rt);
 	if (r < 0)
 		return r;
+	r = check(barrier, rt);
+	if (r < 0)
+		return cp_sync_refused(rt, r);
 	if (barrier->_broken)
-		return COOP_EBROKEN;
+		return cp_sync_refused(rt, COOP_EBROKEN);
 	if (barrier->_arrived + 1 == barrier->_parties) {
 		r = release(rt, barrier, 0);
 		cp_schedule_point(rt);

@@ -40,10 +40,11 @@ static CP_NOINLINE int wait_slow(struct coop_event *event, const void *fp)
 		return cp_no_task();
 	cp_check_frames(rt->body, fp, "coop_event_wait");
 	r = cp_cancel_point(rt);
-	if (r >= 0)
-		r = cp_sync_home(&event->_home, rt);
 	if (r < 0)
 		return r;
+	r = cp_sync_home(&event->_home, rt);
+	if (r < 0)
+		return cp_sync_refused(rt, r);
 	if (!event->_set)
 		return cp_sync_wait(rt, queue_of(event), "coop_event_wait");
 	cp_schedule_point(rt);

@@ -161,7 +161,7 @@ static int wait_for(struct cp_rt *rt, struct coop_future *future, void **ret_val
 	int r;
 
 	if (future->_owner && cp_queue_would_deadlock(rt, queue_of(future), text, sizeof text))
-		return coop_fail(-EDEADLK, "%s", text);
+		return cp_sync_refused(rt, coop_fail(-EDEADLK, "%s", text));
 	cp_sync_fill(&w.w.wait, "coop_future_wait");
 	w.w.wait.kind = CP_ON_OWNER;
 	w.w.wait.owner = &future->_owner;
@@ -182,10 +182,11 @@ int coop_future_wait(struct coop_future *future, void **ret_value)
 		return cp_no_task();
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_future_wait");
 	r = cp_cancel_point(rt);
-	if (r >= 0)
-		r = cp_sync_home(&future->_home, rt);
 	if (r < 0)
 		return r;
+	r = cp_sync_home(&future->_home, rt);
+	if (r < 0)
+		return cp_sync_refused(rt, r);
 	if (future->_state != DONE)
 		return wait_for(rt, future, ret_value);
 	r = coop_future_get(future, ret_value);

@@ -55,10 +55,11 @@ int coop_latch_wait(struct coop_latch *latch)
 		return cp_no_task();
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_latch_wait");
 	r = cp_cancel_point(rt);
-	if (r >= 0)
-		r = cp_sync_home(&latch->_home, rt);
 	if (r < 0)
 		return r;
+	r = cp_sync_home(&latch->_home, rt);
+	if (r < 0)
+		return cp_sync_refused(rt, r);
 	if (latch->_count)
 		return cp_sync_wait(rt, queue_of(latch), "coop_latch_wait");
 	cp_schedule_point(rt);

@@ -111,10 +111,10 @@ static int acquire(struct coop_limiter *limiter, struct coop_borrower *borrower,
 	if (r < 0)
 		return r;
 	r = borrow(rt, limiter, borrower);
-	if (r == 0)
+	if (r != -EAGAIN) {
 		cp_schedule_point(rt);
-	if (r != -EAGAIN)
 		return r;
+	}
 	if (borrower)
 		*borrower = (struct coop_borrower){ ._limiter = limiter, ._state = WAITS };
 	cp_sync_fill(&w.w.wait, call);

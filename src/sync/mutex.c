@@ -121,7 +121,7 @@ static CP_NOINLINE int wait_for(struct cp_rt *rt, struct coop_mutex *mutex)
 	if (CP_UNLIKELY(owner->state == CP_PARKED || owner == rt->cur)) {
 		r = look_for_cycle(rt, mutex);
 		if (r < 0)
-			return r;
+			return cp_sync_refused(rt, r);
 	}
 	cp_sync_fill(&w.w.wait, "coop_mutex_lock");
 	w.w.wait.abort = cp_queue_abort;
@@ -143,12 +143,13 @@ static CP_NOINLINE int lock_slow(struct coop_mutex *mutex)
 	if (!rt)
 		return cp_no_task();
 	r = cp_cancel_point(rt);
-	if (r >= 0)
-		r = settle(mutex, rt);
 	if (r < 0)
 		return r;
+	r = settle(mutex, rt);
+	if (r < 0)
+		return cp_sync_refused(rt, r);
 	if (mutex->_owner == DEAD)
-		return owner_dead(mutex);
+		return cp_sync_refused(rt, owner_dead(mutex));
 	if (mutex->_owner)
 		return wait_for(rt, mutex);
 	own(mutex, rt->cur, rt->body);

@@ -95,9 +95,9 @@ static int wait_for(struct cp_rt *rt, struct coop_once *once, coop_fn *fn, void 
 	int r;
 
 	if (once->_runner == rt->cur)
-		return coop_fail(-EDEADLK, "run by its own function");
+		return cp_sync_refused(rt, coop_fail(-EDEADLK, "run by its own function"));
 	if (cp_queue_would_deadlock(rt, queue_of(once), text, sizeof text))
-		return coop_fail(-EDEADLK, "%s", text);
+		return cp_sync_refused(rt, coop_fail(-EDEADLK, "%s", text));
 	cp_sync_fill(&w.w.wait, "coop_once_run");
 	w.w.wait.kind = CP_ON_OWNER;
 	w.w.wait.owner = &once->_runner;
@@ -119,10 +119,11 @@ int coop_once_run(struct coop_once *once, coop_fn *fn, void *arg)
 		return -EINVAL;
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_once_run");
 	r = cp_cancel_point(rt);
-	if (r >= 0)
-		r = cp_sync_home(&once->_home, rt);
 	if (r < 0)
 		return r;
+	r = cp_sync_home(&once->_home, rt);
+	if (r < 0)
+		return cp_sync_refused(rt, r);
 	if (once->_state == RUNNING)
 		return wait_for(rt, once, fn, arg);
 	if (once->_state == DONE) {

@@ -72,10 +72,11 @@ static CP_NOINLINE int wait_slow(struct coop_pulse *pulse, const void *fp)
 		return cp_no_task();
 	cp_check_frames(rt->body, fp, "coop_pulse_wait");
 	r = cp_cancel_point(rt);
-	if (r >= 0)
-		r = cp_sync_home(&pulse->_home, rt);
 	if (r < 0)
 		return r;
+	r = cp_sync_home(&pulse->_home, rt);
+	if (r < 0)
+		return cp_sync_refused(rt, r);
 	if (!pulse->_set)
 		return cp_sync_wait(rt, queue_of(pulse), "coop_pulse_wait");
 	pulse->_set = 0;

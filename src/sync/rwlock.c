@@ -156,7 +156,7 @@ static int wait_for(struct cp_rt *rt, struct coop_rwlock *lock, bool write, cons
 	int r;
 
 	if (cp_queue_would_deadlock(rt, queue_of(lock), text, sizeof text))
-		return coop_fail(-EDEADLK, "%s", text);
+		return cp_sync_refused(rt, coop_fail(-EDEADLK, "%s", text));
 	cp_sync_fill(&w.w.wait, call);
 	w.w.wait.abort = wait_abort;
 	w.w.wait.kind = CP_ON_OWNER;
@@ -183,8 +183,7 @@ static int lock_as(struct coop_rwlock *lock, bool write, const char *call, const
 	r = take(rt, lock, write);
 	if (r == -EAGAIN)
 		return wait_for(rt, lock, write, call);
-	if (r == 0)
-		cp_schedule_point(rt);
+	cp_schedule_point(rt);
 	return r;
 }
 

@@ -31,10 +31,11 @@ static CP_NOINLINE int acquire_slow(struct coop_sem *sem)
 		return cp_no_task();
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_sem_acquire");
 	r = cp_cancel_point(rt);
-	if (r >= 0)
-		r = check(sem, rt);
 	if (r < 0)
 		return r;
+	r = check(sem, rt);
+	if (r < 0)
+		return cp_sync_refused(rt, r);
 	if (!sem->_count)
 		return cp_sync_wait(rt, queue_of(sem), "coop_sem_acquire");
 	sem->_count--;

@@ -48,6 +48,14 @@ CP_INLINE int cp_sync_owner_dead(const char *site, uint64_t id)
 	return cp_sync_owner_ended(COOP_EOWNERDEAD, site, id);
 }
 
+/* `r`, of a call that cannot wait: with the half of its checkpoint that is left, so that a loop
+ * over such calls lets others run. The primitive may be gone afterwards. */
+CP_INLINE int cp_sync_refused(struct cp_rt *rt, int r)
+{
+	cp_schedule_point(rt);
+	return r;
+}
+
 uint32_t cp_sync_waiting(const struct cp_queue *q);
 
 /* What every wait says of itself; the rest of it is left as it is. */
