@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 STEPS=(deps tree gcc gcc-debug gcc-release clang-debug clang-release
 	gcc-asan clang-asan clang-tsan valgrind aarch64
-	epoll sim sweeps soak leak fuzz static deb oracle examples models mutants clang-tidy)
+	epoll sim cares sweeps soak leak fuzz static deb oracle examples models mutants clang-tidy)
 LOGS=build-logs
 
 # Sanitizers, valgrind and qemu are slow: tests lower their numbers, and get more time.
@@ -89,6 +89,16 @@ step_epoll() { CC=gcc CXX=g++ build gcc && COOP_IO=epoll suite gcc --suite progr
 step_sim() {
 	CC=gcc CXX=g++ build gcc &&
 		COOP_IO=sim suite gcc --suite programs --except tools/not-on-sim.tsv
+}
+
+# Names by c-ares, which is not in the default build: everything again, and its own under ASan.
+step_cares() {
+	CC=gcc CXX=g++ build cares -Dcares=enabled && suite cares --suite programs &&
+		CC=clang CXX=clang++ build cares-asan -Dcares=enabled \
+			-Db_sanitize=address,undefined -Db_lundef=false -Dwerror=false &&
+		"${LIGHT[@]}" ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 \
+			tools/run-tests build-cares-asan --strict --time-scale 5 \
+			sys-dns_cares sys-net_resolve
 }
 
 # The long ones on their own, so that the table has a row for each.

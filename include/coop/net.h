@@ -183,13 +183,17 @@ struct coop_resolve_opts {
  * library (nsswitch.conf, hosts), in a thread of the lane COOP_LANE_DNS; tasks that
  * ask the same at the same time share one look-up.
  *
+ * A library that was built with c-ares (-Dcares=enabled) has it ask hosts and name servers on the
+ * loop instead, without a thread, where nsswitch.conf names nothing else for hosts and
+ * the clock is the machine's. The environment's COOP_DNS=auto|threads|cares decides before that.
+ *
  * Returns 0 with a list in `ret_list`, to be given back by coop_addr_list_free.
  *
  * Checkpoint: always.
  * Cancel: COOP_ECANCELED, at once; a thread that is at it goes on by itself.
  * Errors: COOP_ECANCELED, -ENOENT (no such host), -EINVAL (the service; options), -EAGAIN (the name
  *   server does not answer for now), -EIO (it has failed), -EAFNOSUPPORT, -ENOMEM, -ENODEV (no such
- *   interface), those of coop_offload, COOP_ENOTASK.
+ *   interface), -ENOTSUP (COOP_DNS), -EMFILE (c-ares), those of coop_offload, COOP_ENOTASK.
  * Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE

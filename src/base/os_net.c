@@ -141,6 +141,38 @@ void cp_os_lookup_free(struct addrinfo *found)
 		freeaddrinfo(found);
 }
 
+int cp_os_service(const char *name, const char *protocol)
+{
+	struct servent entry, *found = NULL;
+	char buf[1024];
+	int r;
+
+	if (cp_os_refused())
+		return cp_os_refusal();
+	r = getservbyname_r(name, protocol, &entry, buf, sizeof buf, &found);
+	return r == ENOMEM ? -ENOMEM : found ? ntohs((uint16_t)found->s_port) : -EINVAL;
+}
+
+int cp_os_nss_hosts(char *ret_line, size_t size)
+{
+	static const char key[] = "hosts:";
+	FILE *f = cp_os_refused() ? NULL : fopen("/etc/nsswitch.conf", "re");
+	int r = -ENOENT;
+
+	if (!f)
+		return -ENOENT;
+	while (r < 0 && fgets(ret_line, (int)size, f)) {
+		ret_line[strcspn(ret_line, "#\n")] = '\0';
+		if (strncmp(ret_line, key, sizeof key - 1) == 0) {
+			memmove(ret_line, ret_line + sizeof key - 1,
+				strlen(ret_line) - (sizeof key - 1) + 1);
+			r = 0;
+		}
+	}
+	fclose(f);
+	return r;
+}
+
 /* ---- interfaces */
 
 int cp_os_if_index(const char *name)

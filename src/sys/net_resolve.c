@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Names to addresses: by the C library, which alone knows nsswitch.conf, in a thread of the DNS
- * lane.
+ * lane, or by c-ares (dns.h).
  *
  * What is an address already never leaves the loop. A look-up that blocks cannot be called off, so
  * its request lies on the heap and a cancel abandons it: the thread frees it when it comes back.
@@ -16,6 +16,8 @@
  *   2. A list of addresses has one owner for each task that got it.
  */
 #include "sys/net.h"
+
+#include "sys/dns.h"
 
 #include "core/group.h"
 #include "sync/sync.h"
@@ -32,21 +34,15 @@ struct list {
 	struct coop_addr addrs[];
 };
 
-struct query {
-	const char *host, *service; /* NULL: none */
-	int family, type;
-	bool passive;
-};
-
 /* What a thread works at; the query's texts are behind it. */
 struct request {
-	struct query query;
+	struct cp_dns_query query;
 	struct list *found;
 };
 
 struct flight {
 	struct flight *next;
-	const struct query *query;
+	const struct cp_dns_query *query;
 	struct cp_queue followers;
 };
 
@@ -74,6 +70,11 @@ static struct list *list_new(size_t count)
 	return l;
 }
 
+struct coop_addr_list *cp_addr_list_new(size_t count)
+{
+	return (struct coop_addr_list *)list_new(count);
+}
+
 struct coop_addr_list *coop_addr_list_free(struct coop_addr_list *list)
 {
 	struct list *l = (struct list *)list;
@@ -95,15 +96,20 @@ static void list_add(struct list *l, const struct coop_addr *addr)
 	l->addrs[l->list.count++] = *addr;
 }
 
+void cp_addr_list_add(struct coop_addr_list *list, const struct coop_addr *addr)
+{
+	list_add((struct list *)list, addr);
+}
+
 /* ---------------------------------------------------------------- what needs no look-up */
 
-static bool wants(const struct query *q, int family)
+static bool wants(const struct cp_dns_query *q, int family)
 {
 	return !q->family || q->family == family;
 }
 
 /* This machine: IPv6 first. */
-static int local(const struct query *q, uint16_t port, struct list **ret_list)
+static int local(const struct cp_dns_query *q, uint16_t port, struct list **ret_list)
 {
 	static const char *const hosts[2][2] = { { "::1", "127.0.0.1" }, { "::", "0.0.0.0" } };
 	struct list *l = list_new(2);
@@ -119,7 +125,8 @@ static int local(const struct query *q, uint16_t port, struct list **ret_list)
 	return 0;
 }
 
-static int literal(const struct query *q, const struct coop_addr *addr, struct list **ret_list)
+static int literal(const struct cp_dns_query *q, const struct coop_addr *addr,
+		   struct list **ret_list)
 {
 	struct list *l;
 
@@ -134,7 +141,7 @@ static int literal(const struct query *q, const struct coop_addr *addr, struct l
 }
 
 /* 0 and a list, -errno, or 1: it has to be looked up. */
-static int at_once(const struct query *q, struct list **ret_list)
+static int at_once(const struct cp_dns_query *q, struct list **ret_list)
 {
 	int port = q->service ? cp_port_read(q->service) : 0, r;
 	struct coop_addr addr;
@@ -219,7 +226,7 @@ static const char *copy(char **at, const char *text)
 	return to;
 }
 
-static struct request *request_new(const struct query *q)
+static struct request *request_new(const struct cp_dns_query *q)
 {
 	size_t host = q->host ? strlen(q->host) + 1 : 0;
 	size_t service = q->service ? strlen(q->service) + 1 : 0;
@@ -241,7 +248,7 @@ static bool same_text(const char *a, const char *b)
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-static struct flight *find_flight(const struct query *q)
+static struct flight *find_flight(const struct cp_dns_query *q)
 {
 	struct flight *f;
 
@@ -270,20 +277,17 @@ static void end_flight(struct cp_rt *rt, struct flight *flight, int r, struct li
 	}
 }
 
-static int lead(struct cp_rt *rt, const struct query *q, struct list **ret_list)
+static int by_thread(struct cp_rt *rt, const struct cp_dns_query *q, struct list **ret_list)
 {
 	static const struct coop_offload_opts opts = { .lane = COOP_LANE_DNS,
 						       .on_cancel = COOP_ON_CANCEL_ABANDON,
 						       .late = look_up_late };
-	struct flight flight = { .next = flights, .query = q };
 	struct request *req = request_new(q);
 	int r;
 
 	if (!req)
 		return cp_net_early(rt, -ENOMEM);
-	flights = &flight;
 	r = coop_offload_with(look_up, req, &opts);
-	end_flight(rt, &flight, r, r >= 0 ? req->found : NULL);
 	if (r == COOP_ECANCELED)
 		return r; /* it is the thread's now */
 	if (r >= 0) {
@@ -291,6 +295,25 @@ static int lead(struct cp_rt *rt, const struct query *q, struct list **ret_list)
 		req->found = NULL;
 	}
 	request_free(req);
+	return r;
+}
+
+static int lead(struct cp_rt *rt, const struct cp_dns_query *q, struct list **ret_list)
+{
+	struct flight flight = { .next = flights, .query = q };
+	struct list *found = NULL;
+	int who = cp_dns_choose(rt), r;
+
+	if (who < 0)
+		return cp_net_early(rt, who);
+	flights = &flight;
+	if (who == CP_DNS_CARES && q->host)
+		r = cp_cares_look_up(rt, q, (struct coop_addr_list **)&found);
+	else
+		r = by_thread(rt, q, &found);
+	end_flight(rt, &flight, r, found);
+	if (r >= 0)
+		*ret_list = found;
 	return r;
 }
 
@@ -310,7 +333,7 @@ static int follow(struct cp_rt *rt, struct flight *flight, struct list **ret_lis
 	return f.r;
 }
 
-static int resolve(struct cp_rt *rt, const struct query *q, struct list **ret_list)
+static int resolve(struct cp_rt *rt, const struct cp_dns_query *q, struct list **ret_list)
 {
 	struct flight *flight;
 	int r;
@@ -329,7 +352,7 @@ static const char *text_of(const char *text)
 	return text && *text ? text : NULL;
 }
 
-static int explain(int r, const struct query *q)
+static int explain(int r, const struct cp_dns_query *q)
 {
 	const char *why = r == -ENOENT   ? "no such host"
 			  : r == -EINVAL ? "no such service"
@@ -345,7 +368,7 @@ int coop_resolve(const char *host, const char *service, const struct coop_resolv
 {
 	static const struct coop_resolve_opts none;
 	struct cp_rt *rt = cp_in_task();
-	struct query q = { .host = text_of(host), .service = text_of(service) };
+	struct cp_dns_query q = { .host = text_of(host), .service = text_of(service) };
 	struct list *found = NULL;
 	int r;
 

@@ -10,6 +10,11 @@
 #include <netdb.h>
 #include <pthread.h>
 
+__attribute__((constructor)) static void ask_threads(void)
+{
+	setenv("COOP_DNS", "threads", 1);
+}
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static int held, at_work, at_work_peak, asked, given, freed;
@@ -314,4 +319,34 @@ TEST(rel_J03_a_shutdown_waits_for_no_name)
 		usleep(1000);
 	CHECK_INT(count_of(&freed), ==, 1);
 	PROVES(rel_J03);
+}
+
+static int one_name(void *arg)
+{
+	struct coop_addr_list *list;
+	int r = coop_resolve("two.test", "80", NULL, &list);
+
+	(void)arg;
+	if (r == 0)
+		coop_addr_list_free(list);
+	return r;
+}
+
+/* COOP_DNS says who looks up, and a debug line who does. */
+TEST(who_looks_up)
+{
+	keep_records(COOP_LOG_DEBUG);
+	CHECK_INT(coop_run(one_name, NULL, NULL), ==, 0);
+	CHECK_HAS(records, "names by threads (asked for)");
+	coop_log_set(NULL, NULL, COOP_LOG_WARN);
+}
+
+/* A word that is no choice is an error, and one line says so. */
+TEST(no_such_choice)
+{
+	setenv("COOP_DNS", "oracle", 1);
+	keep_records(COOP_LOG_ERROR);
+	CHECK_INT(coop_run(one_name, NULL, NULL), ==, -ENOTSUP);
+	CHECK_HAS(records, "COOP_DNS=oracle: no such choice");
+	coop_log_set(NULL, NULL, COOP_LOG_WARN);
 }

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Names by c-ares, on the loop: no thread, and a cancel leaves nothing behind.
+ *
+ * Each look-up has a channel of its own, in the frame of its task. The sockets that c-ares opens
+ * are kept in an epoll descriptor, and the task waits for that one by coop_poll, for as long as
+ * c-ares wants to wait itself: then it lets c-ares read, send again, ask the next server. A cancel
+ * ends the wait, and the channel is destroyed, which closes all sockets. Look-ups are limited by
+ * number, since each has a few descriptors; those beyond wait in turn.
+ *
+ * c-ares reads resolv.conf and hosts in this thread when a look-up begins: small local files.
+ *
+ * Invariants
+ *   1. The channel is destroyed before the call returns; so the last callback was before that.
+ *   2. What c-ares has opened is in the epoll descriptor or closed.
+ */
+#include "sys/dns.h"
+
+#include "base/os.h"
+#include "core/park.h"
+#include "sys/net.h"
+
+#include <coop/io.h>
+#include <coop/sync.h>
+
+#include <ares.h>
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+/* Of one loop at a time. */
+#define LOOK_UPS_MAX 64
+
+/* What getaddrinfo waits for a server, and how often it asks. */
+#define SERVER_TIMEOUT_MS 5000
+#define SERVER_TRIES 2
+
+struct look_up {
+	ares_channel channel;
+	int epfd;
+	int failed; /* of the epoll descriptor: 0 or an error */
+	bool done;
+	int status; /* c-ares's, once it is done */
+	struct ares_addrinfo *found;
+};
+
+struct cp_cares_test cp_cares_test;
+
+/* ------------------------------------------------------------------ what c-ares tells */
+
+/* It wants to read or write a socket, or neither: then it closes it. */
+static void socket_changed(void *arg, ares_socket_t fd, int readable, int writable)
+{
+	struct look_up *l = arg;
+	uint32_t events = (readable ? EPOLLIN : 0u) | (writable ? EPOLLOUT : 0u);
+	int r;
+
+	(void)cp_os_epoll_remove(l->epfd, fd); /* it may be the first time */
+	if (!events)
+		return;
+	r = cp_os_epoll_add(l->epfd, fd, events, (uint64_t)fd);
+	if (r < 0)
+		l->failed = r;
+}
+
+static void answered(void *arg, int status, int timeouts, struct ares_addrinfo *found)
+{
+	struct look_up *l = arg;
+
+	(void)timeouts;
+	l->done = true;
+	l->status = status;
+	l->found = found;
+}
+
+/* In the words of base/os_net.c: lookup_error. */
+static int error_of(int status)
+{
+	switch (status) {
+	case ARES_SUCCESS: return 0;
+	case ARES_ENODATA:
+	case ARES_ENOTFOUND:
+	case ARES_ENONAME:
+	case ARES_EBADNAME: return -ENOENT;
+	case ARES_ESERVICE: return -EINVAL;
+	case ARES_ESERVFAIL:
+	case ARES_ECONNREFUSED:
+	case ARES_ETIMEOUT: return -EAGAIN;
+	case ARES_EBADFAMILY: return -EAFNOSUPPORT;
+	case ARES_ENOMEM: return -ENOMEM;
+	default: return -EIO;
+	}
+}
+
+/* ------------------------------------------------------------------------ the channel */
+
+static void library_open(void)
+{
+	(void)ares_library_init(ARES_LIB_INIT_ALL); /* it does nothing on Linux, and cannot fail */
+}
+
+static int channel_open(struct look_up *l)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct ares_options opts = { .timeout = cp_cares_test.timeout_ms ? cp_cares_test.timeout_ms
+									 : SERVER_TIMEOUT_MS,
+				     .tries = SERVER_TRIES,
+				     .sock_state_cb = socket_changed,
+				     .sock_state_cb_data = l };
+	int r;
+
+	pthread_once(&once, library_open);
+	r = ares_init_options(&l->channel, &opts,
+			      ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+	if (r != ARES_SUCCESS)
+		return error_of(r);
+	if (!cp_cares_test.servers)
+		return 0;
+	r = ares_set_servers_ports_csv(l->channel, cp_cares_test.servers);
+	if (r == ARES_SUCCESS)
+		return 0;
+	ares_destroy(l->channel);
+	return error_of(r);
+}
+
+/* ------------------------------------------------------------------------ the waiting */
+
+/* Until a socket is ready or the time of c-ares is up: 0; or an error. */
+static int await(struct cp_rt *rt, struct look_up *l)
+{
+	struct timeval tv = { 0 }, *limit = ares_timeout(l->channel, NULL, &tv);
+	int64_t ns = limit ? tv.tv_sec * COOP_SECONDS(1) + tv.tv_usec * 1000 : COOP_NEVER;
+	struct coop_scope_opts opts = { .deadline_ns = cp_time_add(cp_clock(rt), ns) };
+	struct coop_error *err = cp_err_slot_aside(&rt->body->err);
+	struct coop_scope scope = COOP_SCOPE_INIT;
+	int r;
+
+	(void)coop_scope_open_at(&scope, &opts, "coop_resolve\0000");
+	r = coop_poll(l->epfd, POLLIN);
+	r = coop_scope_close(&scope, r < 0 ? r : 0);
+	cp_err_slot_back(&rt->body->err, err);
+	return r;
+}
+
+/* Has c-ares look at what is ready, or at the clock. */
+static void look(struct look_up *l)
+{
+	struct epoll_event events[8];
+	int n = cp_os_epoll_wait(l->epfd, events, CP_ARRAY_LEN(events), 0);
+
+	for (int i = 0; i < n; i++) {
+		ares_socket_t fd = (ares_socket_t)events[i].data.u64;
+		bool in = events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR);
+		bool out = events[i].events & EPOLLOUT;
+
+		ares_process_fd(l->channel, in ? fd : ARES_SOCKET_BAD, out ? fd : ARES_SOCKET_BAD);
+	}
+	if (n <= 0)
+		ares_process_fd(l->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+}
+
+static int ask(struct cp_rt *rt, struct look_up *l, const struct cp_dns_query *q)
+{
+	struct ares_addrinfo_hints hints = { .ai_family = q->family, .ai_socktype = q->type };
+	int r = 0;
+
+	ares_getaddrinfo(l->channel, q->host, NULL, &hints, answered, l);
+	while (!l->done && r == 0 && l->failed == 0) {
+		r = await(rt, l);
+		if (r == 0)
+			look(l);
+	}
+	if (l->done)
+		return error_of(l->status); /* completion wins */
+	return r < 0 ? r : l->failed;
+}
+
+/* ------------------------------------------------------------------------ the answer */
+
+static int take_found(const struct ares_addrinfo *found, uint16_t port,
+		      struct coop_addr_list **ret_list)
+{
+	struct coop_addr_list *list;
+	size_t count = 0;
+
+	for (const struct ares_addrinfo_node *n = found->nodes; n; n = n->ai_next)
+		count++;
+	list = cp_addr_list_new(count);
+	if (!list)
+		return -ENOMEM;
+	for (const struct ares_addrinfo_node *n = found->nodes; n; n = n->ai_next) {
+		struct coop_addr addr = { .len = n->ai_addrlen };
+
+		if ((n->ai_family != AF_INET && n->ai_family != AF_INET6) ||
+		    n->ai_addrlen > sizeof addr.in6)
+			continue;
+		memcpy(&addr.sa, n->ai_addr, n->ai_addrlen);
+		if (n->ai_family == AF_INET)
+			addr.in.sin_port = htons(port);
+		else
+			addr.in6.sin6_port = htons(port);
+		cp_addr_list_add(list, &addr);
+	}
+	if (list->count == 0) {
+		coop_addr_list_free(list);
+		return -ENOENT;
+	}
+	*ret_list = list;
+	return 0;
+}
+
+/* "127.1", "0x7f000001": as getaddrinfo reads them. 1: it is a name. */
+static int as_number(const struct cp_dns_query *q, uint16_t port, struct coop_addr_list **ret_list)
+{
+	struct coop_addr addr = { .in = { .sin_family = AF_INET, .sin_port = htons(port) },
+				  .len = sizeof addr.in };
+	struct coop_addr_list *list;
+
+	if (strpbrk(q->host, " \t\n") || !inet_aton(q->host, &addr.in.sin_addr))
+		return 1;
+	if (q->family == AF_INET6)
+		return -ENOENT;
+	list = cp_addr_list_new(1);
+	if (!list)
+		return -ENOMEM;
+	cp_addr_list_add(list, &addr);
+	*ret_list = list;
+	return 0;
+}
+
+static int with_channel(struct cp_rt *rt, const struct cp_dns_query *q, uint16_t port,
+			struct coop_addr_list **ret_list)
+{
+	struct look_up l = { .epfd = cp_os_epoll_create() };
+	int r;
+
+	if (l.epfd < 0)
+		return l.epfd;
+	r = channel_open(&l);
+	if (r == 0) {
+		r = ask(rt, &l, q);
+		if (r == 0)
+			r = take_found(l.found, port, ret_list);
+		ares_destroy(l.channel);
+		if (l.found)
+			ares_freeaddrinfo(l.found);
+	}
+	coop_close(l.epfd);
+	return r;
+}
+
+/* ------------------------------------------------------------------------ the call */
+
+static int port_of(const struct cp_dns_query *q, uint16_t *ret_port)
+{
+	int port = q->service ? cp_port_read(q->service) : 0;
+
+	if (port < 0)
+		port = cp_os_service(q->service, q->type == SOCK_DGRAM ? "udp" : "tcp");
+	if (port < 0)
+		return port;
+	*ret_port = (uint16_t)port;
+	return 0;
+}
+
+/* Of this thread: while nobody looks up it belongs to no run. */
+static __thread struct coop_sem room;
+static __thread unsigned users;
+
+int cp_cares_look_up(struct cp_rt *rt, const struct cp_dns_query *q,
+		     struct coop_addr_list **ret_list)
+{
+	uint16_t port;
+	int r;
+
+	if (users++ == 0)
+		room = (struct coop_sem)COOP_SEM_INIT(LOOK_UPS_MAX);
+	r = coop_sem_acquire(&room);
+	if (r == 0) {
+		r = port_of(q, &port);
+		if (r == 0)
+			r = as_number(q, port, ret_list);
+		if (r == 1)
+			r = with_channel(rt, q, port, ret_list);
+		coop_sem_release(&room);
+	}
+	users--;
+	return r;
+}
