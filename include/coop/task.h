@@ -214,7 +214,8 @@ enum coop_task_state coop_handle_state(const struct coop_handle *handle);
  *
  * Checkpoint: never.
  * Errors: -EAGAIN (not ended), COOP_ETASKCANCELLED (ended cancelled), else the
- *   task's own code.   Thread: the runtime's.   Since: 0.1
+ *   task's own code. That may be -EAGAIN as well: coop_handle_state is COOP_TASK_FAILED then, and
+ *   before COOP_TASK_FINISHED where the task has not ended.   Thread: the runtime's.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
 int coop_handle_result(const struct coop_handle *handle, int *ret_value);

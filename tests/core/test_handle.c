@@ -52,6 +52,28 @@ TASK_TEST(four_answers)
 	return 0;
 }
 
+/* A task that failed with -EAGAIN is told from one that has not ended by its state. */
+TASK_TEST(failed_with_the_code_of_not_ended)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	struct coop_handle *h;
+	int value = -1;
+
+	coop_group_open(&g, &(struct coop_group_opts){ .policy = COOP_COLLECT });
+	CHECK_INT(coop_spawn_with(&g, bare_code, CODE(-EAGAIN), NULL, &h), ==, 0);
+	CHECK_INT(coop_handle_result(h, &value), ==, -EAGAIN);
+	CHECK_INT(coop_handle_state(h), <, COOP_TASK_FINISHED);
+	CHECK(!coop_handle_error(h));
+	CHECK_INT(coop_group_join(&g, 0), ==, -EAGAIN);
+	CHECK_INT(coop_handle_result(h, &value), ==, -EAGAIN);
+	CHECK_INT(coop_handle_state(h), ==, COOP_TASK_FAILED);
+	CHECK(coop_handle_error(h) != NULL);
+	CHECK_INT(value, ==, -1);
+	PROVES(B143);
+	coop_handle_release(h);
+	return 0;
+}
+
 static struct coop_handle *outlives[3];
 
 static int makes_three(void *arg)
