@@ -103,7 +103,6 @@ static bool make_room(struct run_task *task)
 			drop(task, link);
 			return true;
 		}
-	task->nested_more++;
 	return false;
 }
 
@@ -181,6 +180,13 @@ static void note(struct nested *n, const struct event *e)
 		n->outcome = e->code ? OUTCOME_FAILED : OUTCOME_OK;
 }
 
+/* Whether it is the first that is heard of one: each is counted once. */
+static bool is_first(const struct event *e)
+{
+	return e->kind == SCREEN_STARTED ? e->attempt == 1
+					 : e->kind == SCREEN_ENDED && !e->attempt;
+}
+
 /* One that has ended and begins again is another one. */
 static void hear(struct sender *sender, const struct event *e)
 {
@@ -193,8 +199,10 @@ static void hear(struct sender *sender, const struct event *e)
 	n = find(sender->task, sender, path);
 	if (!n)
 		n = add(sender->task, path);
-	if (!n)
+	if (!n) {
+		sender->task->nested_more += is_first(e);
 		return;
+	}
 	if (n->state == RUN_ENDED)
 		n->first_ns = COOP_NEVER;
 	n->sender = sender;

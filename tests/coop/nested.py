@@ -317,6 +317,8 @@ for i in range(90):
     say(task=f'well{i}', event='ended', outcome='ok', code=0)
 for i in range(150):
     say(task=f'run{i}')
+for i in range(150):
+    say(task=f'run{i}', event='ready')
 say(task='last')
 up()
 '''
