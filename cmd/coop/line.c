@@ -21,7 +21,10 @@ static void exit_text(const struct run_task *task, char *buf, size_t size)
 {
 	char text[TEXT_DURATION_SIZE];
 
-	if (task->spawn_error)
+	if (task->spawn_error && task->spawn_step == COOP_PROCESS_AT_CWD)
+		snprintf(buf, size, "cannot be started in %s: %s", task->plan->cwd,
+			 strerror(-task->spawn_error));
+	else if (task->spawn_error)
 		snprintf(buf, size, "cannot be started: %s", strerror(-task->spawn_error));
 	else if (task->is_timed_out)
 		snprintf(buf, size, "timeout after %s",

@@ -172,7 +172,7 @@ static void put_task(struct report *r, const struct run_task *task, const char *
 	if (task->attempt > 1)
 		pen_printf(r->pen, ", %u attempts", task->attempt);
 	if (task == r->job->first_failed) {
-		bool goes_on = task->group->plan->is_keep_going;
+		bool goes_on = task->group->plan->is_keep_going || task->is_final;
 
 		pen_text(r->pen, "   ");
 		line_coloured(r->pen, r->has_colours, "1",
@@ -261,7 +261,8 @@ static void put_map(struct report *r)
 	const struct run_task *task = NULL, *next;
 	uint64_t kept = 0;
 
-	pen_printf(r->pen, "\u2514\u2500 map\n");
+	pen_printf(r->pen, "\u2514\u2500 map%s\n",
+		   r->job->groups[0].is_timed_out ? " (timed out)" : "");
 	for (next = map_failed(r->job->map, NULL); next; next = map_failed(r->job->map, task)) {
 		task = next;
 		kept++;

@@ -116,8 +116,11 @@ static int limiter(void *arg)
 			return r;
 	}
 	group->is_timed_out = !coop_scope_reason(coop_group_scope(&group->coop), &info);
-	if (group->is_timed_out)
-		coop_group_cancel(&group->coop, "the time limit was reached");
+	if (!group->is_timed_out)
+		return 0;
+	job_say(group->job, SAY_ALERT, "%s%sthe time limit was reached: stopping",
+		group->plan->path, *group->plan->path ? ": " : "");
+	coop_group_cancel(&group->coop, "the time limit was reached");
 	return 0;
 }
 

@@ -167,9 +167,11 @@ def finally_runs_whatever_happened(case):
 
 @test
 def finally_has_a_limit(case):
-    """--finally-timeout."""
-    status, _, _ = case.run('run', 'true', '--finally', 'sleep 1000', '--finally-timeout', '100ms')
+    """--finally-timeout; that it has failed cancels nobody."""
+    status, _, errors = case.run('run', 'true', '--finally', 'sleep 1000',
+                                 '--finally-timeout', '100ms')
     equal(status, 124)
+    assert 'first failure\n' in errors, errors
 
 
 @test
