@@ -10,7 +10,6 @@
 #include "nested.h"
 #include "screen.h"
 #include "text.h"
-#include "text.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -492,15 +491,20 @@ int control_open(struct job *job)
 	if (!c)
 		return -ENOMEM;
 	c->fd = -1;
-	if (!find_path(job, c->path) || (r = make_socket(job, c)) < 0) {
-		bool is_wanted = job->plan->control != NULL;
-
-		job_say(job, is_wanted ? SAY_ALERT : SAY_DETAIL, "no control socket: %s: %s",
-			*c->path ? c->path : "its folder", strerror(r ? -r : EACCES));
+	if (!find_path(job, c->path))
+		r = -EACCES;
+	if (r >= 0)
+		r = make_socket(job, c);
+	if (r < 0) {
 		if (c->fd >= 0)
 			close(c->fd);
+		if (job->plan->control)
+			job_refuse(job, r, "control", job->plan->control);
+		else
+			job_say(job, SAY_DETAIL, "no control socket: %s: %s",
+				*c->path ? c->path : "its folder", strerror(-r));
 		free(c);
-		return is_wanted ? -EACCES : 0;
+		return job->plan->control ? r : 0;
 	}
 	job->control = c;
 	return coop_spawn_with(&job->plumbing, serve, job,

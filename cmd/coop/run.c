@@ -42,6 +42,14 @@ void job_say(struct job *job, int level, const char *format, ...)
 	job->screen->ops->say(job->screen, (enum screen_level)level, text);
 }
 
+int job_refuse(struct job *job, int r, const char *option, const char *value)
+{
+	job_say(job, SAY_ALERT, "--%s %s: %s", option, value, strerror(-r));
+	job->own_error = r;
+	job->is_own_told = true;
+	return r;
+}
+
 void job_stop(struct job *job, const char *why)
 {
 	coop_group_cancel(&job->groups[0].coop, why);
@@ -225,8 +233,9 @@ static int open_screen(struct job *job)
 		screen->err = sink_open(&job->plumbing, STDERR_FILENO);
 	if (!screen->out || !screen->err)
 		return -ENOMEM;
-	r = events_open(job);
-	return r < 0 ? r : screen->ops->open(screen);
+	r = screen->ops->open(screen);
+	screen->is_open = r >= 0;
+	return r < 0 ? r : events_open(job);
 }
 
 static void close_screen(struct screen *screen)
@@ -358,7 +367,7 @@ static int job_main(void *arg)
 	r = open_plumbing(job);
 	if (r >= 0)
 		r = body(job);
-	if (job->screen->err) {
+	if (job->screen->is_open) {
 		settle_output(job);
 		events_finish(job, finish(job, r));
 		job->screen->ops->finish(job->screen, finish(job, r));
@@ -500,6 +509,8 @@ static int runtime(struct plan *plan, struct guard *guard)
 
 int verb_run(struct plan *plan)
 {
+	if (!world_check(plan))
+		return STATUS_OWN;
 	outer_find();
 	return guard_run(plan, runtime);
 }

@@ -190,6 +190,9 @@ int verb_run(struct plan *plan);
 void job_say(struct job *job, int level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* What an option asks for cannot be: tells it, for status 125. Returns r, an -errno. */
+int job_refuse(struct job *job, int r, const char *option, const char *value);
+
 /* Prints the tree of tasks, for SIGQUIT. */
 void job_show(struct job *job);
 const char *run_state_word(enum run_state state);
@@ -225,6 +228,9 @@ int64_t job_left(int64_t end_ns);
 
 /* ------------------------------------------------------------------ run_world.c */
 
+/* Before any process is made: whether what is to be written to is there; a folder for logs is made.
+ * If not, it was told. */
+bool world_check(const struct plan *plan);
 /* Before the run, and when it has begun. Returns the engine to use. */
 enum coop_engine world_enter(struct job *job);
 void world_give_back(void);

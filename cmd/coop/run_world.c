@@ -9,11 +9,17 @@
  * Each task takes some descriptors of ours; so our limit of them is raised as far as it may be, and
  * the tasks get the one that was there.
  */
+#include "option.h"
 #include "run.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { FILES_ENOUGH = 65536 };
 
@@ -22,6 +28,27 @@ static const char *const aside[] = { "COOP_CLOCK", "COOP_IO", "COOP_SEED", "COOP
 enum { ASIDE = sizeof aside / sizeof aside[0] };
 
 static char *values[ASIDE];
+
+static bool refuse(const struct plan *plan, const char *option, const char *value)
+{
+	fprintf(stderr, "coop %s: --%s %s: %s\n", verb_table[plan->verb].name, option, value,
+		strerror(errno));
+	return false;
+}
+
+bool world_check(const struct plan *plan)
+{
+	char fd[16];
+
+	snprintf(fd, sizeof fd, "fd:%d", plan->events_fd);
+	if (plan->events_fd >= 0 && fcntl(plan->events_fd, F_GETFD) < 0)
+		return refuse(plan, "events", fd);
+	if (!plan->log_dir)
+		return true;
+	if (mkdir(plan->log_dir, 0700) < 0 && errno != EEXIST)
+		return refuse(plan, "log-dir", plan->log_dir);
+	return access(plan->log_dir, W_OK | X_OK) == 0 || refuse(plan, "log-dir", plan->log_dir);
+}
 
 enum coop_engine world_enter(struct job *job)
 {

@@ -41,6 +41,7 @@ struct screen {
 	struct job *job;
 	struct sink *out, *err; /* standard output and error; one sink where both are one file */
 	void *own;              /* the screen's */
+	bool is_open;
 };
 
 struct event; /* event.h */

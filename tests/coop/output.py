@@ -119,8 +119,7 @@ def nothing_else_is_inherited(case):
 
 @test
 def logs_in_a_folder(case):
-    """--log-dir: what each has written, unchanged, for the user alone."""
-    os.mkdir(case.path('logs'))
+    """--log-dir: what each has written, unchanged, for the user alone; the folder is made."""
     status, _, errors = case.run('run', '--log-dir', 'logs',
                                  '--name', 'a', 'echo out; echo err >&2', '--name', 'b', 'printf b')
     equal(status, 0, errors)

@@ -35,7 +35,9 @@ def first_failure_wins_over_later_ones(case):
 def time_limit_is_124(case):
     """Of a task, of the whole job, and of exec."""
     equal(case.run('run', '--timeout', '100ms', 'sleep 1000', 'true')[0], 124)
-    equal(case.run('run', 'sleep 1000', '--timeout', '100ms')[0], 124)
+    status, _, errors = case.run('run', 'sleep 1000', '--timeout', '100ms')
+    equal(status, 124)
+    assert 'the time limit was reached' in errors, errors
     equal(case.run('run', '--deadline', '100ms', 'sleep 1000', 'sleep 1000')[0], 124)
     equal(case.run('exec', '--timeout', '100ms', '--', 'sleep', '1000')[0], 124)
 
@@ -44,7 +46,21 @@ def time_limit_is_124(case):
 def own_errors_are_125(case):
     """A wrong option, and a folder that is not there."""
     equal(case.run('run', '--wrong-option', 'true')[0], 125)
-    equal(case.run('run', '--cwd', '/nonexistent', 'true')[0], 125)
+    status, _, errors = case.run('run', '--cwd', '/nonexistent', 'true')
+    equal(status, 125)
+    assert 'in /nonexistent: No such file' in errors, errors
+
+
+@test
+def outputs_that_cannot_be_opened(case):
+    """Whatever is to be written to is tried before anything starts, and named: status 125."""
+    for screen in ('prefix', 'group', 'stream', 'json'):
+        for option, value in (('--events', '/nonexistent/x'), ('--events', 'fd:99'),
+                              ('--control', '/nonexistent/x'), ('--log-dir', '/nonexistent/x')):
+            status, output, errors = case.run('run', '--output', screen, option, value, 'touch ran')
+            equal(status, 125, output + errors)
+            assert f'{option} {value}: ' in output + errors, output + errors
+    assert not os.path.exists(case.path('ran'))
 
 
 @test
