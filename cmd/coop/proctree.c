@@ -8,7 +8,8 @@
  *
  * A number may have become another process's between reading and signalling. So a signal goes
  * through a descriptor (pidfd) that was opened first, and only if after that the process still has
- * the parent under which it was found: then it is the one that was meant, or one more of ours.
+ * the parent under which it was found, or has come below us otherwise (to a coop that runs in a
+ * task, say): then it is the one that was meant, or one more of ours.
  */
 #include "proctree.h"
 
@@ -128,7 +129,7 @@ void proc_signal(const struct coop_process_info *proc, int sig)
 	if (fd < 0 && errno != ENOSYS)
 		return;
 	if (coop_process_info(proc->pid, &now) == 0 && now.state != 'Z' &&
-	    (now.parent == proc->parent || now.parent == getpid())) {
+	    (now.parent == proc->parent || proc_is_below(now.parent, getpid()))) {
 		if (fd >= 0)
 			(void)!syscall(SYS_pidfd_send_signal, fd, sig, NULL, 0);
 		else
