@@ -87,12 +87,13 @@ void guard_restore_terminal(struct guard *shared)
 	shared->is_terminal_set = false;
 }
 
-void guard_lend_terminal_again(struct guard *shared, int group)
+bool guard_lend_terminal_again(struct guard *shared, int group)
 {
 	if (tcgetpgrp(STDIN_FILENO) != getpgrp())
-		return;
+		return false;
 	guard_lend_terminal(shared);
 	tcsetpgrp(STDIN_FILENO, group);
+	return true;
 }
 
 /* ----------------------------------------------------------------------- signals */

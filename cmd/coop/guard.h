@@ -28,7 +28,7 @@ struct guard {
 void guard_lend_terminal(struct guard *shared);
 void guard_restore_terminal(struct guard *shared);
 /* After a pause: the task's group is in the foreground again, if we have been put there. */
-void guard_lend_terminal_again(struct guard *shared, int group);
+bool guard_lend_terminal_again(struct guard *shared, int group);
 
 /*
  * Becomes the guard, and runs `body` in the runtime's process; its result is the status.

@@ -260,6 +260,7 @@ static int ticker(void *arg)
 	while (r >= 0) {
 		pause_alive(interval_ns);
 		r = coop_ticker_wait(&ticker);
+		pause_look(job);
 		if (r >= 0 && job->screen->ops->wants_ticks && job->screen->ops->tick)
 			job->screen->ops->tick(job->screen);
 		if (r >= 0 && (!job->screen->ops->wants_ticks || count++ % 10 == 0))

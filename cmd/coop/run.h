@@ -217,6 +217,8 @@ void pause_job(struct job *job);
 /* When the runtime begins; and from time to time: we run, and say so again after `next_ns`. */
 void pause_open(void);
 void pause_alive(int64_t next_ns);
+/* Gives the terminal to its task again, if we were in the background and are in front now. */
+void pause_look(struct job *job);
 
 /*
  * The job's clock: coop_now without the time for which we were stopped. A limit is an end on this

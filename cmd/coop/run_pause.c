@@ -107,9 +107,19 @@ static const struct run_task *owner_of_terminal(const struct job *job)
 {
 	const struct run_task *task = job->live;
 
-	while (task && !task->plan->has_tty)
+	while (task && (!task->plan->has_tty || task->is_ended))
 		task = task->live_next;
 	return task;
+}
+
+/* It may be stopped, since it wanted to read what it did not own. */
+void pause_look(struct job *job)
+{
+	const struct run_task *owner = owner_of_terminal(job);
+
+	if (owner && !job->guard->is_terminal_set &&
+	    guard_lend_terminal_again(job->guard, owner->pid))
+		(void)!coop_process_signal_group(owner->process, SIGCONT);
 }
 
 void pause_job(struct job *job)
@@ -126,7 +136,7 @@ void pause_job(struct job *job)
 	kill(getpid(), SIGSTOP);
 	owner = owner_of_terminal(job);
 	if (owner)
-		guard_lend_terminal_again(job->guard, owner->pid);
+		(void)guard_lend_terminal_again(job->guard, owner->pid);
 	proc_continue(&stopped);
 	proc_list_free(&stopped);
 	enter_screen(job->screen);

@@ -158,6 +158,44 @@ def background(case):
 
 
 @test
+def terminal_goes_back_to_its_task(case):
+    """bg and then fg: the task that owns the terminal has it again, also if it wanted it before."""
+    shell = Shell(case, '"$COOP" run --name a --tty "echo up; read x; echo got=\\$x" --name b true')
+    shell.coop.wait_for('up\r\n')
+    os.kill(shell.guard(), signal.SIGTSTP)  # Ctrl-Z is an ordinary key here
+    until('Stopped', lambda: 'Stopped' in shell.coop.text)
+    task = until('the task', lambda: children(shell.runtime()))[0]
+    shell.type('bg')
+    until('the stop of who reads in the background',
+          lambda: alive(shell.runtime()) in 'SR' and alive(task) == 'T')
+    shell.type('fg')
+    until('the terminal', lambda: os.tcgetpgrp(shell.coop.terminal) == task)
+    shell.coop.type(b'hello\n')
+    shell.coop.wait_for('got=hello')
+    equal(shell.status(), 0)
+    shell.end()
+
+
+@test
+def who_got_another_parent_goes_on(case):
+    """One whose parent is killed during the pause, and who comes to an inner coop by that."""
+    case.write('leaf.sh', f'echo $$ > leaf; {LOOP}')
+    case.write('middle.sh', 'echo $$ > middle; sh leaf.sh & wait')
+    case.write('leader.sh', 'sh middle.sh & sleep 1000; true')
+    shell = Shell(case, '"$COOP" run --name out \'"$COOP" run --name in "sh leader.sh"\'')
+    leaf, middle = (int(shell.coop.wait_file(name) and case.content(name))
+                    for name in ('leaf', 'middle'))
+    shell.stop()
+    shell.wait_all_stopped()
+    os.kill(middle, signal.SIGKILL)
+    until('its end', lambda: alive(middle) in ('', 'Z'))
+    shell.type('fg')
+    until('the leaf', lambda: alive(leaf) in ('S', 'R'))
+    shell.coop.type(b'\x03')
+    shell.end()
+
+
+@test
 def signals_do_the_same(case):
     """TSTP and CONT to coop's own number; a task that has stopped itself stays as it is."""
     shell = Shell(case, f'"$COOP" run "echo up; {LOOP}" "kill -STOP \\$\\$; true" '
