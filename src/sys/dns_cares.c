@@ -87,6 +87,8 @@ static int error_of(int status)
 	case ARES_EBADNAME: return -ENOENT;
 	case ARES_ESERVICE: return -EINVAL;
 	case ARES_ESERVFAIL:
+	case ARES_ENOTIMP: /* newer ones tell what the last server has said */
+	case ARES_EREFUSED:
 	case ARES_ECONNREFUSED:
 	case ARES_ETIMEOUT: return -EAGAIN;
 	case ARES_EBADFAMILY: return -EAFNOSUPPORT;
@@ -212,16 +214,29 @@ static int take_found(const struct ares_addrinfo *found, uint16_t port,
 	return 0;
 }
 
-/* "127.1", "0x7f000001": as getaddrinfo reads them. 1: it is a name. */
+/* "127.1", "0x7f000001": as getaddrinfo reads them. 0, or -EINVAL. */
+static int read_short(const char *host, uint16_t port, struct coop_addr *ret_addr)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) };
+
+	if (strpbrk(host, " \t\n") || !inet_aton(host, &in.sin_addr))
+		return -EINVAL;
+	*ret_addr = (struct coop_addr){ .in = in, .len = sizeof in };
+	return 0;
+}
+
+/* An address, whose service has a name, or a short one. 1: it is a name. */
 static int as_number(const struct cp_dns_query *q, uint16_t port, struct coop_addr_list **ret_list)
 {
-	struct coop_addr addr = { .in = { .sin_family = AF_INET, .sin_port = htons(port) },
-				  .len = sizeof addr.in };
 	struct coop_addr_list *list;
+	struct coop_addr addr;
+	int r = coop_addr_ip(q->host, port, &addr);
 
-	if (strpbrk(q->host, " \t\n") || !inet_aton(q->host, &addr.in.sin_addr))
-		return 1;
-	if (q->family == AF_INET6)
+	if (r == -EINVAL)
+		r = read_short(q->host, port, &addr);
+	if (r < 0)
+		return r == -EINVAL ? 1 : r;
+	if (q->family && q->family != addr.sa.sa_family)
 		return -ENOENT;
 	list = cp_addr_list_new(1);
 	if (!list)

@@ -9,6 +9,7 @@
 
 #include <ares.h>
 #include <dirent.h>
+#include <net/if.h>
 #include <netdb.h>
 
 __attribute__((constructor)) static void ask_cares(void)
@@ -270,6 +271,7 @@ REAL_IO_TEST(names_are_looked_up)
 	CHECK_INT(resolve("empty.test", NULL), ==, -ENOENT);
 	CHECK_INT(resolve("nx.test", NULL), ==, -ENOENT);
 	CHECK_INT(resolve("servfail.test", NULL), ==, -EAGAIN);
+	CHECK_INT(resolve("refused.test", NULL), ==, -EAGAIN);
 	CHECK_INT(resolve("a..b", NULL), ==, -ENOENT);
 	CHECK_INT(tcp_queries, ==, 0);
 	CHECK_INT(fds_open(), ==, fds);
@@ -340,6 +342,28 @@ REAL_IO_TEST(what_needs_no_server)
 	CHECK_INT(coop_resolve("localhost", "80", &four, &list), ==, 0);
 	CHECK(has(list, "127.0.0.1:80"));
 	coop_addr_list_free(list);
+	CHECK_INT(queries, ==, 0);
+	close_server();
+	return 0;
+}
+
+/* Nor does an address whose port has a name, which comes this far: with its interface, and not as a
+ * name where another family is wanted. */
+REAL_IO_TEST(addresses_with_named_ports)
+{
+	struct cp_dns_query q = { .host = "fe80::1%lo", .service = "80", .type = SOCK_STREAM };
+	struct coop_addr_list *list;
+
+	open_server();
+	CHECK_INT(cp_cares_look_up(cp_rt, &q, &list), ==, 0);
+	CHECK_INT(list->count, ==, 1);
+	CHECK_INT(list->addrs[0].in6.sin6_scope_id, ==, if_nametoindex("lo"));
+	CHECK_INT(ntohs(list->addrs[0].in6.sin6_port), ==, 80);
+	coop_addr_list_free(list);
+	q.family = AF_INET;
+	CHECK_INT(cp_cares_look_up(cp_rt, &q, &list), ==, -ENOENT);
+	q.host = "::1";
+	CHECK_INT(cp_cares_look_up(cp_rt, &q, &list), ==, -ENOENT);
 	CHECK_INT(queries, ==, 0);
 	close_server();
 	return 0;
