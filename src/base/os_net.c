@@ -156,11 +156,14 @@ int cp_os_service(const char *name, const char *protocol)
 int cp_os_nss_hosts(char *ret_line, size_t size)
 {
 	static const char key[] = "hosts:";
-	FILE *f = cp_os_refused() ? NULL : fopen("/etc/nsswitch.conf", "re");
 	int r = -ENOENT;
+	FILE *f;
 
+	if (cp_os_refused())
+		return cp_os_refusal();
+	f = fopen("/etc/nsswitch.conf", "re");
 	if (!f)
-		return -ENOENT;
+		return -errno;
 	while (r < 0 && fgets(ret_line, (int)size, f)) {
 		ret_line[strcspn(ret_line, "#\n")] = '\0';
 		if (strncmp(ret_line, key, sizeof key - 1) == 0) {

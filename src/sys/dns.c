@@ -37,13 +37,17 @@ struct choice {
 	const char *why;
 };
 
-/* Has the "hosts:" line of nsswitch.conf words that c-ares does not know? Without one: no. */
+/*
+ * Has the "hosts:" line of nsswitch.conf words that c-ares does not know? Without one: no; one that
+ * cannot be read now may have.
+ */
 static bool others_are_asked(void)
 {
 	char line[256], *at = NULL;
+	int r = cp_os_nss_hosts(line, sizeof line);
 
-	if (cp_os_nss_hosts(line, sizeof line) < 0)
-		return false;
+	if (r < 0)
+		return r != -ENOENT;
 	for (char *word = strtok_r(line, " \t", &at); word; word = strtok_r(NULL, " \t", &at))
 		if (strcmp(word, "files") != 0 && strcmp(word, "dns") != 0)
 			return true; /* another service, or what is to be done in which case */

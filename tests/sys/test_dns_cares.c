@@ -543,6 +543,17 @@ TEST(a_virtual_clock)
 	CHECK_INT(coop_run(on_virtual_clock, NULL, &virtual_clock), ==, 0);
 }
 
+/* While nsswitch.conf cannot be read it may name others, so it is the C library that knows. */
+REAL_IO_TEST(a_choice_in_the_dark)
+{
+	unsetenv("COOP_DNS");
+	cp_os_faults.call_fail_at = cp_os_faults.call_calls + 1;
+	CHECK_INT(cp_dns_choose(cp_rt), ==, CP_DNS_THREADS);
+	cp_os_faults.call_fail_at = 0;
+	CHECK_INT(cp_os_faults.call_failed, ==, 1);
+	return 0;
+}
+
 /* A debug line says who looks up, and why. */
 REAL_IO_TEST(a_line_says_who)
 {
@@ -610,7 +621,7 @@ REAL_IO_TEST(every_allocation_of_cares)
 	return 0;
 }
 
-/* The same for ours, and for each system call that the loop makes on the way. */
+/* The same for ours. */
 REAL_IO_TEST(every_allocation_of_ours)
 {
 	int fds, r;
