@@ -158,12 +158,12 @@ int cp_fd_forget(struct cp_rt *rt, int fd, bool and_close, const char *what)
 	return and_close ? io->ops->close(io, fd) : 0;
 }
 
-void cp_fd_end_read(struct cp_rt *rt, int fd, int code)
+void cp_fd_end_read(struct cp_rt *rt, int fd, const struct coop_task *t, int code)
 {
 	struct cp_io *io = cp_io_of(rt);
 	struct cp_fd *f = cp_fd_peek(io, fd);
 
-	if (f)
+	if (f && f->waiting[0] && f->waiting[0]->wait.task == t)
 		io->ops->end(io, f, CP_READS, code);
 }
 

@@ -157,8 +157,8 @@ CP_INLINE struct cp_fd *cp_fd_peek(struct cp_io *io, int fd)
 }
 
 void cp_fds_deinit(struct cp_io *io);
-/* The call that waits to read from `fd` ends, with `code` if nothing has come. */
-void cp_fd_end_read(struct cp_rt *rt, int fd, int code);
+/* If `t` waits to read from `fd` its call ends, with `code` if nothing has come. */
+void cp_fd_end_read(struct cp_rt *rt, int fd, const struct coop_task *t, int code);
 /* Ends the calls that wait on `fd`, waits until the kernel has done with it, forgets it. */
 int cp_fd_forget(struct cp_rt *rt, int fd, bool and_close, const char *what);
 

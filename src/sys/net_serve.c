@@ -404,7 +404,7 @@ static void tell(struct cp_rt *rt, const struct coop_task *t)
 	if (!c || c->waits_at < 0)
 		return;
 	c->told = true;
-	cp_fd_end_read(rt, c->waits_at, TOLD);
+	cp_fd_end_read(rt, c->waits_at, t, TOLD);
 }
 
 static void begin_drain(struct cp_server *s)

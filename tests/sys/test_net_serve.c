@@ -350,6 +350,53 @@ IO_TEST(a_drain_waits_for_a_first_request)
 	return 0;
 }
 
+static int others_recv;
+
+static int read_more(void *arg)
+{
+	char c;
+
+	others_recv = coop_recv(*(int *)arg, &c, 1, 0);
+	return others_recv == COOP_ECANCELED ? COOP_ECANCELED : 0;
+}
+
+static int read_with_another(int fd, void *arg)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	char c;
+
+	CHECK_INT(coop_poll(fd, POLLIN), >, 0);
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn(&g, read_more, &fd), ==, 0);
+	CHECK_INT(coop_listener_drain(*(struct coop_listener **)arg), ==, 0);
+	CHECK_INT(coop_serve_recv(fd, &c, 1), ==, 1);
+	CHECK_INT(coop_sleep(MS(1)), ==, 0);
+	coop_group_cancel(&g, "enough");
+	return coop_group_join(&g, 0);
+}
+
+/*
+ * A handler that has its request, and has not come back from the call yet, while a task of its own
+ * waits for more: the drain ends nobody's receive but the handler's.
+ */
+IO_TEST(a_drain_ends_no_other_receive)
+{
+	struct server s = { 0 };
+	int fd, budget = cp_rt->budget_max;
+
+	others_recv = 1;
+	s.arg = &s.l;
+	server_open(&s, read_with_another);
+	cp_rt->budget_max = 1; /* each call lets others run */
+	fd = connect_to(&s.addr);
+	send_text(fd, "1");
+	CHECK_INT(server_close(&s), ==, 0);
+	cp_rt->budget_max = budget;
+	CHECK_INT(others_recv, ==, COOP_ECANCELED);
+	coop_close(fd);
+	return 0;
+}
+
 /* Requests that were sent before the drain are answered, those in the queue as well (L01). */
 IO_TEST(rel_L01_what_was_sent_is_answered)
 {
