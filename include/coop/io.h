@@ -177,7 +177,8 @@ int coop_accept(int fd, struct sockaddr *addr, socklen_t *len);
 /**
  * Connects a socket; waits until it is connected.
  *
- * A connect that was cancelled may go on in the kernel: close the socket.
+ * The socket is in non-blocking mode from then on, for everybody who has it. A connect that was
+ * cancelled may go on in the kernel: close the socket.
  *
  * Returns 0.
  *
