@@ -363,6 +363,8 @@ struct cp_body {
 	char names[160]; /* of open groups and scopes, a stack of strings */
 };
 
+_Static_assert(offsetof(struct cp_body, err) == offsetof(struct cp_body, zero) + sizeof(uint64_t),
+	       "what `zero` clears is no longer than it");
 _Static_assert(sizeof(((struct cp_body *)0)->names) < UINT8_MAX, "a scope's _name is a byte");
 
 /* Errors of a group, once it has one. */

@@ -100,7 +100,7 @@ CP_INLINE bool recv_now(int fd, void *buf, size_t bytes, int flags, const char *
 		return false;
 	*ret_r = cp_os_recv(fd, buf, cut(bytes), flags);
 	if (!flags)
-		cp_fd_note_read(f, *ret_r, bytes);
+		cp_fd_note_read(f, *ret_r, cut(bytes));
 	return is_done(rt, f, CP_READS, *ret_r, flags);
 }
 

@@ -42,9 +42,9 @@ struct xqueue {
 enum xlookout_state { CP_XL_NONE, CP_XL_LISTED, CP_XL_TOLD, CP_XL_LEFT, CP_XL_AWAITED };
 
 struct xlookout {
-	struct xlookout *next, *prev; /* LISTED */
+	struct xlookout *next, *prev; /* LISTED; once told, `next` is of those still to be posted */
 	struct cp_inbox *inbox;       /* of its run */
-	struct cp_post post; /* TOLD, LEFT, AWAITED; its `next` is ours until it is posted */
+	struct cp_post post;          /* TOLD, LEFT, AWAITED */
 };
 
 struct xlookoutes {
@@ -86,7 +86,7 @@ int cp_xchan_try(struct coop_xchan *x, struct xqueue *q, void *item);
 /* Without the lock. */
 void cp_xchan_wake(const struct xtold *told);
 
-/* xchan_case.c: there is something for one of those that lookout, or for all of them. Locked. */
+/* xchan_case.c: there is something for one of those that look out, or for all of them. Locked. */
 void cp_xlookout_tell(struct xlookoutes *l, struct xtold *told);
 void cp_xlookout_tell_all(struct xlookoutes *l, struct xtold *told);
 /* Without the lock: the loops hear of it. */

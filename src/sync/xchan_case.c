@@ -227,7 +227,7 @@ static void xchan_settle(struct cp_rt *rt, struct coop_case *c)
 	rt->external--;
 }
 
-/* The first select of this run that lookouts there; off the list. Locked. */
+/* The first select of this run that looks out there; off the list. Locked. */
 static struct coop_case *local_lookout(struct xlookoutes *l)
 {
 	for (struct xlookout *w = l->first; w; w = w->next)

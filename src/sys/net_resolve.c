@@ -10,9 +10,8 @@
  * wait for it. If it is cancelled they ask anew, and the first of them is in flight.
  *
  * Invariants
- *   1. A flight is on the list from before its thread is asked until its task runs again; it lies
- *   in
- *      the frame of that task.
+ *   1. A flight is on the list from before its thread, or c-ares, is asked until its task runs
+ *      again; it lies in the frame of that task.
  *   2. A list of addresses has one owner for each task that got it.
  */
 #include "sys/net.h"
