@@ -132,11 +132,45 @@ static bool ready(const struct coop_xchan *x, const struct xlookoutes *l)
 	return x->stats.used || x->senders.first;
 }
 
+/* The first lookout of this run that is no case of `select`; off the list. Locked. */
+static struct coop_case *local_lookout(struct xlookoutes *l, const void *select)
+{
+	for (struct xlookout *w = l->first; w; w = w->next)
+		if (cp_inbox_is_of(w->inbox, cp_rt) && case_of(w)->_select != select) {
+			list_remove(l, w, CP_XL_NONE);
+			l->count--;
+			return case_of(w);
+		}
+	return NULL;
+}
+
+/* Without a buffer: the case at the other end that this one has met, to be chosen. Locked. */
+static struct coop_case *meet(struct coop_xchan *x, bool sending, void *item, const void *select)
+{
+	struct coop_case *c;
+
+	if (x->stats.cap || x->stats.closed)
+		return NULL;
+	c = local_lookout(sending ? &x->receives : &x->sends, select);
+	if (!c)
+		return NULL;
+	cp_item_copy(sending ? c->_item : item, sending ? item : c->_item, x->stats.item_bytes);
+	x->stats.sent++;
+	x->stats.received++;
+	return c;
+}
+
+static void chosen(struct cp_rt *rt, struct coop_case *c, int r)
+{
+	rt->external--;
+	cp_waiter_wake(rt, cp_case_entry(c), r);
+}
+
 /* In the loop: somebody has brought something. */
 static void arrived(struct cp_rt *rt, struct cp_post *post)
 {
 	struct xlookout *w = CP_CONTAINER_OF(post, struct xlookout, post);
-	struct coop_case *c = case_of(w);
+	struct coop_case *c = case_of(w), *other = NULL;
 	struct coop_xchan *x = c->_on;
 	struct xtold told = { NULL, NULL };
 	int64_t state = c->_time_ns; /* told, so that only the loop changes it */
@@ -150,6 +184,8 @@ static void arrived(struct cp_rt *rt, struct cp_post *post)
 	}
 	cp_xchan_lock(x);
 	r = cp_xchan_now(x, queue_of(c), c->_item, &told);
+	if (r == -EAGAIN && (other = meet(x, sends(c), c->_item, c->_select)))
+		r = 0; /* one that came while this was not on the list */
 	if (r == -EAGAIN) {
 		list_put_back(list_of(c), w);
 	} else {
@@ -158,10 +194,10 @@ static void arrived(struct cp_rt *rt, struct cp_post *post)
 	}
 	cp_xchan_unlock(x);
 	cp_xchan_wake(&told);
-	if (r == -EAGAIN)
-		return;
-	rt->external--;
-	cp_waiter_wake(rt, cp_case_entry(c), r);
+	if (other)
+		chosen(rt, other, 0);
+	if (r != -EAGAIN)
+		chosen(rt, c, r);
 }
 
 static int xchan_take(struct cp_rt *rt, struct coop_case *c)
@@ -227,36 +263,16 @@ static void xchan_settle(struct cp_rt *rt, struct coop_case *c)
 	rt->external--;
 }
 
-/* The first select of this run that looks out there; off the list. Locked. */
-static struct coop_case *local_lookout(struct xlookoutes *l)
-{
-	for (struct xlookout *w = l->first; w; w = w->next)
-		if (cp_inbox_is_of(w->inbox, cp_rt)) {
-			list_remove(l, w, CP_XL_NONE);
-			l->count--;
-			return case_of(w);
-		}
-	return NULL;
-}
-
 int cp_xlookout_meet(struct coop_xchan *x, struct xqueue *q, void *item)
 {
-	bool sending = q == &x->senders;
 	struct coop_case *c;
 
 	cp_xchan_lock(x);
-	c = x->stats.closed ? NULL : local_lookout(sending ? &x->receives : &x->sends);
-	if (c) {
-		cp_item_copy(sending ? c->_item : item, sending ? item : c->_item,
-			     x->stats.item_bytes);
-		x->stats.sent++;
-		x->stats.received++;
-	}
+	c = meet(x, q == &x->senders, item, NULL);
 	cp_xchan_unlock(x);
 	if (!c)
 		return -EAGAIN;
-	cp_rt->external--;
-	cp_waiter_wake(cp_rt, cp_case_entry(c), 0);
+	chosen(cp_rt, c, 0);
 	return 0;
 }
 

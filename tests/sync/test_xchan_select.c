@@ -400,6 +400,60 @@ TASK_TEST(told_and_too_late)
 	return 0;
 }
 
+static void *sends_in_vain(void *arg)
+{
+	int n = 44;
+
+	CHECK_INT(coop_xchan_send_thread(arg, &n, 0), ==, COOP_ETIMEDOUT);
+	return NULL;
+}
+
+static void *receives_in_vain(void *arg)
+{
+	int n;
+
+	CHECK_INT(coop_xchan_recv_thread(arg, &n, 0), ==, COOP_ETIMEDOUT);
+	return NULL;
+}
+
+/* Without a buffer: a select was told of a thread that has gone again, and before it hears of that
+ * another select of the run waits at the other end; they meet, and neither meets itself. */
+TASK_TEST(told_and_met)
+{
+	for (int way = 0; way < 2; way++) {
+		struct coop_xchan *x = int_xchan(0);
+		struct coop_group g = COOP_GROUP_INIT;
+		struct chooser to = { .count = 2 }, from = { .values = { 31 }, .count = 1 };
+		struct chooser *c[2] = { &to, &from };
+
+		to.cases[0] = coop_case_xchan_recv(x, &to.values[0]);
+		from.cases[0] = coop_case_xchan_send(x, &from.values[0]);
+		if (way) { /* the sender waits first, and at both ends */
+			from.count = 2;
+			to.count = 1;
+			from.cases[1] = coop_case_xchan_recv(x, &from.values[1]);
+		} else {
+			to.values[1] = 32;
+			to.cases[1] = coop_case_xchan_send(x, &to.values[1]);
+		}
+		coop_group_open(&g, NULL);
+		start_chooser(&g, c[way]);
+		pthread_join(thread(way ? receives_in_vain : sends_in_vain, x), NULL);
+		CHECK_INT(coop_spawn(&g, chooses, c[!way]), ==, 0);
+		CHECK_INT(coop_yield(), ==, 0);
+		settle();
+		CHECK(to.ended && from.ended);
+		CHECK_INT(to.values[0], ==, 31);
+		CHECK_INT(coop_group_join(&g, 0), ==, 0);
+		nobody_waits(x);
+		CHECK_INT(stats_of(x).sent, ==, 1);
+		CHECK_INT(stats_of(x).received, ==, 1);
+		CHECK_INT(cp_rt->external, ==, 0);
+		coop_xchan_unref(x);
+	}
+	return 0;
+}
+
 /* Several values brought at once are for as many selects. */
 TASK_TEST(each_value_tells_one)
 {
