@@ -378,6 +378,21 @@ static bool has_tasks(enum plan_verb verb)
 	return verb <= VERB_GRAPH;
 }
 
+/* A policy for nobody is a slip of the pen. */
+static int check_groups(struct plan *plan)
+{
+	bool *is_used = plan_alloc(plan, plan->group_count * sizeof *is_used);
+
+	for (size_t i = 0; i < plan->task_count; i++)
+		for (const struct plan_group *g = plan->tasks[i]->group; g; g = g->parent)
+			is_used[g->index] = true;
+	for (size_t i = 1; i < plan->group_count; i++)
+		if (!is_used[i])
+			return plan_fail(plan, &plan->groups[i]->place, "no task is in group %s",
+					 plan->groups[i]->path);
+	return 0;
+}
+
 static int finish_names(struct plan *plan)
 {
 	struct names names;
@@ -389,6 +404,9 @@ static int finish_names(struct plan *plan)
 		return error;
 	add_made_names(plan, &names);
 	error = resolve_after(plan, &names);
+	if (error)
+		return error;
+	error = check_groups(plan);
 	if (error)
 		return error;
 	error = check_cycles(plan);

@@ -270,6 +270,7 @@ TEST(groups_nest_with_their_own_policy)
 	CHECK_HAS(wrong("coop run --policy a:jobs x"), "has the word 'jobs'");
 	CHECK_HAS(wrong("coop run --policy jobs=2 x"), "is not GROUP:WORD");
 	CHECK_HAS(wrong("coop run --group a//b x"), "has a part that is no name");
+	CHECK_HAS(wrong("coop run --group a/b x --policy ab:jobs=2 y"), "no task is in group ab");
 }
 
 /* Without a state: ready for a service and where there is a probe, else ok. */
