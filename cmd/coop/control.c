@@ -499,7 +499,7 @@ int control_open(struct job *job)
 		if (c->fd >= 0)
 			close(c->fd);
 		if (job->plan->control)
-			job_refuse(job, r, "control", job->plan->control);
+			job_refuse(job, r, "--control", job->plan->control);
 		else
 			job_say(job, SAY_DETAIL, "no control socket: %s: %s",
 				*c->path ? c->path : "its folder", strerror(-r));

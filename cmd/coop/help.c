@@ -126,6 +126,7 @@ static void print_overview(int width)
 
 int verb_help(struct plan *plan)
 {
+	struct text_near near = { 0 };
 	int width = find_width();
 	enum plan_verb verb;
 
@@ -138,7 +139,12 @@ int verb_help(struct plan *plan)
 		print_verb(verb, width);
 		return 0;
 	}
-	plan_fail(plan, NULL, "no verb '%s'; see coop help", plan->words.items[0]);
+	near.wrong = plan->words.items[0];
+	for (int i = 0; i < VERBS; i++)
+		text_near_offer(&near, verb_table[i].name);
+	plan_fail(plan, NULL, "no verb '%s'; %s%s%s", near.wrong,
+		  near.best ? "did you mean " : "see coop help", near.best ? near.best : "",
+		  near.best ? "?" : "");
 	fprintf(stderr, "%s\n", plan->error);
 	return STATUS_OWN;
 }

@@ -17,15 +17,22 @@ enum { COLOURS = sizeof colours / sizeof colours[0] };
 
 /* ------------------------------------------------------------------------ the end */
 
+static void start_text(const struct run_task *task, char *buf, size_t size)
+{
+	bool is_cwd = task->spawn_step == COOP_PROCESS_AT_CWD;
+	bool is_tty = task->spawn_step == COOP_PROCESS_AT_TERMINAL;
+	const char *where = is_cwd ? " in " : is_tty ? " with --tty" : "";
+
+	snprintf(buf, size, "cannot be started%s%s: %s", where, is_cwd ? task->plan->cwd : "",
+		 strerror(-task->spawn_error));
+}
+
 static void exit_text(const struct run_task *task, char *buf, size_t size)
 {
 	char text[TEXT_DURATION_SIZE];
 
-	if (task->spawn_error && task->spawn_step == COOP_PROCESS_AT_CWD)
-		snprintf(buf, size, "cannot be started in %s: %s", task->plan->cwd,
-			 strerror(-task->spawn_error));
-	else if (task->spawn_error)
-		snprintf(buf, size, "cannot be started: %s", strerror(-task->spawn_error));
+	if (task->spawn_error)
+		start_text(task, buf, size);
 	else if (task->is_timed_out)
 		snprintf(buf, size, "timeout after %s",
 			 text_of_duration(task->plan->timeout_ns, text));

@@ -44,7 +44,7 @@ void job_say(struct job *job, int level, const char *format, ...)
 
 int job_refuse(struct job *job, int r, const char *option, const char *value)
 {
-	job_say(job, SAY_ALERT, "--%s %s: %s", option, value, strerror(-r));
+	job_say(job, SAY_ALERT, "%s %s: %s", option, value, strerror(-r));
 	job->own_error = r;
 	job->is_own_told = true;
 	return r;

@@ -132,8 +132,7 @@ static int open_input(struct run_map *map)
 	map->fd = open(plan->file, O_RDONLY | O_CLOEXEC);
 	if (map->fd >= 0)
 		return 0;
-	map->fd = -errno;
-	job_say(map->job, SAY_ALERT, "%s: %s", plan->file, strerror(-map->fd));
+	map->fd = job_refuse(map->job, -errno, "::::", plan->file);
 	return map->fd;
 }
 

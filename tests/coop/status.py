@@ -49,6 +49,11 @@ def own_errors_are_125(case):
     status, _, errors = case.run('run', '--cwd', '/nonexistent', 'true')
     equal(status, 125)
     assert 'in /nonexistent: No such file' in errors, errors
+    status, _, errors = case.run('run', '--tty', 'true')
+    equal(status, 125)
+    assert 'with --tty: ' in errors, errors
+    status, _, errors = case.run('map', 'true', '::::', 'nonexistent')
+    equal((status, errors), (125, 'coop: :::: nonexistent: No such file or directory\n'))
 
 
 @test
