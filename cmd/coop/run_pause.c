@@ -133,7 +133,8 @@ void pause_job(struct job *job)
 	guard_restore_terminal(job->guard);
 	atomic_store(&alive_ns, clock_ns());
 	atomic_store(&doubt_ns, 0);
-	kill(getpid(), SIGSTOP);
+	if (getppid() == job->guard->pid) /* nobody else would ever continue us */
+		kill(getpid(), SIGSTOP);
 	owner = owner_of_terminal(job);
 	if (owner)
 		(void)guard_lend_terminal_again(job->guard, owner->pid);

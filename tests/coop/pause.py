@@ -257,6 +257,23 @@ def killed_while_it_is_stopped(case):
 
 
 @test
+def guard_killed_before_all_is_stopped(case):
+    """While the runtime is still busy with the stop, by an output that nobody reads: it ends all."""
+    shell = Shell(case, '"$COOP" run --name a yes --name b true | sleep 1000')
+    task = until('the task', lambda: children(shell.runtime()))[0]
+    until('a full pipe',
+          lambda: all(time.sleep(0.01) or alive(task) == 'S' for _ in range(20)))
+    guard, reader = children(shell.coop.pid)
+    os.kill(guard, signal.SIGTSTP)
+    until('the stop of the task', lambda: alive(task) == 'T')
+    os.kill(guard, signal.SIGKILL)
+    until('the end of the task', lambda: alive(task) in ('', 'Z'))
+    os.kill(reader, signal.SIGKILL)
+    until('the end', lambda: [p for p, _, _ in case.left()] == [shell.coop.pid])
+    shell.end()
+
+
+@test
 def closed_terminal(case):
     """A window that is closed over a job that is stopped ends the job."""
     shell = Shell(case, f'"$COOP" run --all --stop TERM,200ms,KILL '
