@@ -258,7 +258,7 @@ def killed_while_it_is_stopped(case):
 
 @test
 def guard_killed_before_all_is_stopped(case):
-    """While the runtime is still busy with the stop, by an output that nobody reads: it ends all."""
+    """While the runtime is busy with the stop, by an output that nobody reads: it ends all."""
     shell = Shell(case, '"$COOP" run --name a yes --name b true | sleep 1000')
     task = until('the task', lambda: children(shell.runtime()))[0]
     until('a full pipe',
