@@ -62,7 +62,9 @@ static void forgive(struct run_task *task)
 				job->first_failed = other;
 		}
 	}
-	job->is_failed_first = job->first_failed != NULL;
+	job->is_failed_first = false; /* there may be others, and groups that were too late */
+	for (size_t i = 0; i < job->plan->group_count; i++)
+		job->is_failed_first |= job->groups[i].failed_count > 0;
 }
 
 static void forget_life(struct run_task *task)

@@ -122,6 +122,21 @@ def failure_of_the_last_life_counts(case):
 
 
 @test
+def failure_of_a_group_still_counts(case):
+    """A restart takes back the failure of its task only: a signal afterwards is not the reason."""
+    coop = case.start('run', '--keep-going', '--name', 'a', 'test -e good',
+                      '--name', 'b', '--group', 'late', 'sleep 1000', '--name', 'c', 'sleep 1000',
+                      '--policy', 'late:timeout=100ms')
+    coop.wait_for('b \u2298')
+    coop.wait_for('a \u2717')
+    case.write('good', '')
+    equal(case.run2('restart', 'a')[0], 0)
+    coop.wait_for('a \u2713')
+    coop.signal(signal.SIGTERM)
+    equal(coop.end(), 124, coop.text)
+
+
+@test
 def restart_that_cannot_be(case):
     """The group of the task has ended or is ending: it is said which."""
     wait = 'while ! [ -e go ]; do sleep 0.02; done'
