@@ -8,6 +8,7 @@
  * quiet   nothing of what tasks write; of the rest only failures
  */
 #include "line.h"
+#include "outer.h"
 #include "report.h"
 
 #include <errno.h>
@@ -167,7 +168,7 @@ const struct screen_ops screen_quiet = {
 
 /* ------------------------------------------------------------------------ the choice */
 
-/* In CI, which sets CI; GitHub's runner has words of its own. */
+/* In CI, which sets CI; GitHub's runner has words of its own, for groups that cannot nest. */
 static const struct screen_ops *choose_auto(const struct plan *plan, bool is_one)
 {
 	const char *ci = getenv("CI"), *actions = getenv("GITHUB_ACTIONS");
@@ -178,7 +179,7 @@ static const struct screen_ops *choose_auto(const struct plan *plan, bool is_one
 		return &screen_term;
 	if (plan->verb == VERB_MAP)
 		return &screen_lines;
-	if (actions && strcmp(actions, "true") == 0)
+	if (actions && strcmp(actions, "true") == 0 && !outer_is_there())
 		return &screen_github;
 	return ci && *ci && strcmp(ci, "false") != 0 ? &screen_group : &screen_prefix;
 }

@@ -220,6 +220,10 @@ def ci_is_noticed(case):
     _, output, _ = case.run('run', '--name', 'f', 'echo x; exit 3', 'sleep 1000',
                             env={'CI': 'true', 'GITHUB_ACTIONS': 'true'})
     assert re.search(r'::group::f .*\nx\n::endgroup::\n::error title=f::', output), output
+    _, output, _ = case.run('run', '"$COOP" run "echo x" true', 'true',
+                            env={'CI': 'true', 'GITHUB_ACTIONS': 'true'})
+    equal(output.count('::group::'), 2, output)  # an inner group would end the outer one
+    assert '\u250c\u2500 echo' in output, output
 
 
 def objects(text):
