@@ -118,6 +118,13 @@ const char *run_state_word(enum run_state state)
 	return state_words[state];
 }
 
+static void pid_text(int pid, char *buf, size_t size)
+{
+	buf[0] = 0;
+	if (pid)
+		snprintf(buf, size, ", pid %d", pid);
+}
+
 static void show_nested(struct job *job, const struct run_task *task, const char *path)
 {
 	size_t count;
@@ -125,7 +132,7 @@ static void show_nested(struct job *job, const struct run_task *task, const char
 	char pid[32];
 
 	for (size_t i = 0; i < count; i++) {
-		snprintf(pid, sizeof pid, rows[i].pid ? ", pid %d" : "", rows[i].pid);
+		pid_text(rows[i].pid, pid, sizeof pid);
 		job_say(job, SAY_ALERT, "%s%s%s/%s: %s%s%s%s", path, *path ? "/" : "", task->name,
 			rows[i].path, rows[i].state, pid, *rows[i].end ? ", " : "", rows[i].end);
 	}
@@ -141,7 +148,7 @@ void job_show(struct job *job)
 		const char *path = task->plan->group->path;
 		bool has_ended = task->state == RUN_ENDED;
 
-		snprintf(pid, sizeof pid, task->pid ? ", pid %d" : "", task->pid);
+		pid_text(task->pid, pid, sizeof pid);
 		job_say(job, SAY_ALERT, "%s%s%s: %s%s%s%s", path, *path ? "/" : "", task->name,
 			run_state_word(task->state), pid, has_ended ? ", " : "",
 			has_ended ? screen_end_text(task, end) : "");

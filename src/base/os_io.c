@@ -48,7 +48,7 @@ int cp_os_dup(int fd)
 
 int cp_os_fd_flags(int fd)
 {
-	return cp_os_refused() ? cp_os_refusal() : cp_os_result(fcntl(fd, F_GETFL));
+	return AGAIN(fcntl(fd, F_GETFL));
 }
 
 int cp_os_fd_set_flags(int fd, int flags)
@@ -125,11 +125,17 @@ static bool knows_no_flag(int r)
 	return r == -EOPNOTSUPP || r == -ENOSYS;
 }
 
+/* An end that is not open for this is never ready for it: -EBADF, as the call itself would say. */
 static int would_wait(int fd, int events)
 {
-	int r = cp_os_poll(fd, events);
+	int flags, r = cp_os_poll(fd, events);
 
-	return r < 0 ? r : r ? 0 : -EAGAIN;
+	if (r)
+		return r < 0 ? r : 0;
+	flags = cp_os_fd_flags(fd);
+	if (flags < 0)
+		return flags;
+	return (flags & O_ACCMODE) == (events & POLLOUT ? O_RDONLY : O_WRONLY) ? -EBADF : -EAGAIN;
 }
 
 int cp_os_readv(int fd, const struct iovec *iov, int count, bool blocking)

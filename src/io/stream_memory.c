@@ -148,7 +148,7 @@ static int memory_recv(struct coop_stream *s, void *buf, size_t bytes)
 {
 	struct memory *m = memory_of(s);
 	struct way *w = &m->ways[!side_of(s)];
-	struct cp_rt *rt;
+	struct cp_rt *rt = NULL;
 	int r = begin(m, &rt);
 	size_t n;
 
@@ -167,7 +167,7 @@ static int memory_send(struct coop_stream *s, const void *buf, size_t bytes)
 {
 	struct memory *m = memory_of(s);
 	struct way *w = &m->ways[side_of(s)];
-	struct cp_rt *rt;
+	struct cp_rt *rt = NULL;
 	int r = begin(m, &rt);
 	size_t n;
 
@@ -200,7 +200,7 @@ static void end_way(struct memory *m, struct way *w)
 static int memory_send_eof(struct coop_stream *s)
 {
 	struct memory *m = memory_of(s);
-	struct cp_rt *rt;
+	struct cp_rt *rt = NULL;
 	int r = begin(m, &rt);
 
 	if (r < 0)

@@ -15,6 +15,10 @@ import subprocess
 import sys
 import tempfile
 
+# A verb that talks to a running coop finds none of somebody else's.
+PRIVATE = tempfile.TemporaryDirectory()
+os.environ['XDG_RUNTIME_DIR'] = PRIVATE.name
+
 COOP, MANUAL, BASH, ZSH, FISH, SCHEMA = (sys.argv[1:] + [''] * 6)[:6]
 
 

@@ -85,6 +85,13 @@ static int run_on(enum coop_engine engine)
 	return r;
 }
 
+/* For what goes on after a ring was begun. */
+static void needs_ring(void)
+{
+	if (run_on(COOP_ENGINE_URING) == -ENOTSUP)
+		SKIP("this machine has no io_uring");
+}
+
 /* AUTO gets epoll and says why in one debug line; who asks for io_uring is refused, in one line. */
 static void falls_back(const char *why, int by_name)
 {
@@ -137,12 +144,14 @@ TEST(rel_E11_setup_has_no_memory)
 /* A filter that has forgotten one of the three calls leaves half a ring: that is none. */
 TEST(rel_E11_register_is_forbidden)
 {
+	needs_ring();
 	forbid(__NR_io_uring_register, EPERM);
 	falls_back("forbidden here", -ENOTSUP);
 }
 
 TEST(rel_E11_enter_is_forbidden)
 {
+	needs_ring();
 	forbid(__NR_io_uring_enter, EPERM);
 	falls_back("forbidden here", -ENOTSUP);
 }
@@ -205,7 +214,7 @@ static void without_a_map(uint32_t offset)
 {
 	int fds;
 
-	CHECK_INT(run_on(COOP_ENGINE_AUTO), ==, 0);
+	needs_ring();
 	CHECK_INT(rings_mapped(), ==, 0);
 	fds = fds_open();
 	forbid_map(offset);
@@ -235,11 +244,8 @@ TEST(rel_E21_each_step_fails)
 	struct coop_run_opts opts = { .engine = COOP_ENGINE_URING };
 	int64_t live = cp_os_faults.allocs_live;
 	int fds = fds_open(), failures = 0;
-	bool worked;
 
-	unsetenv("COOP_IO");
-	if (coop_run(program, &worked, &opts) == -ENOTSUP)
-		SKIP("this machine has no io_uring");
+	needs_ring();
 	keep_records(COOP_LOG_ERROR);
 	for (uint64_t n = 1; n < 60; n++) {
 		int r;
@@ -273,11 +279,42 @@ TEST(rel_E11_no_locked_memory)
 /* Nothing in the way: AUTO is io_uring where it is there, and one debug line says so. */
 TEST(auto_takes_io_uring)
 {
+	needs_ring();
 	keep_records(COOP_LOG_DEBUG);
-	if (run_on(COOP_ENGINE_URING) == -ENOTSUP)
-		SKIP("this machine has no io_uring");
+	CHECK_INT(run_on(COOP_ENGINE_URING), ==, 0);
 	keep_records(COOP_LOG_DEBUG);
 	CHECK_INT(run_on(COOP_ENGINE_AUTO), ==, 0);
 	CHECK_HAS(records, "engine uring (io_uring is there)");
 	CHECK_INT(records_count, ==, 1);
 }
+
+static int wrong_ends(void *arg)
+{
+	char c = 0;
+	int p[2];
+
+	(void)arg;
+	CHECK_INT(pipe(p), ==, 0);
+	CHECK_INT(coop_write(p[0], "x", 1), ==, -EBADF);
+	CHECK_INT(coop_read(p[1], &c, 1), ==, -EBADF);
+	CHECK_INT(coop_write(p[1], "x", 1), ==, 1);
+	CHECK_INT(coop_read(p[0], &c, 1), ==, 1);
+	CHECK_INT(c, ==, 'x');
+	close_both(p[0], p[1]);
+	return 0;
+}
+
+/*
+ * Before Linux 6.4 a pipe cannot be asked for one call not to wait. Who is asked whether it is
+ * ready instead, for what it is not open for, never would be.
+ */
+TEST(pipes_of_an_older_kernel)
+{
+	struct coop_run_opts opts = { .engine = COOP_ENGINE_EPOLL };
+
+	unsetenv("COOP_IO");
+	forbid(__NR_preadv2, EOPNOTSUPP);
+	forbid(__NR_pwritev2, EOPNOTSUPP);
+	CHECK_INT(coop_run(wrong_ends, NULL, &opts), ==, 0);
+}
+

@@ -458,8 +458,11 @@ static void fail_everywhere(enum coop_engine engine)
  */
 static void fail_each_call(enum coop_engine engine, int error)
 {
-	/* Who gave up has closed its end: the other one may be the first to say so. */
-	const int allowed[] = { 0, -error, -EPIPE, -ECONNRESET, -ENOTSUP, 1 };
+	/*
+	 * Who gave up has closed its end: the other one may be the first to say so. There is no
+	 * stack without its guard.
+	 */
+	const int allowed[] = { 0, -error, -EPIPE, -ECONNRESET, -ENOTSUP, -ENOMEM, 1 };
 	struct coop_run_opts opts = on(engine);
 	bool hit = true;
 	uint64_t n;
