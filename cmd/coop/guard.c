@@ -110,6 +110,16 @@ static void take_signals(sigset_t *taken)
 	sigprocmask(SIG_BLOCK, taken, &start_mask);
 }
 
+void guard_hear_signals(bool are_heard)
+{
+	static const int sigs[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
+	sigset_t mask = start_mask;
+
+	for (size_t i = 0; i < sizeof sigs / sizeof sigs[0] && !are_heard; i++)
+		sigaddset(&mask, sigs[i]);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+}
+
 /* A signal that was ignored when we were started stays so: nohup, or `&` in a script. */
 static bool is_ignored(int sig)
 {
@@ -276,7 +286,7 @@ static int be_runtime(struct plan *plan, struct guard *shared,
 	signal(SIGCHLD, SIG_DFL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGTSTP, SIG_IGN); /* it is the guard that hears it, and tells us */
-	sigprocmask(SIG_SETMASK, &start_mask, NULL);
+	guard_hear_signals(false);
 	status = body(plan, shared);
 	fflush(NULL);
 	_exit(status);

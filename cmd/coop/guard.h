@@ -31,6 +31,12 @@ void guard_restore_terminal(struct guard *shared);
 bool guard_lend_terminal_again(struct guard *shared, int group);
 
 /*
+ * In the runtime: whether the signals that tell a job something are let through. While nobody
+ * listens, at the very begin and the very end, they would end it by what they do otherwise.
+ */
+void guard_hear_signals(bool are_heard);
+
+/*
  * Becomes the guard, and runs `body` in the runtime's process; its result is the status.
  * Returns the exit status of the command, after nothing is left; or does not return, and dies of
  * the signal that ended the job.

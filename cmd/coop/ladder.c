@@ -156,6 +156,7 @@ int ladder_signals(void *arg)
 	r = coop_signals_open(sigs, count, &signals);
 	if (r < 0)
 		return r;
+	guard_hear_signals(true);
 	while ((r = coop_signals_receive(signals)) > 0)
 		press(job, r, WAY_SIGNAL);
 	coop_signals_close(signals);

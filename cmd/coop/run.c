@@ -352,18 +352,6 @@ static void settle_output(struct job *job)
 		run_output_failed(job, sink_error(out));
 }
 
-/* Nobody hears them from now on; they must not end us by what they do otherwise. */
-static void block_signals(void)
-{
-	static const int sigs[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
-	sigset_t set;
-
-	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof sigs / sizeof sigs[0]; i++)
-		sigaddset(&set, sigs[i]);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-}
-
 static int job_main(void *arg)
 {
 	struct job *job = arg;
@@ -384,7 +372,7 @@ static int job_main(void *arg)
 		sink_flush(job->screen->err, COOP_SECONDS(10));
 	}
 	control_close(job);
-	block_signals();
+	guard_hear_signals(false);
 	coop_group_cancel(&job->plumbing, "the job has ended");
 	r = coop_group_join(&job->plumbing, r);
 	nested_close(job);
