@@ -99,11 +99,34 @@ CP_CHILD static void child_signals(const struct cp_spawn *s)
 	}
 }
 
+/* What a key of the terminal sent to the parent's group, the child's until now, is not for it. */
+CP_CHILD static void child_forget_keys(void)
+{
+	uint64_t pending = 0;
+
+	syscall(SYS_rt_sigpending, &pending, SIGSET_BYTES);
+	for (int sig = 1; sig <= SIGNALS; sig++) {
+		struct child_action now, ignore = { .handler = (uintptr_t)SIG_IGN };
+
+		if ((sig != SIGINT && sig != SIGQUIT && sig != SIGTSTP) ||
+		    !(pending >> (sig - 1) & 1))
+			continue;
+		syscall(SYS_rt_sigaction, sig, &ignore, &now, SIGSET_BYTES);
+		syscall(SYS_rt_sigaction, sig, &now, NULL, SIGSET_BYTES);
+	}
+}
+
 CP_CHILD static long child_group(const struct cp_spawn *s)
 {
+	long r = 0;
+
 	if (s->session)
-		return child_call(SYS_setsid, 0, 0, 0, 0);
-	return s->group < 0 ? 0 : child_call(SYS_setpgid, 0, s->group, 0, 0);
+		r = child_call(SYS_setsid, 0, 0, 0, 0);
+	else if (s->group >= 0)
+		r = child_call(SYS_setpgid, 0, s->group, 0, 0);
+	if (r >= 0 && (s->session || s->group >= 0))
+		child_forget_keys();
+	return r;
 }
 
 CP_CHILD static long child_cgroup(const struct cp_spawn *s)

@@ -8,6 +8,7 @@ import signal
 import struct
 import sys
 import termios
+import time
 
 from kit import alive, children, equal, main, test, until
 
@@ -162,6 +163,20 @@ def quit_shows_the_tasks_and_goes_on(case):
     coop.wait_for('two: waiting')
     case.write('go', '')
     equal(coop.end(), 0)
+
+
+@test
+def a_key_at_the_very_begin(case):
+    """Whenever it comes, it ends coop, and the tasks get what their ladders say: none of them
+    dies of a key that was meant for coop, as one that has just been forked would."""
+    for step in range(30):
+        coop = case.start('run', '--all', '--stop', 'TERM,1s,KILL', 'sleep 1000', 'sleep 1000',
+                          tty=True)
+        time.sleep(step / 1000)
+        coop.type(b'\x03')
+        equal(coop.end(), -signal.SIGINT)
+        assert 'killed by SIGINT' not in coop.text, coop.text
+    case.check_left()
 
 
 @test
