@@ -478,6 +478,7 @@ URING_TEST(rel_E10_a_mistake_is_told)
 		CHECK(is_by_ring(&p));
 	}
 	CHECK_INT(coop_close(p.a), ==, 0);
+	PROVES(rel_E10);
 	return 0;
 }
 
