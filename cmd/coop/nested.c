@@ -145,11 +145,11 @@ static enum run_outcome outcome_of(const char *word)
 }
 
 /* Others get it under the name of the task, as the path "task/nested". */
-static void pass_on(struct run_task *task, const struct nested *n, struct event event)
+static void pass_on(struct run_task *task, const char *nested, struct event event)
 {
 	char path[NESTED_PATH_MAX + 300];
 
-	snprintf(path, sizeof path, "%s/%s", task->name, n->path);
+	snprintf(path, sizeof path, "%s/%s", task->name, nested);
 	event.task = path;
 	event.group = task->plan->group->path;
 	screen_tell_nested(task->job, &event);
@@ -188,6 +188,14 @@ static bool is_first(const struct event *e)
 }
 
 /* One that has ended and begins again is another one. */
+static void keep(struct nested *n, struct sender *sender, const struct event *e)
+{
+	if (n->state == RUN_ENDED)
+		n->first_ns = COOP_NEVER;
+	n->sender = sender;
+	note(n, e);
+}
+
 static void hear(struct sender *sender, const struct event *e)
 {
 	char path[NESTED_PATH_MAX];
@@ -199,15 +207,11 @@ static void hear(struct sender *sender, const struct event *e)
 	n = find(sender->task, sender, path);
 	if (!n)
 		n = add(sender->task, path);
-	if (!n) {
+	if (n)
+		keep(n, sender, e);
+	else
 		sender->task->nested_more += is_first(e);
-		return;
-	}
-	if (n->state == RUN_ENDED)
-		n->first_ns = COOP_NEVER;
-	n->sender = sender;
-	note(n, e);
-	pass_on(sender->task, n, *e);
+	pass_on(sender->task, path, *e);
 }
 
 /* Nobody will say any more how they have ended. NULL: of any sender. */
@@ -227,7 +231,7 @@ static void lose(struct run_task *task, const struct sender *sender)
 			continue;
 		lost.attempt = n->attempt;
 		note(n, &lost);
-		pass_on(task, n, lost);
+		pass_on(task, n->path, lost);
 	}
 }
 
@@ -417,6 +421,8 @@ static int reader(void *arg)
 		}
 		if (got < 0)
 			return 0;
+		if (r >= 0)
+			r = events_wait(job);
 		if (r >= 0)
 			r = pace(job->nested);
 	}

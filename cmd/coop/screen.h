@@ -82,6 +82,8 @@ extern const struct screen_ops screen_term, screen_group, screen_github, screen_
 int events_open(struct job *job);
 void events_happened(struct run_task *task, enum screen_event event);
 void events_nested(const struct event *event);
+/* Waits until there is room for more of them, here and on the screen: 0 or COOP_ECANCELED. */
+int events_wait(const struct job *job);
 void events_finish(const struct job *job, int status);
 void events_close(void);
 

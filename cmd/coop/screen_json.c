@@ -163,6 +163,13 @@ void events_nested(const struct event *event)
 	pen_free(&pen);
 }
 
+int events_wait(const struct job *job)
+{
+	int r = sink_wait_cancellable(job->screen->out);
+
+	return r >= 0 && stream.sink ? sink_wait_cancellable(stream.sink) : r;
+}
+
 void events_happened(struct run_task *task, enum screen_event kind)
 {
 	char text[SCREEN_TEXT];

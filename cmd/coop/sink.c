@@ -180,6 +180,11 @@ int sink_wait(struct sink *sink)
 	return sink->error ? sink->error : r;
 }
 
+int sink_wait_cancellable(struct sink *sink)
+{
+	return is_full(sink) ? await_room(sink) : 0;
+}
+
 void sink_flush(struct sink *sink, int64_t limit_ns)
 {
 	int r = 1;

@@ -28,6 +28,8 @@ COOP_PRINTF(2, 3) void sink_printf(struct sink *sink, const char *format, ...);
 
 /* Waits until there is room: 0, or what writing has failed with. Not interrupted by a cancel. */
 int sink_wait(struct sink *sink);
+/* Waits until there is room, or writing has failed: 0 or COOP_ECANCELED. */
+int sink_wait_cancellable(struct sink *sink);
 
 /* Waits until all is written, or writing has failed, or nothing was taken for `limit_ns`. */
 void sink_flush(struct sink *sink, int64_t limit_ns);

@@ -310,7 +310,7 @@ up()
 
 @test
 def there_are_bounds(case):
-    """Of a task a hundred are kept, what went well goes first; the rest is counted."""
+    """Of a task a hundred are kept, what went well goes first; the rest is counted, and told."""
     program = '''
 for i in range(90):
     say(task=f'well{i}')
@@ -322,13 +322,36 @@ for i in range(150):
 say(task='last')
 up()
 '''
-    coop = case.start('run', '--name', 'h', hostile(case, program), 'true')
+    coop = case.start('run', '--events', 'log', '--name', 'h', hostile(case, program), 'true')
     coop.wait_file('up')
     output = until('the count', lambda: '(51 more)' in tree(case) and tree(case))
     equal(len(re.findall(r'^    run\d+ ', output, re.M)), 100)
     assert 'well' not in output, output
     case.write('go', '')
     equal(coop.end(), 0)
+    assert 'h/last' in [e.get('task') for e in events(case, 'log')], coop.text
+
+
+@test
+def events_wait_for_who_reads_them(case):
+    """Where nobody reads the output a flood is held back, so that it fills no memory."""
+    program = '''
+s.settimeout(1)
+try:
+    while True:
+        say(task='one')
+        say(task='one', event='ended', outcome='ok', code=0)
+except TimeoutError:
+    up()
+'''
+    reader = f'{WAIT}; exec cat > out'
+    case.write('task', hostile(case, program))
+    coop = case.start('-c', f'"$COOP" run --output json --name h "$(cat task)" | ({reader})',
+                      program='sh')
+    coop.wait_file('up')
+    case.write('go', '')
+    equal(coop.end(), 0)
+    assert any(e.get('task') == 'h/one' for e in events(case, 'out'))
 
 
 @test
