@@ -108,12 +108,13 @@ step_sweeps() { long sweep-cancel-all sweep-alloc-all; }
 
 # Each fuzz target for a minute, from its seeds (one a line); FUZZ_SECONDS=3600 looks longer.
 fuzz() {
-	local name=$1 corpus=build-fuzz/corpus-$1
+	local name=$1 corpus=build-fuzz/corpus-$1 libs
+	libs=$(pkg-config --libs libfyaml liburing libutf8proc)
 	mkdir -p "$corpus"
 	split -l 1 "tests/fuzz/$name.seeds" "$corpus/seed-"
 	clang -g -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -fno-sanitize-recover -Iinclude \
 		-Icmd/coop "tests/fuzz/fuzz_$name.c" build-fuzz/cmd/coop/libcoop-cmd.a \
-		build-fuzz/src/libcoop.a $(pkg-config --libs libfyaml) -o "build-fuzz/fuzz-$name" &&
+		build-fuzz/src/libcoop.a $libs -o "build-fuzz/fuzz-$name" &&
 		"build-fuzz/fuzz-$name" -max_total_time="${FUZZ_SECONDS:-60}" -max_len=1024 \
 			-artifact_prefix=build-fuzz/ "$corpus"
 }
