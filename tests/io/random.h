@@ -330,10 +330,12 @@ static int play(void *arg)
 }
 
 /* TCP's packets may be a little late where the machine is busy: the clock waits for them. */
+static int64_t patience_ns = COOP_MICROSECONDS(500);
+
 static int play_patiently(void *arg)
 {
 	if (cp_world_of(cp_rt) == &cp_world_system)
-		CHECK_INT(coop_test_clock_autojump(COOP_MICROSECONDS(500)), ==, 0);
+		CHECK_INT(coop_test_clock_autojump(patience_ns), ==, 0);
 	return play(arg);
 }
 
@@ -363,46 +365,71 @@ static void tell(const struct program *p)
 	}
 }
 
+/* The first action that went otherwise, or -1. */
+static int difference(const struct program *a, const struct program *b)
+{
+	for (int i = 0; i < a->count; i++)
+		if (a->actions[i].result != b->actions[i].result ||
+		    a->actions[i].moved != b->actions[i].moved)
+			return i;
+	return -1;
+}
+
 static void compare(const struct program *a, const char *a_name, const struct program *b,
 		    const char *b_name, uint64_t n)
 {
-	for (int i = 0; i < a->count; i++) {
-		if (a->actions[i].result == b->actions[i].result &&
-		    a->actions[i].moved == b->actions[i].moved)
-			continue;
-		printf("# on %s:\n", a_name);
-		tell(a);
-		printf("# on %s:\n", b_name);
-		tell(b);
-		FAIL("program %ju, action %d: %s and %s differ (COOP_RANDOM=%ju)", (uintmax_t)n,
-		     i + 1, a_name, b_name, (uintmax_t)n);
-	}
+	int at = difference(a, b);
+
+	if (at < 0)
+		return;
+	printf("# on %s:\n", a_name);
+	tell(a);
+	printf("# on %s:\n", b_name);
+	tell(b);
+	FAIL("program %ju, action %d: %s and %s differ (COOP_RANDOM=%ju)", (uintmax_t)n, at + 1,
+	     a_name, b_name, (uintmax_t)n);
+}
+
+struct way {
+	enum coop_engine engine;
+	bool planned;
+	uint64_t seed;
+	const char *name;
+};
+
+/* From the program as it was made; false: there is no such engine here. */
+static bool run_way(const struct program *made, const struct way *way, uint64_t n, bool tcp,
+		    struct program *ret_ran)
+{
+	*ret_ran = *made;
+	ret_ran->planned = way->planned;
+	return run_on(ret_ran, way->engine, way->seed ? way->seed + n : 0, tcp);
 }
 
 static void try_program(uint64_t n, bool tcp)
 {
-	static const struct {
-		enum coop_engine engine;
-		bool planned;
-		uint64_t seed;
-		const char *name;
-	} ways[] = {
+	static const struct way ways[] = {
 		{ COOP_ENGINE_URING, false, 0, "uring" },
 		{ COOP_ENGINE_SIM, false, 0, "sim" },
 		{ COOP_ENGINE_SIM, true, 1, "sim with a plan" },
 		{ COOP_ENGINE_EPOLL, false, 5, "epoll, shuffled" },
 	};
-	struct program first, other;
+	static const struct way by_epoll = { .engine = COOP_ENGINE_EPOLL };
+	struct program made, first, other;
 
-	generate(&first, n, tcp);
-	other = first;
-	CHECK(run_on(&first, COOP_ENGINE_EPOLL, 0, tcp));
+	generate(&made, n, tcp);
+	CHECK(run_way(&made, &by_epoll, n, tcp, &first));
 	for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
-		struct program p = other;
-
-		p.planned = ways[i].planned;
-		if (run_on(&p, ways[i].engine, ways[i].seed ? ways[i].seed + n : 0, tcp))
-			compare(&first, "epoll", &p, ways[i].name, n);
+		if (!run_way(&made, &ways[i], n, tcp, &other))
+			continue;
+		/* A packet that was late once is not so each time; a true difference is. */
+		for (int again = 0; tcp && again < 2 && difference(&first, &other) >= 0; again++) {
+			patience_ns *= 10;
+			CHECK(run_way(&made, &by_epoll, n, tcp, &first));
+			CHECK(run_way(&made, &ways[i], n, tcp, &other));
+		}
+		patience_ns = COOP_MICROSECONDS(500);
+		compare(&first, "epoll", &other, ways[i].name, n);
 	}
 	if (getenv("COOP_RANDOM"))
 		tell(&first);
