@@ -159,17 +159,18 @@ def background(case):
 
 @test
 def terminal_goes_back_to_its_task(case):
-    """bg and then fg: the task that owns the terminal has it again, also if it wanted it before."""
-    shell = Shell(case, '"$COOP" run --name a --tty "echo up; read x; echo got=\\$x" --name b true')
+    """bg and then fg: the task that owns the terminal has it again."""
+    shell = Shell(case, f'"$COOP" run --name a --tty "echo up; {UNTIL_GO}; read x; '
+                        'echo got=\\$x" --name b true')
     shell.coop.wait_for('up\r\n')
     os.kill(shell.guard(), signal.SIGTSTP)  # Ctrl-Z is an ordinary key here
     until('Stopped', lambda: 'Stopped' in shell.coop.text)
     task = until('the task', lambda: children(shell.runtime()))[0]
     shell.type('bg')
-    until('the stop of who reads in the background',
-          lambda: alive(shell.runtime()) in 'SR' and alive(task) == 'T')
+    until('the end of the pause', lambda: alive(task) in 'SR')
     shell.type('fg')
     until('the terminal', lambda: os.tcgetpgrp(shell.coop.terminal) == task)
+    case.write('go', '')
     shell.coop.type(b'hello\n')
     shell.coop.wait_for('got=hello')
     equal(shell.status(), 0)
