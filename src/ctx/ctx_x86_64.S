@@ -13,7 +13,7 @@
  *   2. cp_ctx_start is the outermost frame: its return address is declared undefined
  *      and rbp is 0 in it, which ends both kinds of walk.
  *
- * Leaving by ret: all tasks park through one call of this function, so the return
+ * Leaving by ret: tasks that wait at one kind of thing park through one call, so the return
  * predictor, which follows the calls of the task that parks, is right for the one
  * that goes on as far up as their callers are the same.
  *

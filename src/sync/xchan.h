@@ -47,7 +47,7 @@ struct xlookout {
 	struct cp_post post;          /* TOLD, LEFT, AWAITED */
 };
 
-struct xlookoutes {
+struct xlookouts {
 	struct xlookout *first, *last; /* the LISTED ones */
 	uint32_t count;                /* those that are TOLD, too */
 };
@@ -56,7 +56,7 @@ struct coop_xchan {
 	uint32_t refs; /* atomic */
 	pthread_mutex_t lock;
 	struct xqueue senders, receivers;
-	struct xlookoutes sends, receives; /* of selects */
+	struct xlookouts sends, receives; /* of selects */
 	struct coop_xchan_opts opts;
 	struct coop_xchan_stats stats;
 	size_t head; /* index of the oldest value in the ring */
@@ -87,8 +87,8 @@ int cp_xchan_try(struct coop_xchan *x, struct xqueue *q, void *item);
 void cp_xchan_wake(const struct xtold *told);
 
 /* xchan_case.c: there is something for one of those that look out, or for all of them. Locked. */
-void cp_xlookout_tell(struct xlookoutes *l, struct xtold *told);
-void cp_xlookout_tell_all(struct xlookoutes *l, struct xtold *told);
+void cp_xlookout_tell(struct xlookouts *l, struct xtold *told);
+void cp_xlookout_tell_all(struct xlookouts *l, struct xtold *told);
 /* Without the lock: the loops hear of it. */
 void cp_xlookout_post(struct xlookout *first);
 /* At a channel without a buffer: is there a select of this run at the other end of `q`? Then it has

@@ -39,7 +39,7 @@ static struct coop_case *case_of(struct xlookout *w)
 
 /* ------------------------------------------------------------------------- the list */
 
-static void list_append(struct xlookoutes *l, struct xlookout *w)
+static void list_append(struct xlookouts *l, struct xlookout *w)
 {
 	w->next = NULL;
 	w->prev = l->last;
@@ -48,7 +48,7 @@ static void list_append(struct xlookoutes *l, struct xlookout *w)
 	case_of(w)->_time_ns = CP_XL_LISTED;
 }
 
-static void list_put_back(struct xlookoutes *l, struct xlookout *w)
+static void list_put_back(struct xlookouts *l, struct xlookout *w)
 {
 	w->prev = NULL;
 	w->next = l->first;
@@ -57,7 +57,7 @@ static void list_put_back(struct xlookoutes *l, struct xlookout *w)
 	case_of(w)->_time_ns = CP_XL_LISTED;
 }
 
-static void list_remove(struct xlookoutes *l, struct xlookout *w, enum xlookout_state state)
+static void list_remove(struct xlookouts *l, struct xlookout *w, enum xlookout_state state)
 {
 	*(w->prev ? &w->prev->next : &l->first) = w->next;
 	*(w->next ? &w->next->prev : &l->last) = w->prev;
@@ -72,7 +72,7 @@ static void tell(struct xlookout *w, struct xtold *told)
 	told->lookouts = w;
 }
 
-void cp_xlookout_tell(struct xlookoutes *l, struct xtold *told)
+void cp_xlookout_tell(struct xlookouts *l, struct xtold *told)
 {
 	struct xlookout *w = l->first;
 
@@ -82,7 +82,7 @@ void cp_xlookout_tell(struct xlookoutes *l, struct xtold *told)
 	tell(w, told);
 }
 
-void cp_xlookout_tell_all(struct xlookoutes *l, struct xtold *told)
+void cp_xlookout_tell_all(struct xlookouts *l, struct xtold *told)
 {
 	while (l->first)
 		cp_xlookout_tell(l, told);
@@ -115,7 +115,7 @@ static struct xqueue *queue_of(struct coop_case *c)
 	return sends(c) ? &x->senders : &x->receivers;
 }
 
-static struct xlookoutes *list_of(struct coop_case *c)
+static struct xlookouts *list_of(struct coop_case *c)
 {
 	struct coop_xchan *x = c->_on;
 
@@ -123,7 +123,7 @@ static struct xlookoutes *list_of(struct coop_case *c)
 }
 
 /* Is there something for the lookouts of `l`? */
-static bool ready(const struct coop_xchan *x, const struct xlookoutes *l)
+static bool ready(const struct coop_xchan *x, const struct xlookouts *l)
 {
 	if (x->stats.closed)
 		return true;
@@ -133,7 +133,7 @@ static bool ready(const struct coop_xchan *x, const struct xlookoutes *l)
 }
 
 /* The first lookout of this run that is no case of `select`; off the list. Locked. */
-static struct coop_case *local_lookout(struct xlookoutes *l, const void *select)
+static struct coop_case *local_lookout(struct xlookouts *l, const void *select)
 {
 	for (struct xlookout *w = l->first; w; w = w->next)
 		if (cp_inbox_is_of(w->inbox, cp_rt) && case_of(w)->_select != select) {
@@ -211,7 +211,7 @@ static int xchan_take(struct cp_rt *rt, struct coop_case *c)
 
 static void xchan_enlist(struct cp_rt *rt, struct coop_case *c)
 {
-	struct xlookoutes *l = list_of(c);
+	struct xlookouts *l = list_of(c);
 	struct xlookout *w = lookout_of(c);
 	struct xtold told = { NULL, NULL };
 
@@ -232,7 +232,7 @@ static void xchan_enlist(struct cp_rt *rt, struct coop_case *c)
 
 static void xchan_withdraw(struct cp_rt *rt, struct coop_case *c)
 {
-	struct xlookoutes *l = list_of(c);
+	struct xlookouts *l = list_of(c);
 	struct xtold told = { NULL, NULL };
 
 	rt->external--;
