@@ -11,6 +11,7 @@
  */
 #include "run.h"
 #include "screen.h"
+#include "sink.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -31,6 +32,14 @@ static const char *name_of(int sig)
 	return sig == SIGINT ? "^C" : coop_signal_name(sig);
 }
 
+/* Whoever reads our output may have stopped to; that must not keep what is to be ended. */
+static void hurry_output(struct job *job, int64_t patience_ns)
+{
+	sink_hurry(job->screen->out, patience_ns);
+	if (job->screen->err != job->screen->out)
+		sink_hurry(job->screen->err, patience_ns);
+}
+
 static void rise(struct job *job, int sig, enum run_level level)
 {
 	if (level > LEVEL_KILL_SHIELDS)
@@ -41,6 +50,7 @@ static void rise(struct job *job, int sig, enum run_level level)
 	if (!job->stop_sig)
 		job->stop_sig = sig;
 	job_say(job, SAY_ALERT, "%s %s", name_of(sig), announcements[level]);
+	hurry_output(job, level == LEVEL_POLITE ? COOP_SECONDS(10) : COOP_SECONDS(1));
 	if (level == LEVEL_POLITE)
 		job_stop(job, name_of(sig));
 	else
@@ -101,6 +111,7 @@ static void first_press(struct job *job, int sig, const char *why)
 	job->has_polite = true;
 	job->stop_sig = sig;
 	job_say(job, SAY_ALERT, "%s: stopping", why);
+	hurry_output(job, COOP_SECONDS(10));
 	job_stop(job, why);
 }
 

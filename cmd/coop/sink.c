@@ -24,6 +24,8 @@ struct sink {
 	struct buffer filling, writing;
 	bool has_datagrams;        /* of a line each */
 	bool is_busy;              /* the task is writing */
+	int64_t patience_ns;       /* of who waits, while nothing is taken; 0: for ever */
+	int64_t taken_ns;          /* when something was taken last, or the patience began */
 	struct coop_pulse work;    /* there is something to write */
 	struct coop_pulse written; /* everybody is woken each time: something was */
 };
@@ -48,6 +50,7 @@ static int write_all(struct sink *sink)
 		if (r < 0)
 			return r;
 		done += (size_t)r;
+		sink->taken_ns = coop_now();
 		coop_pulse_send_all(&sink->written);
 	}
 	return 0;
@@ -163,14 +166,35 @@ static bool is_pending(const struct sink *sink)
 	return !sink->error && (sink->is_busy || sink->filling.used);
 }
 
+static int await_written(void *arg)
+{
+	struct sink *sink = arg;
+
+	return coop_pulse_wait(&sink->written);
+}
+
+/* Looks every now and then whether there is still reason to wait: patience may come to an end. */
 static int await_room(void *arg)
 {
 	struct sink *sink = arg;
 	int r = 0;
 
-	while (is_full(sink) && r >= 0)
-		r = coop_pulse_wait(&sink->written);
+	while (is_full(sink) && r >= 0) {
+		r = coop_move_on_after(COOP_MILLISECONDS(200), await_written, sink);
+		if (sink->patience_ns && coop_now() - sink->taken_ns >= sink->patience_ns) {
+			sink->error = -ETIMEDOUT;
+			coop_pulse_send_all(&sink->written);
+		}
+	}
 	return r;
+}
+
+void sink_hurry(struct sink *sink, int64_t patience_ns)
+{
+	if (!sink)
+		return;
+	sink->patience_ns = patience_ns;
+	sink->taken_ns = coop_now();
 }
 
 int sink_wait(struct sink *sink)

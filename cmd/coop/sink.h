@@ -31,6 +31,12 @@ int sink_wait(struct sink *sink);
 /* Waits until there is room, or writing has failed: 0 or COOP_ECANCELED. */
 int sink_wait_cancellable(struct sink *sink);
 
+/*
+ * From now on nobody waits for room for longer than `patience_ns` while nothing is taken: writing
+ * has failed then.
+ */
+void sink_hurry(struct sink *sink, int64_t patience_ns);
+
 /* Waits until all is written, or writing has failed, or nothing was taken for `limit_ns`. */
 void sink_flush(struct sink *sink, int64_t limit_ns);
 

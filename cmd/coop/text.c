@@ -295,7 +295,8 @@ void text_of_codes(const struct plan_codes *codes, char *buf, size_t size)
 /* The last unit of a duration, with what is behind the point. */
 static void write_rest(int64_t ns, bool is_first, char *buf, size_t size)
 {
-	if (ns >= COOP_SECONDS(1) || (ns && !is_first))
+	/* A smaller fraction would be written with an exponent. */
+	if (ns >= COOP_SECONDS(1) || (ns >= COOP_MICROSECONDS(100) && !is_first))
 		snprintf(buf, size, "%.10gs", (double)ns / 1e9);
 	else if (ns >= COOP_MILLISECONDS(1))
 		snprintf(buf, size, "%.10gms", (double)ns / 1e6);

@@ -119,7 +119,7 @@ int coop_group_open_at(struct coop_group *group, const struct coop_group_opts *o
 
 	if (CP_UNLIKELY(!b))
 		return refuse(group, cp_no_task());
-	cp_check_frames(b, cp_stack_pointer(), "coop_group_open");
+	cp_check_frames(b, CP_STACK_POINTER(), "coop_group_open");
 	outer = cp_innermost(b);
 	if (CP_UNLIKELY(opts || outer->_eff ||
 			cp_scope_word(&group->_scope) != CP_WORD(CP_UNOPENED, 0, CP_SCOPE_GROUP)))

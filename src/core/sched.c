@@ -93,7 +93,7 @@ CP_NOINLINE struct coop_task *cp_pick_shuffled(struct cp_rt *rt)
 CP_INLINE struct cp_body *leave(struct cp_rt *rt)
 {
 	struct cp_body *me = rt->body;
-	void *sp = cp_stack_pointer();
+	void *sp = CP_STACK_POINTER();
 
 	if (sp < me->deepest)
 		me->deepest = sp;
@@ -378,7 +378,7 @@ int coop_yield(void)
 
 	if (CP_UNLIKELY(!rt))
 		return cp_no_task();
-	cp_check_frames(rt->body, cp_stack_pointer(), "coop_yield");
+	cp_check_frames(rt->body, CP_STACK_POINTER(), "coop_yield");
 	rt->body->schedule_half++;
 	return yield(rt);
 }

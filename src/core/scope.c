@@ -246,7 +246,7 @@ int coop_scope_open_at(struct coop_scope *scope, const struct coop_scope_opts *o
 
 	if (CP_UNLIKELY(!b))
 		return open_slow(rt, scope, opts, site);
-	cp_check_frames(b, cp_stack_pointer(), "coop_scope_open");
+	cp_check_frames(b, CP_STACK_POINTER(), "coop_scope_open");
 	outer = cp_innermost(b);
 	if (CP_UNLIKELY(cp_scope_word(scope) != CP_WORD(CP_UNOPENED, 0, 0) || outer->_eff ||
 			(opts && !only_timeout(rt, opts))))

@@ -55,23 +55,24 @@ int cp_ctx_switch_asm(void **save_sp, void *to_sp);
 /* A debugger walks a parked stack from here, with its saved stack pointer. */
 extern const void *const cp_ctx_resume_pc;
 
-#if defined(__x86_64__)
-#define CP_READ_SP "movq %%rsp, %0"
-#else
-#define CP_READ_SP "mov %0, sp"
-#endif
-
 /*
- * The stack pointer: a place below the frames of all callers. Unlike __builtin_frame_address(0)
- * it makes the compiler keep no frame in a function that ends with a jump.
+ * A place below the frames of all callers, and above that of the function where this stands: the
+ * stack pointer, for which the compiler keeps no frame in a function that ends with a jump.
+ * Where it optimises nothing, the function has a frame all the same.
  */
-CP_INLINE void *cp_stack_pointer(void)
-{
-	void *sp;
-
-	__asm__(CP_READ_SP : "=r"(sp));
-	return sp;
-}
+#if !defined(__OPTIMIZE__)
+#define CP_STACK_POINTER() __builtin_frame_address(0)
+#elif defined(__x86_64__)
+#define CP_STACK_POINTER() CP_READ_SP("movq %%rsp, %0")
+#else
+#define CP_STACK_POINTER() CP_READ_SP("mov %0, sp")
+#endif
+#define CP_READ_SP(instruction) \
+	({ \
+		void *sp_; \
+		__asm__(instruction : "=r"(sp_)); \
+		sp_; \
+	})
 
 #if defined(CP_ASAN) || defined(CP_TSAN)
 int cp_ctx_switch(struct cp_ctx *from, struct cp_ctx *to);

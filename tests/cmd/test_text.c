@@ -92,6 +92,7 @@ TEST(durations_are_written_as_they_are_read)
 		{ COOP_SECONDS(90061), "1d1h1m1s" },
 		{ COOP_SECONDS(60) + COOP_MILLISECONDS(5), "1m0.005s" },
 		{ 1500000, "1.5ms" },
+		{ COOP_SECONDS(86400) + 4, "1d4ns" },
 	};
 	char buf[TEXT_DURATION_SIZE];
 

@@ -67,7 +67,7 @@ class Coop:
     """One running command, its output read by a thread."""
 
     def __init__(self, case, args, tty=False, stdin=subprocess.DEVNULL, env=None, background=False,
-                 program=None, stderr=None):
+                 program=None, stdout=None, stderr=None):
         self.case, self.data, self.errors = case, b'', b''
         self.terminal = -1
         self.is_hung_up = False
@@ -94,10 +94,12 @@ class Coop:
             sources = [(self.terminal, 'data')]
         else:
             self.process = subprocess.Popen(
-                command, stdin=stdin, stdout=subprocess.PIPE,
+                command, stdin=stdin, stdout=subprocess.PIPE if stdout is None else stdout,
                 stderr=subprocess.PIPE if stderr is None else stderr, env=self.environ,
                 cwd=case.folder, start_new_session=True, preexec_fn=prepare)
-            sources = [(self.process.stdout.fileno(), 'data')]
+            sources = []
+            if stdout is None:
+                sources.append((self.process.stdout.fileno(), 'data'))
             if stderr is None:
                 sources.append((self.process.stderr.fileno(), 'errors'))
         self.readers = [threading.Thread(target=self.read, args=s, daemon=True) for s in sources]

@@ -210,6 +210,21 @@ def map_reads_no_further_than_it_runs(case):
 
 
 @test
+def output_that_nobody_takes(case):
+    """Who reads coop's output may have stopped to: two presses end the job all the same."""
+    for mode in ('prefix', 'json', 'group'):
+        reader, writer = os.pipe()
+        coop = case.start('run', '--output', mode, f'echo up > {mode}; yes', stdout=writer)
+        os.close(writer)
+        coop.wait_file(mode)
+        coop.signal(signal.SIGINT)
+        coop.signal(signal.SIGINT)
+        equal(coop.end(), -signal.SIGINT)
+        os.close(reader)
+    case.check_left()
+
+
+@test
 def memory_with_a_hundred_tasks(case):
     """100 tasks that write at once: guard and runtime stay under 8 MiB each at their peaks."""
     task = 'echo up; while ! [ -e go ]; do sleep 0.2; done'
