@@ -42,7 +42,7 @@ static bool has_option(int fd, int option, int wanted)
 
 static bool has_name(int fd)
 {
-	struct sockaddr_un name;
+	struct sockaddr_un name = { 0 };
 	socklen_t len = sizeof name, least = offsetof(struct sockaddr_un, sun_path) + 1;
 
 	return getpeername(fd, (struct sockaddr *)&name, &len) == 0 &&

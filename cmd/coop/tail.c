@@ -18,7 +18,7 @@ static bool grow(struct tail *tail)
 
 	if (old == TAIL_MAX)
 		return false;
-	bytes = malloc(room);
+	bytes = calloc(1, room);
 	if (!bytes)
 		return false;
 	for (uint64_t i = from; i < tail->total; i++)

@@ -79,8 +79,7 @@ static void complete(struct ring_engine *e, const struct io_uring_cqe *cqe)
 		if (cqe->flags & IORING_CQE_F_SOCK_NONEMPTY)
 			op->at->ready |= CP_READS;
 		break;
-	case TAG_REFUSED: break;
-	default: /* it was found, or it was not: either way it ends by itself */ break;
+	default: break; /* refused; or a cancel that found it or did not: it ends by itself */
 	}
 	if (--op->pending == 0)
 		over(e, op);
