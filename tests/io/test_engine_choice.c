@@ -181,15 +181,6 @@ static int rings_mapped(void)
 	return n;
 }
 
-static int fds_open(void)
-{
-	int n = 0;
-
-	for (int fd = 0; fd < 256; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
-}
-
 /* From now on the mmap of what lies at `offset` of a ring has no memory. */
 static void forbid_map(uint32_t offset)
 {

@@ -16,7 +16,6 @@
 #include "base/os.h"
 
 #include <coop/thread.h>
-#include <dirent.h>
 #include <sched.h>
 
 #define FDS 4
@@ -288,18 +287,6 @@ static const int errnos[] = { EIO,          ENOMEM,        ENOSPC,     EMFILE,  
 			      ENOENT,       EADDRNOTAVAIL, ENOSYS,     ECONNRESET,  EBUSY };
 
 /* ---- one of them, with one refusal */
-
-static int fds_open(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	CHECK(d != NULL);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
 
 static void arm(int n, int error, bool on)
 {

@@ -12,7 +12,6 @@
 
 #include "base/os.h"
 
-#include <dirent.h>
 
 static bool real;            /* the system's descriptors, and not simulated ones */
 static const char *violated; /* what was wrong */
@@ -370,18 +369,6 @@ static int program(void *arg)
 	for (int i = 0; r >= 0 && i < (real ? 6 : 4); i++)
 		r = coop_spawn(&g, parts[i], NULL);
 	return coop_group_join(&g, r);
-}
-
-static int fds_open(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	CHECK(d != NULL);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 static int fds_before;

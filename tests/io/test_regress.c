@@ -8,7 +8,6 @@
 #include "base/os.h"
 #include "io/io.h"
 
-#include <dirent.h>
 #include <limits.h>
 #include <sys/resource.h>
 
@@ -109,18 +108,6 @@ static int leaves_much(__attribute__((unused)) void *arg)
 	CHECK_INT(coop_sleep(MS(1)), ==, 0);
 	coop_group_cancel(&g, "the end");
 	return coop_group_join(&g, 0);
-}
-
-static int fds_open(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	CHECK(d != NULL);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 static void raise_files(rlim_t needed)

@@ -15,7 +15,6 @@
 #include "base/os.h"
 #include "io/io.h"
 
-#include <dirent.h>
 #include <limits.h>
 #include <coop/thread.h>
 #include <sched.h>
@@ -48,18 +47,6 @@ static uint64_t disarm(void)
 	cp_os_faults.call_fail_at = 0;
 	cp_os_faults.call_fail_on = false;
 	return cp_os_faults.call_failed;
-}
-
-static int fds_open(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	CHECK(d != NULL);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 /* ---- each operation, and what it is for */
