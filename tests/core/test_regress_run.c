@@ -5,6 +5,7 @@
  */
 #include "base/os.h"
 #include "core_help.h"
+#include "fds.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -373,15 +374,6 @@ TEST(rel_D18_no_sleep_while_somebody_is_ready)
 }
 
 /* ---- I04, I08: what a runner needs, and cannot have */
-
-static int fds_open(void)
-{
-	int n = 0;
-
-	for (int fd = 0; fd < 256; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
-}
 
 /* Each allocation and each system call of a run's beginning fails: nothing is left. */
 TEST(rel_I04_half_made_runs)

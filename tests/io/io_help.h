@@ -14,10 +14,10 @@
  */
 
 #include "../core/core_help.h"
+#include "fds.h"
 
 #include "io/world.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -178,17 +178,4 @@ static inline void close_both(int a, int b)
 {
 	CHECK_INT(coop_close(a), ==, 0);
 	CHECK_INT(coop_close(b), ==, 0);
-}
-
-/* Descriptors of this process, with the one that looks. */
-static inline int fds_open(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	CHECK(d != NULL);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }

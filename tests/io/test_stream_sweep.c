@@ -4,6 +4,7 @@
  * each checkpoint, with each allocation failing, in many orders: no byte is made up or out of
  * order, all is given back, nothing hangs.
  */
+#include "fds.h"
 #include "stream_help.h"
 
 static int wrong; /* the line where something was not as it must be */
@@ -144,15 +145,6 @@ static int program(void *arg)
 	close_pair(&w.client);
 	close_pair(&w.server);
 	return r;
-}
-
-static int fds_open(void)
-{
-	int n = 0;
-
-	for (int fd = 0; fd < 64; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
 }
 
 static const char *even(int rc, uint64_t n, void *ctx)

@@ -6,13 +6,13 @@
  * shell commands, and what /proc tells of a child.
  */
 #include "../core/core_help.h"
+#include "fds.h"
 
 #include "base/os.h"
 
 #include <coop/io.h>
 #include <coop/process.h>
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -127,18 +127,6 @@ static inline bool is_alive(int pid)
 	char state = state_of(pid);
 
 	return state && state != 'Z' && state != 'X';
-}
-
-static inline int count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	CHECK(dir != NULL);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
 }
 
 /* Reads a line from a descriptor that may not block, without its newline. */

@@ -213,18 +213,6 @@ static void close_server(void)
 
 /* ---- help */
 
-static int fds_open(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = -1; /* that of the directory */
-
-	CHECK(d != NULL);
-	for (struct dirent *e; (e = readdir(d));)
-		n += e->d_name[0] != '.';
-	closedir(d);
-	return n;
-}
-
 static bool has(const struct coop_addr_list *list, const char *text)
 {
 	char buf[COOP_ADDR_TEXT_MAX];

@@ -4,6 +4,7 @@
  * descriptor, no memory and no file that was made for a moment is left; what was there is whole.
  */
 #include "../core/core_help.h"
+#include "fds.h"
 
 #include <coop/fs.h>
 #include <coop/io.h>
@@ -99,15 +100,6 @@ static int look_and_remove(const char *path, const struct stat *st, int kind, st
 	(void)kind;
 	leftovers += strstr(path + ftw->base, ".coop-") == path + ftw->base;
 	return ftw->level ? remove(path) : 0;
-}
-
-static int fds_open(void)
-{
-	int n = 0;
-
-	for (int fd = 0; fd < 64; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
 }
 
 static const char *clean(int rc, uint64_t n, void *ctx)

@@ -172,15 +172,6 @@ IO_TEST(rel_I03_descriptors_are_passed)
 	return 0;
 }
 
-static int open_count(void)
-{
-	int count = 0;
-
-	for (int fd = 0; fd < 1024; fd++)
-		count += fcntl(fd, F_GETFD) >= 0;
-	return count;
-}
-
 /* More than there is room for: what is too much is closed, down to the last one (I03). */
 IO_TEST(rel_I03_surplus_descriptors_are_closed)
 {
@@ -191,7 +182,7 @@ IO_TEST(rel_I03_surplus_descriptors_are_closed)
 	CHECK_INT(coop_socket_pair(SOCK_STREAM, fds), ==, 0);
 	for (int i = 0; i <= COOP_FDS_MAX; i++)
 		many[i] = fds[0];
-	before = open_count();
+	before = fds_open();
 	for (size_t sent = 1; sent <= COOP_FDS_MAX; sent += sent < 6 ? 1 : 50)
 		for (size_t room = 0; room <= 3; room++) {
 			CHECK_INT(coop_send_fds(fds[0], "x", 1, many, sent), ==, 1);
@@ -199,7 +190,7 @@ IO_TEST(rel_I03_surplus_descriptors_are_closed)
 			CHECK_INT(count, ==, sent);
 			for (size_t i = 0; i < room && i < sent; i++)
 				coop_close(got[i]);
-			CHECK_INT(open_count(), ==, before);
+			CHECK_INT(fds_open(), ==, before);
 		}
 	CHECK_INT(coop_send_fds(fds[0], "x", 1, many, COOP_FDS_MAX + 1), ==, -EINVAL);
 	CHECK_INT(coop_send_fds(fds[0], "", 0, many, 1), ==, -EINVAL);

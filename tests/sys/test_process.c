@@ -90,13 +90,13 @@ static enum coop_process_step step;
 static int fails(struct coop_process_opts opts)
 {
 	struct coop_process *p = NULL;
-	int fds = count_fds(), r;
+	int fds = fds_open(), r;
 
 	step = COOP_PROCESS_AT_NOTHING;
 	opts.ret_step = &step;
 	r = coop_process_spawn(&opts, &p);
 	CHECK(!p);
-	CHECK_INT(count_fds(), ==, fds);
+	CHECK_INT(fds_open(), ==, fds);
 	CHECK_INT(waitpid(-1, NULL, WNOHANG), ==, -1);
 	CHECK(coop_error_peek(r) != NULL);
 	coop_error_clear();
@@ -975,7 +975,7 @@ struct counts {
 
 static struct counts counts_now(void)
 {
-	return (struct counts){ count_fds(), cp_os_faults.allocs_live };
+	return (struct counts){ fds_open(), cp_os_faults.allocs_live };
 }
 
 static void check_nothing_left(struct counts before, uint64_t n)

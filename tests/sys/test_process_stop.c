@@ -656,7 +656,7 @@ PROCESS_TEST(capture_without_memory)
 	}
 	coop_error_clear();
 	blocks = cp_os_faults.allocs_live;
-	fds = count_fds();
+	fds = fds_open();
 	for (uint64_t n = 1; failed; n++) {
 		struct coop_capture c = { 0 };
 		int r;
@@ -674,7 +674,7 @@ PROCESS_TEST(capture_without_memory)
 		coop_capture_deinit(&c);
 		coop_error_clear();
 		CHECK_INT(cp_os_faults.allocs_live, ==, blocks);
-		CHECK_INT(count_fds(), ==, fds);
+		CHECK_INT(fds_open(), ==, fds);
 		CHECK_INT(waitpid(-1, NULL, WNOHANG), ==, -1);
 	}
 	CHECK_INT(failures, >, 5);
