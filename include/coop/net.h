@@ -179,12 +179,13 @@ struct coop_resolve_opts {
 /**
  * Looks up a host and a service: names, or addresses and numbers, which are not looked up.
  *
- * `host` NULL or "" is this machine; `service` NULL or "" is port 0. Names go through the C
+ * `host` NULL or "" is this machine; `service` NULL or "" is port 0, another one a number up to
+ * 65535 or, if it has a letter, a name. Names go through the C
  * library (nsswitch.conf, hosts), in a thread of the lane COOP_LANE_DNS; tasks that
  * ask the same at the same time share one look-up.
  *
- * A library that was built with c-ares (-Dcares=enabled) has it ask hosts and name servers on the
- * loop instead, without a thread, where nsswitch.conf names nothing else for hosts and
+ * A library that was built with c-ares (-Dcares=enabled) has it ask hosts and name servers for
+ * hosts on the loop instead, without a thread, where nsswitch.conf names nothing else for hosts and
  * the clock is the machine's. The environment's COOP_DNS=auto|threads|cares decides before that.
  *
  * Returns 0 with a list in `ret_list`, to be given back by coop_addr_list_free.

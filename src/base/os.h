@@ -98,8 +98,6 @@ struct addrinfo;
 int cp_os_lookup(const char *host, const char *service, const struct addrinfo *hints,
 		 struct addrinfo **ret_found);
 void cp_os_lookup_free(struct addrinfo *found);
-/* The port of a service by its name, or -EINVAL: there is none. */
-int cp_os_service(const char *name, const char *protocol);
 /* What stands behind "hosts:" in nsswitch.conf; -ENOENT: nothing. Another error: nobody knows. */
 int cp_os_nss_hosts(char *ret_line, size_t size);
 int cp_os_if_index(const char *name); /* of a network interface */

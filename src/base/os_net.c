@@ -141,18 +141,6 @@ void cp_os_lookup_free(struct addrinfo *found)
 		freeaddrinfo(found);
 }
 
-int cp_os_service(const char *name, const char *protocol)
-{
-	struct servent entry, *found = NULL;
-	char buf[1024];
-	int r;
-
-	if (cp_os_refused())
-		return cp_os_refusal();
-	r = getservbyname_r(name, protocol, &entry, buf, sizeof buf, &found);
-	return r == ENOMEM ? -ENOMEM : found ? ntohs((uint16_t)found->s_port) : -EINVAL;
-}
-
 int cp_os_nss_hosts(char *ret_line, size_t size)
 {
 	static const char key[] = "hosts:";

@@ -22,11 +22,12 @@
 #else
 #define HAVE_CARES false
 
-int cp_cares_look_up(struct cp_rt *rt, const struct cp_dns_query *q,
+int cp_cares_look_up(struct cp_rt *rt, const struct cp_dns_query *q, uint16_t port,
 		     struct coop_addr_list **ret_list)
 {
 	(void)rt;
 	(void)q;
+	(void)port;
 	(void)ret_list;
 	return -ENOTSUP; /* nobody chooses it */
 }

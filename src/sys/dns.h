@@ -19,17 +19,25 @@ struct cp_dns_query {
 	bool passive;
 };
 
-/* Room for `count` addresses; NULL without memory. */
-struct coop_addr_list *cp_addr_list_new(size_t count);
-void cp_addr_list_add(struct coop_addr_list *list, const struct coop_addr *addr);
+/* What a resolver has found, one after the other; `node` is in its words. */
+struct cp_dns_found {
+	const struct sockaddr *sa;
+	socklen_t len;
+	const void *next; /* NULL: that was the last */
+};
+
+/* Makes a list of those that are of the Internet, with `port`; negative: as they were found. 0,
+ * -ENOENT: there is none, -ENOMEM. */
+int cp_addr_list_make(const void *first, struct cp_dns_found (*read)(const void *node), int port,
+		      struct coop_addr_list **ret_list);
 
 enum cp_dns { CP_DNS_THREADS, CP_DNS_CARES };
 
 /* Who is to look names up in this run; or -ENOTSUP: who was asked for is not there. */
 int cp_dns_choose(const struct cp_rt *rt);
 
-/* As coop_resolve, for a host that is a name. A checkpoint. */
-int cp_cares_look_up(struct cp_rt *rt, const struct cp_dns_query *q,
+/* As coop_resolve, for a host that is a name, with the port for the service. A checkpoint. */
+int cp_cares_look_up(struct cp_rt *rt, const struct cp_dns_query *q, uint16_t port,
 		     struct coop_addr_list **ret_list);
 
 /* For tests: ask these servers, "127.0.0.1:5353,...", and wait so long for each; NULL and 0: as the

@@ -8,7 +8,9 @@
  * ends the wait, and the channel is destroyed, which closes all sockets. Look-ups are limited by
  * number, since each has a few descriptors; those beyond wait in turn.
  *
- * c-ares reads resolv.conf and hosts in this thread when a look-up begins: small local files.
+ * c-ares reads resolv.conf and hosts in this thread when a look-up begins: small local files. The
+ * names of services are not its business: it would ask the C library in this thread, which may
+ * ask a server for them.
  *
  * Invariants
  *   1. The channel is destroyed before the call returns; so the last callback was before that.
@@ -182,36 +184,18 @@ static int ask(struct cp_rt *rt, struct look_up *l, const struct cp_dns_query *q
 
 /* ------------------------------------------------------------------------ the answer */
 
-static int take_found(const struct ares_addrinfo *found, uint16_t port,
-		      struct coop_addr_list **ret_list)
+static struct cp_dns_found read_found(const void *node)
 {
-	struct coop_addr_list *list;
-	size_t count = 0;
+	const struct ares_addrinfo_node *n = node;
 
-	for (const struct ares_addrinfo_node *n = found->nodes; n; n = n->ai_next)
-		count++;
-	list = cp_addr_list_new(count);
-	if (!list)
-		return -ENOMEM;
-	for (const struct ares_addrinfo_node *n = found->nodes; n; n = n->ai_next) {
-		struct coop_addr addr = { .len = n->ai_addrlen };
+	return (struct cp_dns_found){ n->ai_addr, n->ai_addrlen, n->ai_next };
+}
 
-		if ((n->ai_family != AF_INET && n->ai_family != AF_INET6) ||
-		    n->ai_addrlen > sizeof addr.in6)
-			continue;
-		memcpy(&addr.sa, n->ai_addr, n->ai_addrlen);
-		if (n->ai_family == AF_INET)
-			addr.in.sin_port = htons(port);
-		else
-			addr.in6.sin6_port = htons(port);
-		cp_addr_list_add(list, &addr);
-	}
-	if (list->count == 0) {
-		coop_addr_list_free(list);
-		return -ENOENT;
-	}
-	*ret_list = list;
-	return 0;
+static struct cp_dns_found read_one(const void *node)
+{
+	const struct coop_addr *addr = node;
+
+	return (struct cp_dns_found){ &addr->sa, addr->len, NULL };
 }
 
 /* "127.1", "0x7f000001": as getaddrinfo reads them. 0, or -EINVAL. */
@@ -228,7 +212,6 @@ static int read_short(const char *host, uint16_t port, struct coop_addr *ret_add
 /* An address, whose service has a name, or a short one. 1: it is a name. */
 static int as_number(const struct cp_dns_query *q, uint16_t port, struct coop_addr_list **ret_list)
 {
-	struct coop_addr_list *list;
 	struct coop_addr addr;
 	int r = coop_addr_ip(q->host, port, &addr);
 
@@ -238,12 +221,7 @@ static int as_number(const struct cp_dns_query *q, uint16_t port, struct coop_ad
 		return r == -EINVAL ? 1 : r;
 	if (q->family && q->family != addr.sa.sa_family)
 		return -ENOENT;
-	list = cp_addr_list_new(1);
-	if (!list)
-		return -ENOMEM;
-	cp_addr_list_add(list, &addr);
-	*ret_list = list;
-	return 0;
+	return cp_addr_list_make(&addr, read_one, -1, ret_list);
 }
 
 static int with_channel(struct cp_rt *rt, const struct cp_dns_query *q, uint16_t port,
@@ -258,7 +236,7 @@ static int with_channel(struct cp_rt *rt, const struct cp_dns_query *q, uint16_t
 	if (r == 0) {
 		r = ask(rt, &l, q);
 		if (r == 0)
-			r = take_found(l.found, port, ret_list);
+			r = cp_addr_list_make(l.found->nodes, read_found, port, ret_list);
 		ares_destroy(l.channel);
 		if (l.found)
 			ares_freeaddrinfo(l.found);
@@ -269,35 +247,20 @@ static int with_channel(struct cp_rt *rt, const struct cp_dns_query *q, uint16_t
 
 /* ------------------------------------------------------------------------ the call */
 
-static int port_of(const struct cp_dns_query *q, uint16_t *ret_port)
-{
-	int port = q->service ? cp_port_read(q->service) : 0;
-
-	if (port < 0)
-		port = cp_os_service(q->service, q->type == SOCK_DGRAM ? "udp" : "tcp");
-	if (port < 0)
-		return port;
-	*ret_port = (uint16_t)port;
-	return 0;
-}
-
 /* Of this thread: while nobody looks up it belongs to no run. */
 static __thread struct coop_sem room;
 static __thread unsigned users;
 
-int cp_cares_look_up(struct cp_rt *rt, const struct cp_dns_query *q,
+int cp_cares_look_up(struct cp_rt *rt, const struct cp_dns_query *q, uint16_t port,
 		     struct coop_addr_list **ret_list)
 {
-	uint16_t port;
 	int r;
 
 	if (users++ == 0)
 		room = (struct coop_sem)COOP_SEM_INIT(LOOK_UPS_MAX);
 	r = coop_sem_acquire(&room);
 	if (r == 0) {
-		r = port_of(q, &port);
-		if (r == 0)
-			r = as_number(q, port, ret_list);
+		r = as_number(q, port, ret_list);
 		if (r == 1)
 			r = with_channel(rt, q, port, ret_list);
 		coop_sem_release(&room);

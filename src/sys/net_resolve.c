@@ -69,11 +69,6 @@ static struct list *list_new(size_t count)
 	return l;
 }
 
-struct coop_addr_list *cp_addr_list_new(size_t count)
-{
-	return (struct coop_addr_list *)list_new(count);
-}
-
 struct coop_addr_list *coop_addr_list_free(struct coop_addr_list *list)
 {
 	struct list *l = (struct list *)list;
@@ -95,9 +90,47 @@ static void list_add(struct list *l, const struct coop_addr *addr)
 	l->addrs[l->list.count++] = *addr;
 }
 
-void cp_addr_list_add(struct coop_addr_list *list, const struct coop_addr *addr)
+/* The address of `found` with the port; false: it is none of the Internet. */
+static bool addr_of(const struct cp_dns_found *found, int port, struct coop_addr *ret_addr)
 {
-	list_add((struct list *)list, addr);
+	int family = found->sa->sa_family;
+
+	if ((family != AF_INET && family != AF_INET6) || found->len > sizeof ret_addr->in6)
+		return false;
+	ret_addr->len = found->len;
+	memcpy(&ret_addr->sa, found->sa, found->len);
+	if (port >= 0 && family == AF_INET)
+		ret_addr->in.sin_port = htons((uint16_t)port);
+	else if (port >= 0)
+		ret_addr->in6.sin6_port = htons((uint16_t)port);
+	return true;
+}
+
+int cp_addr_list_make(const void *first, struct cp_dns_found (*read)(const void *node), int port,
+		      struct coop_addr_list **ret_list)
+{
+	struct cp_dns_found found;
+	struct list *l;
+	size_t count = 0;
+
+	for (const void *node = first; node; node = read(node).next)
+		count++;
+	l = list_new(count);
+	if (!l)
+		return -ENOMEM;
+	for (const void *node = first; node; node = found.next) {
+		struct coop_addr addr = { 0 };
+
+		found = read(node);
+		if (addr_of(&found, port, &addr))
+			list_add(l, &addr);
+	}
+	if (l->list.count == 0) {
+		coop_addr_list_free(&l->list);
+		return -ENOENT;
+	}
+	*ret_list = &l->list;
+	return 0;
 }
 
 /* ---------------------------------------------------------------- what needs no look-up */
@@ -139,6 +172,16 @@ static int literal(const struct cp_dns_query *q, const struct coop_addr *addr,
 	return 0;
 }
 
+/* Each name of a service has a letter (RFC 6335). Without one it is a number, and one that cannot
+ * be a port is no question for resolvers: the C library's makes a port of any. */
+static bool may_be_name(const char *service)
+{
+	for (; *service; service++)
+		if ((*service | 0x20) >= 'a' && (*service | 0x20) <= 'z')
+			return true;
+	return false;
+}
+
 /* 0 and a list, -errno, or 1: it has to be looked up. */
 static int at_once(const struct cp_dns_query *q, struct list **ret_list)
 {
@@ -146,7 +189,7 @@ static int at_once(const struct cp_dns_query *q, struct list **ret_list)
 	struct coop_addr addr;
 
 	if (port < 0)
-		return 1;
+		return may_be_name(q->service) ? 1 : -EINVAL;
 	if (!q->host)
 		return local(q, (uint16_t)port, ret_list);
 	r = coop_addr_ip(q->host, (uint16_t)port, &addr);
@@ -157,31 +200,11 @@ static int at_once(const struct cp_dns_query *q, struct list **ret_list)
 
 /* ---------------------------------------------------------------- in the thread */
 
-static int take_found(const struct addrinfo *found, struct list **ret_list)
+static struct cp_dns_found read_found(const void *node)
 {
-	struct list *l;
-	size_t count = 0;
+	const struct addrinfo *ai = node;
 
-	for (const struct addrinfo *ai = found; ai; ai = ai->ai_next)
-		count++;
-	l = list_new(count);
-	if (!l)
-		return -ENOMEM;
-	for (const struct addrinfo *ai = found; ai; ai = ai->ai_next) {
-		struct coop_addr addr = { .len = ai->ai_addrlen };
-
-		if ((ai->ai_family != AF_INET && ai->ai_family != AF_INET6) ||
-		    ai->ai_addrlen > sizeof addr.in6)
-			continue;
-		memcpy(&addr.sa, ai->ai_addr, ai->ai_addrlen);
-		list_add(l, &addr);
-	}
-	if (l->list.count == 0) {
-		coop_addr_list_free(&l->list);
-		return -ENOENT;
-	}
-	*ret_list = l;
-	return 0;
+	return (struct cp_dns_found){ ai->ai_addr, ai->ai_addrlen, ai->ai_next };
 }
 
 static int look_up(void *arg)
@@ -190,11 +213,13 @@ static int look_up(void *arg)
 	struct addrinfo hints = { .ai_family = req->query.family,
 				  .ai_socktype = req->query.type,
 				  .ai_flags = req->query.passive ? AI_PASSIVE : 0 };
+	struct coop_addr_list *list = NULL;
 	struct addrinfo *found = NULL;
 	int r = cp_os_lookup(req->query.host, req->query.service, &hints, &found);
 
 	if (r >= 0)
-		r = take_found(found, &req->found);
+		r = cp_addr_list_make(found, read_found, -1, &list);
+	req->found = (struct list *)list;
 	cp_os_lookup_free(found);
 	return r;
 }
@@ -297,6 +322,36 @@ static int by_thread(struct cp_rt *rt, const struct cp_dns_query *q, struct list
 	return r;
 }
 
+/* The port of a service; a name is looked up by the C library, and in a thread. */
+static int port_of(struct cp_rt *rt, const struct cp_dns_query *q, uint16_t *ret_port)
+{
+	struct cp_dns_query service = { .service = q->service, .type = q->type };
+	int port = q->service ? cp_port_read(q->service) : 0, r;
+	struct list *found;
+
+	if (port < 0) {
+		r = by_thread(rt, &service, &found);
+		if (r < 0)
+			return r;
+		port = coop_addr_port(&found->addrs[0]);
+		coop_addr_list_free(&found->list);
+	}
+	*ret_port = (uint16_t)port;
+	return 0;
+}
+
+static int by_cares(struct cp_rt *rt, const struct cp_dns_query *q, struct list **ret_list)
+{
+	struct coop_addr_list *list = NULL;
+	uint16_t port;
+	int r = port_of(rt, q, &port);
+
+	if (r == 0)
+		r = cp_cares_look_up(rt, q, port, &list);
+	*ret_list = (struct list *)list;
+	return r;
+}
+
 static int lead(struct cp_rt *rt, const struct cp_dns_query *q, struct list **ret_list)
 {
 	struct flight flight = { .next = flights, .query = q };
@@ -307,7 +362,7 @@ static int lead(struct cp_rt *rt, const struct cp_dns_query *q, struct list **re
 		return cp_net_early(rt, who);
 	flights = &flight;
 	if (who == CP_DNS_CARES && q->host)
-		r = cp_cares_look_up(rt, q, (struct coop_addr_list **)&found);
+		r = by_cares(rt, q, &found);
 	else
 		r = by_thread(rt, q, &found);
 	end_flight(rt, &flight, r, found);

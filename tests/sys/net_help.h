@@ -82,3 +82,17 @@ static inline void expect_end(int fd)
 
 	CHECK_INT(coop_recv(fd, &c, 1, 0), ==, 0);
 }
+
+/* Numbers that are no ports, and words of digits and signs, are no services of any host. */
+static inline void refuses_wrong_ports(const char *host)
+{
+	static const char *const wrong[] = { "70000", "65536", "4294967376", "-1", "+80", " 80",
+					     "080",   "8 0",   "?" };
+	struct coop_addr_list *list = NULL;
+
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		CHECK_INT(coop_resolve(host, wrong[i], NULL, &list), ==, -EINVAL);
+		coop_error_clear();
+	}
+	CHECK(list == NULL);
+}

@@ -299,7 +299,12 @@ REAL_IO_TEST(services)
 	struct coop_error_info info;
 
 	open_server();
+	refuses_wrong_ports("both.test");
+	refuses_wrong_ports("127.1");
+	CHECK_INT(threads(), ==, threads_before);
 	CHECK_INT(coop_resolve("both.test", "no-such-service", NULL, &list), ==, -EINVAL);
+	coop_error_clear();
+	CHECK_INT(queries, ==, 0);
 	CHECK_INT(coop_resolve("nx.test", "80", NULL, &list), ==, -ENOENT);
 	coop_error_describe(coop_error_peek(-ENOENT), &info);
 	CHECK_STR(info.message, "nx.test:80: no such host");
@@ -308,6 +313,31 @@ REAL_IO_TEST(services)
 	CHECK_INT(coop_resolve("both.test", NULL, NULL, &list), ==, 0);
 	CHECK(has(list, "10.0.0.1:0"));
 	coop_addr_list_free(list);
+	CHECK_INT(threads(), ==, threads_before + 1); /* that was asked for a service by name */
+	close_server();
+	return 0;
+}
+
+/* A service that the machine knows by name has its port, that of the protocol. */
+REAL_IO_TEST(services_by_name)
+{
+	static const struct coop_resolve_opts datagrams = { .type = SOCK_DGRAM };
+	struct coop_addr_list *list;
+	struct servent *s;
+
+	open_server();
+	for (int udp = 0; udp < 2; udp++) {
+		char text[32];
+
+		s = getservbyname(udp ? "ntp" : "http", udp ? "udp" : "tcp");
+		if (!s)
+			continue; /* a machine without /etc/services */
+		snprintf(text, sizeof text, "10.0.0.1:%d", ntohs((uint16_t)s->s_port));
+		CHECK_INT(coop_resolve("both.test", s->s_name, udp ? &datagrams : NULL, &list), ==,
+			  0);
+		CHECK(has(list, text));
+		coop_addr_list_free(list);
+	}
 	close_server();
 	return 0;
 }
@@ -339,19 +369,19 @@ REAL_IO_TEST(what_needs_no_server)
  * name where another family is wanted. */
 REAL_IO_TEST(addresses_with_named_ports)
 {
-	struct cp_dns_query q = { .host = "fe80::1%lo", .service = "80", .type = SOCK_STREAM };
+	struct cp_dns_query q = { .host = "fe80::1%lo", .service = "http", .type = SOCK_STREAM };
 	struct coop_addr_list *list;
 
 	open_server();
-	CHECK_INT(cp_cares_look_up(cp_rt, &q, &list), ==, 0);
+	CHECK_INT(cp_cares_look_up(cp_rt, &q, 80, &list), ==, 0);
 	CHECK_INT(list->count, ==, 1);
 	CHECK_INT(list->addrs[0].in6.sin6_scope_id, ==, if_nametoindex("lo"));
 	CHECK_INT(ntohs(list->addrs[0].in6.sin6_port), ==, 80);
 	coop_addr_list_free(list);
 	q.family = AF_INET;
-	CHECK_INT(cp_cares_look_up(cp_rt, &q, &list), ==, -ENOENT);
+	CHECK_INT(cp_cares_look_up(cp_rt, &q, 80, &list), ==, -ENOENT);
 	q.host = "::1";
-	CHECK_INT(cp_cares_look_up(cp_rt, &q, &list), ==, -ENOENT);
+	CHECK_INT(cp_cares_look_up(cp_rt, &q, 80, &list), ==, -ENOENT);
 	CHECK_INT(queries, ==, 0);
 	close_server();
 	return 0;

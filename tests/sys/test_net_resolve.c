@@ -124,6 +124,16 @@ REAL_IO_TEST(addresses_are_not_looked_up)
 	return 0;
 }
 
+/* Nor is what cannot be a port, of which a resolver may make one. */
+REAL_IO_TEST(ports_that_are_none)
+{
+	refuses_wrong_ports("two.test");
+	refuses_wrong_ports("10.1.2.3");
+	refuses_wrong_ports(NULL);
+	CHECK_INT(asked, ==, 0);
+	return 0;
+}
+
 /* What the resolver says is told in our words. */
 REAL_IO_TEST(names_are_looked_up)
 {
