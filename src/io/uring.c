@@ -221,6 +221,25 @@ static int without_ring(struct cp_io *io, struct cp_op *op, int res,
 	return r;
 }
 
+/*
+ * What has come of an operation of which the ring said `res`: its result; once more without the
+ * ring, by `run`. False: it was only interrupted, and has to be begun again.
+ */
+CP_INLINE bool is_over(struct ring_engine *e, struct cp_op *op, int res,
+		       int (*run)(struct cp_io *io, struct cp_op *op), int *ret_r)
+{
+	int r = stopped(op, res);
+
+	*ret_r = r < 0 ? r : res;
+	if (r < 0 || (res != -EAGAIN && res != -EINTR && !is_unable(res)))
+		return true;
+	*ret_r = r = go_on(op);
+	if (r < 0 || res == -EINTR)
+		return r < 0;
+	*ret_r = without_ring(&e->io, op, res, run);
+	return true;
+}
+
 static int wait_ready(struct cp_io *io, struct cp_op *op, struct cp_fd *f, uint8_t dirs)
 {
 	struct ring_engine *e = of(&io->engine);
@@ -304,21 +323,12 @@ static int run_socket(struct ring_engine *e, struct cp_op *op)
 			return r;
 		}
 	}
-	for (;;) {
+	do {
 		sqe = next_entry(e);
 		prepare(sqe, op);
 		res = park(e, op, op->f, sqe);
-		r = stopped(op, res);
-		if (r < 0)
-			return r;
-		if (res != -EAGAIN && res != -EINTR && !is_unable(res))
-			return res;
-		r = go_on(op);
-		if (r < 0)
-			return r;
-		if (res != -EINTR)
-			return without_ring(&e->io, op, res, run_ready);
-	}
+	} while (!is_over(e, op, res, run_ready, &r));
+	return r;
 }
 
 /* ---------------------------------------------------------------------------- files */
@@ -357,19 +367,10 @@ static int run_file(struct ring_engine *e, struct cp_op *op)
 		return cp_op_file(op); /* buffered: the ring would hand it to a thread, too */
 	if (op->f->no_ring & 1u << op->code)
 		return cp_op_file(op);
-	for (;;) {
+	do
 		res = ask_for_file(e, op);
-		r = stopped(op, res);
-		if (r < 0)
-			return r;
-		if (res != -EAGAIN && res != -EINTR && !is_unable(res))
-			return res;
-		r = go_on(op);
-		if (r < 0)
-			return r;
-		if (res != -EINTR)
-			return without_ring(&e->io, op, res, by_thread);
-	}
+	while (!is_over(e, op, res, by_thread, &r));
+	return r;
 }
 
 static bool by_ring(const struct cp_op *op)
