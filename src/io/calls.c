@@ -76,17 +76,18 @@ CP_INLINE struct cp_fd *ready_now(struct cp_rt *rt, int fd, uint8_t dir, const c
 	    f->closing || f->waiting[dir >> 1])
 		return NULL;
 	cp_check_frames(rt->body, __builtin_frame_address(0), what);
-	rt->body->cancel_half++;
 	return f;
 }
 
-/* Has it been done? If not, it has to wait, and the entry says so. */
+/* Has it been done? If not, it has to wait, and the entry says so: the long way does not try again,
+ * and is the checkpoint. */
 CP_INLINE bool is_done(struct cp_rt *rt, struct cp_fd *f, uint8_t dir, int r, int flags)
 {
 	if (CP_UNLIKELY(r == -EAGAIN && !(flags & MSG_DONTWAIT))) {
 		f->ready &= (uint8_t)~dir;
 		return false;
 	}
+	rt->body->cancel_half++;
 	cp_schedule_point(rt);
 	return true;
 }

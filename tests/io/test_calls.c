@@ -18,40 +18,39 @@ static void open_within(struct coop_scope *s, int64_t ns)
 	CHECK_INT(coop_scope_set_deadline(s, coop_now() + ns), ==, 0);
 }
 
+static int over(struct call *c, int r)
+{
+	c->result = r;
+	c->over = true;
+	return r == COOP_ECANCELED ? r : 0;
+}
+
 static int do_recv(void *arg)
 {
 	struct call *c = arg;
 
-	c->result = coop_recv(c->fd, c->buf, c->bytes ? c->bytes : sizeof c->buf, 0);
-	c->over = true;
-	return c->result == COOP_ECANCELED ? c->result : 0;
+	return over(c, coop_recv(c->fd, c->buf, c->bytes ? c->bytes : sizeof c->buf, 0));
 }
 
 static int do_read(void *arg)
 {
 	struct call *c = arg;
 
-	c->result = coop_read(c->fd, c->buf, sizeof c->buf);
-	c->over = true;
-	return c->result == COOP_ECANCELED ? c->result : 0;
+	return over(c, coop_read(c->fd, c->buf, sizeof c->buf));
 }
 
 static int do_poll(void *arg)
 {
 	struct call *c = arg;
 
-	c->result = coop_poll(c->fd, c->events);
-	c->over = true;
-	return c->result == COOP_ECANCELED ? c->result : 0;
+	return over(c, coop_poll(c->fd, c->events));
 }
 
 static int do_accept(void *arg)
 {
 	struct call *c = arg;
 
-	c->result = coop_accept(c->fd, NULL, NULL);
-	c->over = true;
-	return c->result == COOP_ECANCELED ? c->result : 0;
+	return over(c, coop_accept(c->fd, NULL, NULL));
 }
 
 /* A receive waits for what is sent later, and gets it. */
@@ -71,6 +70,36 @@ IO_TEST(recv_waits_for_a_send)
 	CHECK_INT(c.result, ==, 5);
 	CHECK(memcmp(c.buf, "hello", 5) == 0);
 	close_both(c.fd, other);
+	return 0;
+}
+
+static int sends_later(void *arg)
+{
+	CHECK_INT(coop_sleep(MS(1)), ==, 0);
+	return coop_send(*(int *)arg, "x", 1, 0) == 1 ? 0 : -EIO;
+}
+
+/* A receive is one checkpoint, whether something is there, or it has to be tried and then waits. */
+IO_TEST(a_recv_is_one_checkpoint)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	uint64_t before;
+	char c;
+	int a, b;
+
+	pair(&a, &b);
+	coop_group_open(&g, NULL);
+	for (int waits = 0; waits < 3; waits++) {
+		if (waits)
+			CHECK_INT(coop_spawn(&g, sends_later, &b), ==, 0);
+		else
+			CHECK_INT(coop_send(b, "x", 1, 0), ==, 1);
+		before = coop_test_checkpoints().cancel_half;
+		CHECK_INT(coop_recv(a, &c, 1, 0), ==, 1);
+		CHECK_INT(coop_test_checkpoints().cancel_half - before, ==, 1);
+	}
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	close_both(a, b);
 	return 0;
 }
 
