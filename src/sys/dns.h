@@ -28,7 +28,7 @@ struct cp_dns_found {
 
 /* Makes a list of those that are of the Internet, with `port`; negative: as they were found. 0,
  * -ENOENT: there is none, -ENOMEM. */
-int cp_addr_list_make(const void *first, struct cp_dns_found (*read)(const void *node), int port,
+int cp_addr_list_make(const void *first, struct cp_dns_found (*look)(const void *node), int port,
 		      struct coop_addr_list **ret_list);
 
 enum cp_dns { CP_DNS_THREADS, CP_DNS_CARES };

@@ -106,14 +106,14 @@ static bool addr_of(const struct cp_dns_found *found, int port, struct coop_addr
 	return true;
 }
 
-int cp_addr_list_make(const void *first, struct cp_dns_found (*read)(const void *node), int port,
+int cp_addr_list_make(const void *first, struct cp_dns_found (*look)(const void *node), int port,
 		      struct coop_addr_list **ret_list)
 {
 	struct cp_dns_found found;
 	struct list *l;
 	size_t count = 0;
 
-	for (const void *node = first; node; node = read(node).next)
+	for (const void *node = first; node; node = look(node).next)
 		count++;
 	l = list_new(count);
 	if (!l)
@@ -121,7 +121,7 @@ int cp_addr_list_make(const void *first, struct cp_dns_found (*read)(const void 
 	for (const void *node = first; node; node = found.next) {
 		struct coop_addr addr = { 0 };
 
-		found = read(node);
+		found = look(node);
 		if (addr_of(&found, port, &addr))
 			list_add(l, &addr);
 	}
