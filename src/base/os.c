@@ -83,7 +83,7 @@ static bool alloc_refused(void)
 	return true;
 }
 
-bool cp_os_refused(void)
+bool cp_os_counted_refused(void)
 {
 	uint64_t fail_at = __atomic_load_n(&cp_os_faults.call_fail_at, __ATOMIC_RELAXED), call;
 

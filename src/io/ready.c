@@ -60,9 +60,10 @@ static void wake(struct cp_io *io, struct cp_op *op, int result)
 void cp_fd_is_ready(struct cp_io *io, struct cp_fd *f, uint8_t dirs)
 {
 	f->ready |= dirs;
-	for (int d = 0; d < 2; d++)
-		if (dirs & 1 << d && f->waiting[d])
-			wake(io, f->waiting[d], 0);
+	if (dirs & CP_READS && f->waiting[0])
+		wake(io, f->waiting[0], 0);
+	if (dirs & CP_WRITES && f->waiting[1])
+		wake(io, f->waiting[1], 0);
 }
 
 void cp_fd_end(struct cp_io *io, struct cp_fd *f, uint8_t dirs, int code)
