@@ -119,6 +119,7 @@ struct run_task {
 	int notify_fd, ready_fd; /* ours, of the probes; -1 */
 	int ready_child_fd;      /* the other end of ready_fd, until the start; -1 */
 	char notify_path[108];   /* "@..." for one without a name in the file system; "" */
+	char probe_said[64];     /* why it was not ready when it was last asked; "" */
 	int log_fd;              /* of --log-dir, or -1 */
 	int terminal_fd;         /* that nobody has open on the other side; -1 */
 	struct coop_mutex logging;
@@ -281,9 +282,9 @@ int run_again(struct run_task *task);
  */
 int run_attempt(struct run_task *task);
 
-/* A command of a probe: its status, as a shell would have it; COOP_ECANCELED. */
-int run_command(struct job *job, const struct plan_command *command, const struct plan_task *like,
-		int64_t limit_ns);
+/* The command of its probe, in its folder and with its variables: the status, as a shell would have
+ * it; COOP_ECANCELED. */
+int run_probe_command(struct run_task *task);
 
 /* ------------------------------------------------------------------- run_stop.c */
 
@@ -324,6 +325,8 @@ int run_probe_prepare(struct run_task *task);
 void run_probe_started(struct run_task *task);
 /* Asks it, in the plumbing, until it is ready or too late. */
 int run_probe_start(struct run_task *task);
+/* The process has ended by itself: it may be ready all the same, if nobody has asked since. */
+void run_probe_last(struct run_task *task);
 /* After the attempt. */
 void run_probe_end(struct run_task *task);
 /* A line of its output, for log:. */

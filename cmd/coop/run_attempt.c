@@ -46,7 +46,8 @@ static int events_fd(const struct run_task *task)
 	return task->ready_child_fd >= 0 && task->plan->ready.fd == fd ? -1 : fd;
 }
 
-static bool env_make(struct environment *env, const struct run_task *task)
+/* `is_own`: of the task itself, which has descriptors that its probe has not. */
+static bool env_make(struct environment *env, const struct run_task *task, bool is_own)
 {
 	const struct plan_list *given = &task->plan->env;
 	size_t count = 0;
@@ -65,11 +66,11 @@ static bool env_make(struct environment *env, const struct run_task *task)
 	snprintf(env->own[2], sizeof env->own[2], "COOP_ATTEMPT=%u", task->attempt);
 	for (int i = 0; i < 3; i++)
 		env_put(env, env->own[i]);
-	if (task->notify_path[0]) {
+	if (is_own && task->notify_path[0]) {
 		snprintf(env->own[3], sizeof env->own[3], "NOTIFY_SOCKET=%s", task->notify_path);
 		env_put(env, env->own[3]);
 	}
-	if (events_fd(task) >= 0) {
+	if (is_own && events_fd(task) >= 0) {
 		snprintf(env->own[4], sizeof env->own[4], "COOP_EVENTS_FD=%d", events_fd(task));
 		env_put(env, env->own[4]);
 	}
@@ -181,7 +182,7 @@ static void forget_attempt(struct run_task *task)
 static int start(struct run_task *task)
 {
 	struct environment *env = malloc(sizeof *env);
-	int r = env && env_make(env, task) ? 0 : -ENOMEM;
+	int r = env && env_make(env, task, true) ? 0 : -ENOMEM;
 
 	task->spawn_step = COOP_PROCESS_AT_MEMORY;
 	if (r >= 0)
@@ -312,16 +313,18 @@ int run_attempt(struct run_task *task)
 	if (r < 0)
 		task->job->own_error = r;
 	r = await_end(task);
-	if (r == 0)
+	if (r == 0) {
 		run_stop_rest(task);
-	else
+		run_probe_last(task);
+	} else {
 		run_stop(task, coop_is_cancel(r) && !task->is_asked);
+	}
 	note_code(task);
 	finish(task);
 	return coop_is_cancel(r) ? r : 0;
 }
 
-/* ------------------------------------------------------------- commands of no task */
+/* ------------------------------------------------------------------ its probe's command */
 
 struct command {
 	const struct coop_process_opts *opts;
@@ -348,14 +351,15 @@ static int command_body(void *arg)
 	return r;
 }
 
-int run_command(struct job *job, const struct plan_command *command, const struct plan_task *like,
-		int64_t limit_ns)
+static int command_in(struct run_task *task, char **env)
 {
 	static const struct coop_process_rung ladder[] = { { SIGTERM, COOP_SECONDS(5) } };
+	const struct plan_command *command = &task->plan->ready.command;
 	enum coop_process_step step = COOP_PROCESS_AT_NOTHING;
 	struct coop_process_opts o = {
 		.argv = (char *const *)(uintptr_t)command->argv,
-		.cwd = like ? like->cwd : NULL,
+		.env = env,
+		.cwd = task->plan->cwd,
 		.in.how = COOP_PROCESS_NULL,
 		.out.how = COOP_PROCESS_NULL,
 		.err.how = COOP_PROCESS_NULL,
@@ -365,13 +369,23 @@ int run_command(struct job *job, const struct plan_command *command, const struc
 		.stop_slowly = true,
 		.ret_step = &step,
 	};
-	struct command c = { .opts = &o, .job = job };
-	int r = limit_ns == COOP_NEVER ? command_body(&c)
-				       : coop_fail_after(limit_ns, command_body, &c);
+	struct command c = { .opts = &o, .job = task->job };
+	int r = command_body(&c);
 
 	if (coop_is_cancel(r))
 		return r;
-	if (r == COOP_ETIMEDOUT)
-		return STATUS_TIMEOUT;
 	return r < 0 ? spawn_code(r, step) : coop_process_shell_code(&c.status);
+}
+
+int run_probe_command(struct run_task *task)
+{
+	struct environment *env = malloc(sizeof *env);
+	int r = -ENOMEM;
+
+	if (env && env_make(env, task, false))
+		r = command_in(task, env->items);
+	if (env)
+		free(env->items);
+	free(env);
+	return r;
 }

@@ -4,7 +4,9 @@
  *
  * A probe that is asked is asked again and again, each time with a limit of its own; one that is
  * told (log, fd, notify) waits to be told. Either way there is one limit for the whole, and a task
- * that is not ready by then has failed: it is stopped, and its status is that of a timeout.
+ * that is not ready by then has failed: it is stopped, and its status is that of a timeout. One that
+ * ends before it is ready has failed, too: so nobody waits for it in vain, and is left out without
+ * a word. What it did last counts, so it is asked once more then.
  */
 #include "run.h"
 #include "screen.h"
@@ -20,6 +22,9 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#define LAST_NS COOP_MILLISECONDS(500) /* for the answer of one that has ended */
+#define TOLD_NS COOP_MILLISECONDS(1)   /* what it has told is there already */
 
 /* ------------------------------------------------------------------- preparation */
 
@@ -105,16 +110,18 @@ static int hang_up(int fd)
 	return fd < 0 ? fd : 0;
 }
 
-/* One request, and the first line of the answer: 200 to 399 is ready. */
+/* One request, and the status in the first line of the answer. */
 static int talk_http(int fd, const struct plan_probe *probe)
 {
 	char buf[1024];
 	size_t used = 0;
 	int status, r;
+	bool is_ipv6 = strchr(probe->host, ':') != NULL;
 	int len = snprintf(buf, sizeof buf,
-			   "GET %s HTTP/1.1\r\nHost: %s:%u\r\nUser-Agent: coop\r\n"
+			   "GET %s HTTP/1.1\r\nHost: %s%s%s:%u\r\nUser-Agent: coop\r\n"
 			   "Accept: */*\r\nConnection: close\r\n\r\n",
-			   probe->path ? probe->path : "/", probe->host, probe->port);
+			   probe->path ? probe->path : "/", is_ipv6 ? "[" : "", probe->host,
+			   is_ipv6 ? "]" : "", probe->port);
 
 	if (len < 0 || (size_t)len >= sizeof buf)
 		return -ENAMETOOLONG;
@@ -128,7 +135,7 @@ static int talk_http(int fd, const struct plan_probe *probe)
 	buf[used] = '\0';
 	if (sscanf(buf, "HTTP/%*d.%*d %3d", &status) != 1)
 		return -EPROTO;
-	return status >= 200 && status < 400 ? 0 : -EAGAIN;
+	return status;
 }
 
 static int ask_http(struct run_task *task)
@@ -139,7 +146,10 @@ static int ask_http(struct run_task *task)
 		return fd;
 	r = talk_http(fd, &task->plan->ready);
 	coop_close(fd);
-	return r;
+	if (r < 0 || (r >= 200 && r < 400))
+		return r;
+	snprintf(task->probe_said, sizeof task->probe_said, "answered with %d", r);
+	return -EAGAIN;
 }
 
 /* A path that is not absolute is below the task's folder. */
@@ -170,16 +180,20 @@ static int ask_file(struct run_task *task)
 
 static int ask_cmd(struct run_task *task)
 {
-	int r = run_command(task->job, &task->plan->ready.command, task->plan, COOP_NEVER);
+	int r = run_probe_command(task);
 
-	return r > 0 ? -EAGAIN : r;
+	if (r <= 0)
+		return r;
+	snprintf(task->probe_said, sizeof task->probe_said, "exit %d", r);
+	return -EAGAIN;
 }
 
 /* ------------------------------------------------------------------- being told */
 
 /* A newline, or the end after something was written. */
-static int told_by_fd(struct run_task *task)
+static int told_by_fd(void *arg)
 {
+	struct run_task *task = arg;
 	bool has_any = false;
 	char buf[256];
 
@@ -218,8 +232,9 @@ static bool is_trusted(struct msghdr *msg)
 	return who.uid == geteuid() || who.uid == 0;
 }
 
-static int told_by_notify(struct run_task *task)
+static int told_by_notify(void *arg)
 {
+	struct run_task *task = arg;
 	char text[4096];
 	union {
 		struct cmsghdr header;
@@ -267,14 +282,26 @@ static int ask(void *arg)
 	}
 }
 
+/* Once, within a limit; what is said of a failure is kept. */
+static int ask_once(struct run_task *task, int64_t limit_ns)
+{
+	int r;
+
+	task->probe_said[0] = '\0';
+	r = limit_ns == COOP_NEVER ? ask(task) : coop_fail_after(limit_ns, ask, task);
+	if (r < 0 && !coop_is_cancel(r) && !task->probe_said[0])
+		snprintf(task->probe_said, sizeof task->probe_said, "%s",
+			 r == COOP_ETIMEDOUT ? "no answer" : coop_code_text(r));
+	return r;
+}
+
 static int ask_until_ready(struct run_task *task)
 {
 	const struct plan_probe *probe = &task->plan->ready;
 	int r = probe->delay_ns > 0 ? coop_sleep(probe->delay_ns) : 0;
 
 	while (r >= 0) {
-		r = probe->attempt_ns == COOP_NEVER ? ask(task)
-						    : coop_fail_after(probe->attempt_ns, ask, task);
+		r = ask_once(task, probe->attempt_ns);
 		if (r >= 0 || coop_is_cancel(r))
 			return r;
 		r = coop_sleep(probe->interval_ns > 0 ? probe->interval_ns
@@ -304,8 +331,10 @@ static void too_late(struct run_task *task)
 	char text[TEXT_DURATION_SIZE];
 
 	task->is_late = true;
-	snprintf(task->why, sizeof task->why, "not ready within %s",
-		 text_of_duration(task->plan->ready_timeout_ns, text));
+	snprintf(task->why, sizeof task->why, "not ready within %s%s%s%s",
+		 text_of_duration(task->plan->ready_timeout_ns, text),
+		 task->probe_said[0] ? " (" : "", task->probe_said,
+		 task->probe_said[0] ? ")" : "");
 	if (task->wait_scope)
 		coop_scope_cancel(task->wait_scope, "not ready in time");
 }
@@ -332,6 +361,7 @@ int run_probe_start(struct run_task *task)
 {
 	struct coop_spawn_opts opts = { .name = "probe" };
 
+	task->probe_said[0] = '\0';
 	if (task->plan->ready.kind == PROBE_NONE)
 		return 0;
 	return coop_spawn_with(&task->job->plumbing, prober, task, &opts, &task->prober);
@@ -344,14 +374,43 @@ static int await_prober(void *arg)
 	return coop_handle_wait(task->prober, NULL);
 }
 
+static void end_prober(struct run_task *task)
+{
+	if (!task->prober)
+		return;
+	coop_handle_cancel(task->prober, "the attempt has ended");
+	(void)!coop_shield(await_prober, task);
+	coop_error_clear();
+	task->prober = coop_handle_release(task->prober);
+}
+
+static int last_look(void *arg)
+{
+	struct run_task *task = arg;
+	int r;
+
+	switch (task->plan->ready.kind) {
+	case PROBE_FD: r = coop_fail_after(TOLD_NS, told_by_fd, task); break;
+	case PROBE_NOTIFY: r = coop_fail_after(TOLD_NS, told_by_notify, task); break;
+	default: r = ask_once(task, LAST_NS);
+	}
+	if (r >= 0)
+		run_set_ready(task);
+	return 0;
+}
+
+void run_probe_last(struct run_task *task)
+{
+	end_prober(task);
+	if (task->state != RUN_RUNNING || task->plan->ready.kind == PROBE_LOG)
+		return;
+	(void)!coop_shield(last_look, task);
+	coop_error_clear();
+}
+
 void run_probe_end(struct run_task *task)
 {
-	if (task->prober) {
-		coop_handle_cancel(task->prober, "the attempt has ended");
-		(void)!coop_shield(await_prober, task);
-		coop_error_clear();
-		task->prober = coop_handle_release(task->prober);
-	}
+	end_prober(task);
 	if (task->ready_fd >= 0)
 		coop_close(task->ready_fd);
 	if (task->notify_fd >= 0)

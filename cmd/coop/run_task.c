@@ -102,16 +102,20 @@ static bool is_ok(const struct run_task *task)
 	       plan_codes_has(&task->plan->ok_codes, task->code);
 }
 
+/* One with a probe that ends before it is ready has not done what it is for. */
+static bool is_well(const struct run_task *task)
+{
+	return is_ok(task) && (task->is_ready || task->plan->ready.kind == PROBE_NONE);
+}
+
 /* Doubled each time, up to the longest; then between half of it and all. */
 static int64_t backoff_ns(const struct plan_task *plan, uint32_t tries)
 {
-	int64_t pause = plan->backoff_min_ns, half;
+	int64_t pause = plan->backoff_min_ns, max = plan->backoff_max_ns, half;
 	uint32_t random = 0;
 
-	while (tries-- > 1 && pause < plan->backoff_max_ns)
-		pause *= 2;
-	if (pause > plan->backoff_max_ns)
-		pause = plan->backoff_max_ns;
+	while (tries-- > 1 && pause < max)
+		pause = pause > max / 2 ? max : pause * 2;
 	if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random)
 		random = (uint32_t)coop_now();
 	half = pause / 2;
@@ -125,10 +129,11 @@ static int pause_before(struct run_task *task, uint32_t tries)
 	return coop_sleep(backoff_ns(task->plan, tries));
 }
 
+/* One that ended well too early fails with 1. */
 static bool may_retry(const struct run_task *task)
 {
 	return task->attempt < task->plan->attempts_max &&
-	       plan_codes_has(&task->plan->retry_on, task->code);
+	       plan_codes_has(&task->plan->retry_on, is_ok(task) ? 1 : task->code);
 }
 
 /* One more start within the window; false where that is one too many. */
@@ -158,7 +163,7 @@ static bool may_restart(struct run_task *task, bool ok)
 /* After an attempt that nobody cancelled: 1 for another one, 0 for the end. */
 static int judge(struct run_task *task)
 {
-	bool ok = is_ok(task);
+	bool ok = is_well(task);
 
 	if (task->is_restart_asked) {
 		task->attempt = 0;
@@ -209,11 +214,13 @@ static enum run_outcome outcome_of_cancel(struct run_task *task)
 
 static enum run_outcome outcome_of_end(struct run_task *task)
 {
-	if (task->plan->is_service && is_ok(task) && !task->is_over_limit) {
-		task->code = 1;
-		snprintf(task->why, sizeof task->why, "a service that has ended");
-	} else if (is_ok(task) && !task->is_over_limit) {
+	if (is_well(task) && !task->is_over_limit && !task->plan->is_service)
 		return OUTCOME_OK;
+	if (is_ok(task) && !task->is_over_limit) {
+		task->code = 1;
+		snprintf(task->why, sizeof task->why, "%s",
+			 task->plan->is_service ? "a service that has ended"
+						: "before it was ready");
 	} else if (!task->code) {
 		task->code = 1;
 	}

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Probes: when a task is ready, and what happens if it is not."""
+import os
+import re
 import socket
 import sys
 
@@ -33,10 +35,10 @@ def free_port():
         return s.getsockname()[1]
 
 
-def probe(case, ready, command, wanted=0):
+def probe(case, ready, command, *more, wanted=0):
     """The second task starts when the first is ready, and sees what that one did before."""
     status, output, errors = case.run(
-        'run', '--name', 'server', '--ready', ready, '--service', command,
+        'run', '--name', 'server', '--ready', ready, *more, '--service', command,
         '--name', 'user', '--after', 'server:ready', '[ -e up ] && echo saw it')
     equal(status, wanted, output + errors)
     if not wanted:
@@ -115,6 +117,58 @@ def too_late(case):
         '--after', 'server:ready', 'echo never')
     equal(status, 124, errors)
     assert 'not ready within 200ms' in errors and 'never' not in output, output + errors
+
+
+@test
+def who_is_asked_says_why_not(case):
+    """Of a probe that asks, the last answer stands behind the limit."""
+    port = free_port()
+    case.write('server.py', HTTP.format(port=port).replace('"/health"', '"/never"'))
+    for ready, command, why in (
+            (f'tcp:{free_port()}', 'sleep 1000', 'Connection refused'),
+            ('unix:none', 'sleep 1000', 'No such file or directory'),
+            ('file:none', 'sleep 1000', 'No such file or directory'),
+            ('cmd:exit 7', 'sleep 1000', 'exit 7'),
+            ('cmd:no-such-program', 'sleep 1000', 'exit 127'),
+            (f'http:{port}/health', f'exec {PY} server.py', 'answered with 503')):
+        status, _, errors = case.run('run', '--name', 'server', '--ready', ready,
+                                     '--ready-timeout', '1500ms', command, 'sleep 1000')
+        equal(status, 124, errors)
+        assert f'✗ not ready within 1.5s ({why})' in errors, (ready, errors)
+
+
+@test
+def command_has_what_its_task_has(case):
+    """The command of a probe runs in the folder of its task, with its variables."""
+    os.mkdir(case.path('inside'))
+    probe(case, 'cmd:[ "$WORD-$COOP_TASK" = said-server ] && [ -e here ] && [ -e ../up ]',
+          'touch here; sleep 0.2; touch ../up; sleep 1000', '--cwd', 'inside', '--env', 'WORD=said')
+
+
+@test
+def ends_too_early(case):
+    """One that ends well and was never ready has failed: nobody is left out in silence."""
+    for ready in ('log:up', 'file:none', 'fd:3', 'notify', f'tcp:{free_port()}', 'cmd:false'):
+        status, output, errors = case.run(
+            'run', '--name', 'server', '--ready', ready, 'exit 0',
+            '--name', 'user', '--after', 'server', 'echo never')
+        equal((status, output), (1, ''), errors)
+        assert re.search(r'server ✗ exit 0 after \S+ \(before it was ready\)', errors), errors
+    status, _, errors = case.run('run', '--ready', 'log:up', '--retry', '1', '--backoff', '1ms',
+                                 'echo $COOP_ATTEMPT; [ $COOP_ATTEMPT = 1 ] || echo up', 'true')
+    equal(status, 0, errors)
+
+
+@test
+def ready_at_its_end(case):
+    """What it did last counts, though it has ended before anybody could see that."""
+    for ready, command in (('log:up', 'echo up'), ('file:out', 'touch out'),
+                           ('fd:3', 'echo >&3'), ('cmd:test -e out', 'touch out')):
+        status, output, errors = case.run(
+            'run', '--name', 'maker', '--ready', ready, command,
+            '--name', 'user', '--after', 'maker:ready', 'echo seen')
+        equal(status, 0, errors)
+        assert 'user  │ seen\n' in output, output + errors
 
 
 @test
