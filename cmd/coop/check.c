@@ -95,7 +95,8 @@ static int unknown_after(struct plan *plan, const struct plan_task *task,
 	struct text_near near = { .wrong = after->name };
 
 	for (size_t i = 0; i < plan->task_count && i < 1000; i++)
-		text_near_offer(&near, plan->tasks[i]->name);
+		if (plan->tasks[i] != task)
+			text_near_offer(&near, plan->tasks[i]->name);
 	if (near.best)
 		return plan_fail(plan, &after->place,
 				 "%s waits for %s, which there is not; "
@@ -227,7 +228,9 @@ static int finish_env(struct plan *plan, struct plan_task *task)
 	if (task->env_files.count == 0)
 		return 0;
 	for (size_t i = 0; i < task->env_files.count; i++) {
-		int error = envfile_read(plan, task->env_files.items[i], &task->place, &env);
+		/* On the command line the place is that of the command, and the file is named. */
+		const struct plan_place *place = task->place.file ? &task->place : NULL;
+		int error = envfile_read(plan, task->env_files.items[i], place, &env);
 
 		if (error)
 			return error;

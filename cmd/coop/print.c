@@ -69,6 +69,22 @@ static void print_start(struct facts *f, const struct plan_task *task)
 	facts_end(f);
 }
 
+static void print_again(struct facts *f, const struct plan_task *task)
+{
+	char min[TEXT_DURATION_SIZE], max[TEXT_DURATION_SIZE];
+
+	if (task->restart != RESTART_NO)
+		fact(f, "restart %s", restart_names[task->restart]);
+	if (task->restart != RESTART_NO && task->restart_window_ns != COOP_NEVER)
+		fact(f, "restart-limit %u/%s", task->restart_max,
+		     text_of_duration(task->restart_window_ns, max));
+	else if (task->restart != RESTART_NO)
+		fact(f, "restart-limit %u", task->restart_max);
+	if (option_given(task->given, "backoff"))
+		fact(f, "backoff %s..%s", text_of_duration(task->backoff_min_ns, min),
+		     text_of_duration(task->backoff_max_ns, max));
+}
+
 static void print_failure(struct facts *f, const struct plan_task *task)
 {
 	char buf[TEXT_DURATION_SIZE], codes[600];
@@ -79,8 +95,11 @@ static void print_failure(struct facts *f, const struct plan_task *task)
 		fact(f, "timeout %s", text_of_duration(task->timeout_ns, buf));
 	if (task->attempts_max > 1)
 		fact(f, "retry %u", task->attempts_max - 1);
-	if (task->restart != RESTART_NO)
-		fact(f, "restart %s", restart_names[task->restart]);
+	if (option_given(task->given, "retry-on")) {
+		text_of_codes(&task->retry_on, codes, sizeof codes);
+		fact(f, "retry-on %s", codes);
+	}
+	print_again(f, task);
 	if (task->ok_codes.bits[0] != 1 || task->ok_codes.bits[1] || task->ok_codes.bits[2] ||
 	    task->ok_codes.bits[3]) {
 		text_of_codes(&task->ok_codes, codes, sizeof codes);
@@ -89,10 +108,32 @@ static void print_failure(struct facts *f, const struct plan_task *task)
 	facts_end(f);
 }
 
+/* The ladder as it would be written. */
+static void print_ladder(struct facts *f, const struct plan_task *task)
+{
+	char text[PLAN_STEPS_MAX * (TEXT_SIGNAL_SIZE + TEXT_DURATION_SIZE)], sig[TEXT_SIGNAL_SIZE],
+		wait[TEXT_DURATION_SIZE];
+	size_t used = 0;
+
+	for (size_t i = 0; i < task->stop_count; i++) {
+		bool is_last = i + 1 == task->stop_count;
+
+		used += (size_t)snprintf(text + used, sizeof text - used, "%s%s%s",
+					 text_of_signal(task->stop[i].sig, sig), is_last ? "" : ",",
+					 is_last ? "" : text_of_duration(task->stop[i].wait_ns, wait));
+		if (!is_last)
+			used += (size_t)snprintf(text + used, sizeof text - used, ",");
+	}
+	fact(f, "stop %s", text);
+}
+
 static void print_stop(struct facts *f, const struct plan_task *task)
 {
 	char buf[TEXT_DURATION_SIZE];
 
+	if (option_given(task->given, "stop") || task->stop_sig ||
+	    task->stop_grace_ns != COOP_NEVER)
+		print_ladder(f, task);
 	if (task->is_shielded && task->shield_ns == COOP_NEVER)
 		fact(f, "shield");
 	else if (task->is_shielded)
@@ -103,6 +144,8 @@ static void print_stop(struct facts *f, const struct plan_task *task)
 		fact(f, "nice %d", task->nice);
 	if (task->has_tty)
 		fact(f, "tty");
+	if (task->pty != SWITCH_AUTO)
+		fact(f, "pty %s", task->pty == SWITCH_ON ? "on" : "off");
 	for (size_t i = 0; i < task->env.count; i++)
 		fact(f, "%.*s=...", (int)strcspn(task->env.items[i], "="), task->env.items[i]);
 	facts_end(f);
@@ -119,16 +162,25 @@ static void print_task(struct plan *plan, const struct plan_task *task, int widt
 	print_stop(&facts, task);
 }
 
-static void print_head(const struct plan_group *group)
+static void print_policy(const struct plan_group *group, int64_t limit_ns)
 {
+	static const char *const exits[] = { "first", "max", "count", "zero" };
 	char buf[TEXT_DURATION_SIZE];
 
-	printf("group %s, %s", group->path, group->is_keep_going ? "keep-going" : "fail-fast");
+	printf(", %s", group->is_keep_going ? "keep-going" : "fail-fast");
 	if (group->jobs_max != COOP_UNLIMITED)
 		printf(", jobs %u", group->jobs_max);
-	if (group->timeout_ns != COOP_NEVER)
-		printf(", timeout %s", text_of_duration(group->timeout_ns, buf));
+	if (limit_ns != COOP_NEVER)
+		printf(", timeout %s", text_of_duration(limit_ns, buf));
+	if (group->exit != EXIT_FIRST)
+		printf(", exit %s", exits[group->exit]);
 	putchar('\n');
+}
+
+static void print_head(const struct plan_group *group)
+{
+	printf("group %s", group->path);
+	print_policy(group, group->timeout_ns);
 }
 
 static void print_group(struct plan *plan, const struct plan_group *group, int width)
@@ -227,9 +279,11 @@ int plan_print(struct plan *plan)
 				strerror(-error));
 		return error ? STATUS_OWN : 0;
 	}
-	printf("%s: %zu task%s, %s\n", plan->groups[0]->name, plan->task_count,
-	       plan->task_count == 1 ? "" : "s",
-	       plan->groups[0]->is_keep_going ? "keep-going" : "fail-fast");
+	printf("%s: %zu task%s", plan->groups[0]->name, plan->task_count,
+	       plan->task_count == 1 ? "" : "s");
+	print_policy(plan->groups[0], plan->deadline_ns < plan->groups[0]->timeout_ns
+					      ? plan->deadline_ns
+					      : plan->groups[0]->timeout_ns);
 	for (size_t i = 0; i < plan->group_count; i++)
 		print_group(plan, plan->groups[i], name_width(plan));
 	return 0;

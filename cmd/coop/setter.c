@@ -197,6 +197,25 @@ const char *set_restart_limit(const struct setting *s, const char *value)
 	return text_limit(value, &s->task->restart_max, &s->task->restart_window_ns);
 }
 
+/* Which of its words is no signal, if it is that. */
+static const char *ladder_wrong(const struct setting *s, const char *value, const char *wrong)
+{
+	char *words = plan_copy(s->plan, value, strlen(value)), *save = NULL;
+	struct text_near near = { 0 };
+	int sig;
+
+	for (char *word = strtok_r(words, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+		if ((*word >= '0' && *word <= '9') || !text_signal(word, &sig))
+			continue;
+		near.wrong = word;
+		text_near_signals(&near);
+		return plan_format(s->plan, "has '%s', which is no signal%s%s%s", word,
+				   near.best ? "; did you mean " : " (INT,5s,TERM,10s,KILL)",
+				   near.best ? near.best : "", near.best ? "?" : "");
+	}
+	return wrong;
+}
+
 const char *set_stop(const struct setting *s, const char *value)
 {
 	struct plan_step steps[PLAN_STEPS_MAX];
@@ -204,7 +223,7 @@ const char *set_stop(const struct setting *s, const char *value)
 	const char *wrong = text_ladder(value, steps, &count);
 
 	if (wrong)
-		return wrong;
+		return ladder_wrong(s, value, wrong);
 	s->task->stop = plan_alloc(s->plan, count * sizeof *steps);
 	memcpy(s->task->stop, steps, count * sizeof *steps);
 	s->task->stop_count = count;

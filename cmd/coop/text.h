@@ -66,3 +66,5 @@ struct text_near {
 	int distance;
 };
 void text_near_offer(struct text_near *near, const char *word);
+/* All names of signals. */
+void text_near_signals(struct text_near *near);

@@ -50,6 +50,13 @@ const char *text_signal(const char *text, int *ret_sig)
 	return "not a signal (INT, TERM, HUP, KILL, 15)";
 }
 
+void text_near_signals(struct text_near *near)
+{
+	for (int sig = 1; sig < SIGNAL_NAMES; sig++)
+		if (signal_names[sig])
+			text_near_offer(near, signal_names[sig]);
+}
+
 /* One word of a ladder: a signal begins a step, a time is how long the last step waits. A number
  * is a time without a unit, not a signal. */
 static const char *read_step(const char *word, struct plan_step *steps, size_t *count,
