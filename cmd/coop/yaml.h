@@ -76,5 +76,12 @@ int yaml_command(struct yaml *y, struct fy_node *value, struct plan_command *ret
 
 extern const struct yaml_key yaml_compose_keys[];
 
+/*
+ * Dollars as compose means them, within `services`: $$ is one. compose would put the value of a
+ * variable of its own for $NAME; so does the shell of a line, and nobody for anything else, which
+ * is refused. Elsewhere nothing is done.
+ */
+int yaml_compose_dollars(struct yaml *y, bool is_line, const char **text);
+
 /* What to say of a key that compose has and coop has not; NULL for others. */
 const char *yaml_compose_refused(const char *key);

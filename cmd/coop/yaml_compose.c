@@ -81,13 +81,38 @@ static int read_depends_on(struct yaml *y, struct fy_node *value)
 					 : yaml_items(y, value, read_dependency_name);
 }
 
-/* compose would expand ${X}; passing it on as it stands would be a surprise. */
+static bool begins_name(char c)
+{
+	return c == '{' || c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+int yaml_compose_dollars(struct yaml *y, bool is_line, const char **text)
+{
+	char *copy, *to;
+
+	if (!y->is_compose || !strchr(*text, '$'))
+		return 0;
+	copy = to = plan_copy(y->plan, *text, strlen(*text));
+	for (const char *from = *text; *from; from++) {
+		if (from[0] == '$' && from[1] == '$')
+			from++;
+		else if (from[0] == '$' && begins_name(from[1]) && !is_line)
+			return yaml_fail(y, "%s: variables are not expanded here; $$ is a dollar",
+					 y->key);
+		*to++ = *from;
+	}
+	*to = '\0';
+	*text = copy;
+	return 0;
+}
+
 static int add_env(struct yaml *y, const char *item)
 {
-	if (y->is_compose && strstr(item, "${"))
-		return yaml_fail(y, "%s: variables are not expanded here", y->key);
-	plan_list_add(y->plan, &y->task->env, item);
-	return 0;
+	int error = yaml_compose_dollars(y, false, &item);
+
+	if (!error)
+		plan_list_add(y->plan, &y->task->env, item);
+	return error;
 }
 
 /* A name without a value is what we have of that name: it is inherited. */
@@ -128,6 +153,15 @@ static int read_environment(struct yaml *y, struct fy_node *value)
 					 : yaml_items(y, value, read_variable_item);
 }
 
+static int add_env_file(struct yaml *y, const char *path)
+{
+	int error = yaml_compose_dollars(y, false, &path);
+
+	if (!error)
+		plan_list_add(y->plan, &y->task->env_files, path);
+	return error;
+}
+
 static int read_env_file_pair(struct yaml *y, const char *key, struct fy_node *value)
 {
 	const char *text;
@@ -135,10 +169,8 @@ static int read_env_file_pair(struct yaml *y, const char *key, struct fy_node *v
 
 	if (error)
 		return error;
-	if (strcmp(key, "path") == 0) {
-		plan_list_add(y->plan, &y->task->env_files, text);
-		return 0;
-	}
+	if (strcmp(key, "path") == 0)
+		return add_env_file(y, text);
 	if (strcmp(key, "required") == 0 && strcmp(text, "true") == 0)
 		return 0;
 	return yaml_fail(y, "%s: %s is not supported", key, text);
@@ -155,9 +187,7 @@ static int read_env_file_item(struct yaml *y, struct fy_node *item)
 	if (fy_node_is_mapping(item))
 		return yaml_pairs(y, item, read_env_file_pair);
 	error = yaml_text(y, item, &text);
-	if (!error)
-		plan_list_add(y->plan, &y->task->env_files, text);
-	return error;
+	return error ? error : add_env_file(y, text);
 }
 
 static int read_env_file(struct yaml *y, struct fy_node *value)
@@ -170,6 +200,8 @@ static int read_directory(struct yaml *y, struct fy_node *value)
 	const char *text;
 	int error = yaml_text(y, value, &text);
 
+	if (!error)
+		error = yaml_compose_dollars(y, false, &text);
 	if (error)
 		return error;
 	if (!*text)

@@ -63,8 +63,12 @@ static int read_tasks(struct yaml *y, struct fy_node *value)
 
 static int read_services(struct yaml *y, struct fy_node *value)
 {
+	int error;
+
 	y->is_compose = true;
-	return yaml_pairs(y, value, yaml_task);
+	error = yaml_pairs(y, value, yaml_task);
+	y->is_compose = false;
+	return error;
 }
 
 /* They have been read before all else. */

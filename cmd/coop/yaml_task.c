@@ -13,14 +13,18 @@ static int read_words(struct yaml *y, struct fy_node *value, struct plan_command
 	struct plan_list words = { 0 };
 	struct fy_node *item;
 	void *at = NULL;
+	bool is_line = false; /* of a test: [CMD-SHELL, LINE] */
 
 	while ((item = fy_node_sequence_iterate(value, &at))) {
 		const char *text;
 		int error = yaml_text(y, item, &text);
 
+		if (!error)
+			error = yaml_compose_dollars(y, is_line, &text);
 		if (error)
 			return error;
 		plan_list_add(y->plan, &words, text);
+		is_line = words.count == 1 && strcmp(text, "CMD-SHELL") == 0;
 	}
 	if (words.count == 0 || !*words.items[0])
 		return yaml_fail(y, "%s is empty", y->key);
@@ -39,6 +43,8 @@ int yaml_command(struct yaml *y, struct fy_node *value, struct plan_command *ret
 	if (fy_node_is_sequence(value))
 		return read_words(y, value, ret_command);
 	error = yaml_text(y, value, &text);
+	if (!error)
+		error = yaml_compose_dollars(y, true, &text);
 	if (error)
 		return error;
 	if (!text[strspn(text, " \t\n")])

@@ -159,6 +159,27 @@ TEST(yaml_compose)
 	plan_free(plan);
 }
 
+/* Within services $$ is one dollar, and $A in a line is the shell's; elsewhere all is as it is. */
+TEST(yaml_compose_dollars)
+{
+	struct plan *plan = yaml("services:\n"
+				 "  a: { command: 'echo $$$$ $A ${B:-c} $$X 5$' }\n"
+				 "  b: { command: [echo, $$A, 5$], environment: { C: 'x$$y' },\n"
+				 "       healthcheck: { test: [CMD-SHELL, 'test $A = $$B'] } }\n"
+				 "tasks:\n"
+				 "  c: { run: 'echo $$', env: ['D=$E'] }\n");
+	struct plan_task *b = plan->tasks[1];
+
+	CHECK_STR(plan->tasks[0]->command.argv[2], "echo $$ $A ${B:-c} $X 5$");
+	CHECK_STR(b->command.argv[1], "$A");
+	CHECK_STR(b->command.argv[2], "5$");
+	CHECK_STR(b->env.items[0], "C=x$y");
+	CHECK_STR(b->ready.command.text, "test $A = $B");
+	CHECK_STR(plan->tasks[2]->command.argv[2], "echo $$");
+	CHECK_STR(plan->tasks[2]->env.items[0], "D=$E");
+	plan_free(plan);
+}
+
 /* JSON is YAML. */
 TEST(yaml_reads_json)
 {
@@ -212,7 +233,15 @@ TEST(yaml_refuses_containers)
 	no_yaml("volumes: {}\nservices:\n  a: {command: x}\n",
 		"f:1:1: volumes is about containers; coop runs commands of this machine");
 	no_yaml("services:\n  a: {command: x, environment: {A: '${B}'}}\n",
-		"f:2:37: A: variables are not expanded here");
+		"f:2:37: A: variables are not expanded here; $$ is a dollar");
+	no_yaml("services:\n  a: {command: x, environment: ['A=$B']}\n",
+		"f:2:34: environment: variables are not expanded here; $$ is a dollar");
+	no_yaml("services:\n  a: {command: [echo, $A]}\n",
+		"f:2:23: command: variables are not expanded here; $$ is a dollar");
+	no_yaml("services:\n  a: {command: x, env_file: $A}\n",
+		"f:2:29: env_file: variables are not expanded here; $$ is a dollar");
+	no_yaml("services:\n  a: {command: x, working_dir: '${A}'}\n",
+		"f:2:33: working_dir: variables are not expanded here; $$ is a dollar");
 	no_yaml("services:\n  a: {command: x, depends_on: {b: {condition: service_healty}}}\n",
 		"f:2:47: condition 'service_healty' is none; did you mean service_healthy?");
 	no_yaml("services:\n  a: {command: x, depends_on: {b: {required: false}}}\n",
