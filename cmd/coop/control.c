@@ -137,6 +137,18 @@ static int put_row(const struct request *q, const struct nested_row *row, const 
 			row->end);
 }
 
+/* Between two lives there is no attempt. */
+static void describe_lives(const struct run_task *task, char *buf)
+{
+	int used = 0;
+
+	if (task->attempt > 1)
+		used = snprintf(buf, SCREEN_TEXT, "attempt %u", task->attempt);
+	if (task->restarts)
+		snprintf(buf + used, SCREEN_TEXT - (size_t)used, "%s%u restart%s",
+			 used ? ", " : "", task->restarts, task->restarts > 1 ? "s" : "");
+}
+
 static void describe(const struct run_task *task, char *buf)
 {
 	buf[0] = '\0';
@@ -144,9 +156,8 @@ static void describe(const struct run_task *task, char *buf)
 		screen_end_text(task, buf);
 	else if (task->number)
 		snprintf(buf, SCREEN_TEXT, "%.200s", task->text);
-	else if (task->attempt > 1 || task->restarts)
-		snprintf(buf, SCREEN_TEXT, "attempt %u, %u restarts", task->attempt,
-			 task->restarts);
+	else
+		describe_lives(task, buf);
 }
 
 /* All that is told is read before the first line is sent: the task may be gone after that. */

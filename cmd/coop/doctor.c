@@ -38,18 +38,17 @@ static int result(long r)
 
 static int try_subreaper(char *why)
 {
-	int is_on;
-
 	(void)why;
-	return result(prctl(PR_GET_CHILD_SUBREAPER, &is_on, 0, 0, 0));
+	return result(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
 }
 
+/* Sets what is set already. */
 static int try_pdeathsig(char *why)
 {
-	int sig;
+	int sig, r = result(prctl(PR_GET_PDEATHSIG, &sig, 0, 0, 0));
 
 	(void)why;
-	return result(prctl(PR_GET_PDEATHSIG, &sig, 0, 0, 0));
+	return r < 0 ? r : result(prctl(PR_SET_PDEATHSIG, sig, 0, 0, 0));
 }
 
 static int try_pidfd(char *why)
@@ -122,7 +121,7 @@ static int try_cgroup(char *why)
 
 static const struct try tries[] = {
 	{ "subreaper", "orphans of tasks become coop's, not init's", try_subreaper, true },
-	{ "pdeathsig", "the runtime stops when its guard is killed", try_pdeathsig, true },
+	{ "pdeathsig", "a stopped runtime hears it, too, when its guard is killed", try_pdeathsig, true },
 	{ "pidfd", "signals reach the process that is meant, no later one", try_pidfd, true },
 	{ "children", "the last sweep finds every descendant", try_children, true },
 	{ "cgroup", "a group that the kernel kills as a whole: --contain cgroup", try_cgroup,

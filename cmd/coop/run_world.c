@@ -6,6 +6,9 @@
  * may be libcoop's: a command that waits for real processes has no use for another clock or world.
  * So they are put aside while the run begins, and are there again for the tasks.
  *
+ * What the library has to warn of is for those who write programs on it, and speaks of its own
+ * files: so only its errors are told, unless COOP_LOG asks for more.
+ *
  * Each task takes some descriptors of ours; so our limit of them is raised as far as it may be, and
  * the tasks get the one that was there.
  */
@@ -58,6 +61,8 @@ enum coop_engine world_enter(struct job *job)
 	enum coop_engine engine =
 		io && strcmp(io, "uring") == 0 ? COOP_ENGINE_URING : COOP_ENGINE_EPOLL;
 
+	if (!getenv("COOP_LOG"))
+		coop_log_set(NULL, NULL, COOP_LOG_ERROR);
 	for (int i = 0; i < ASIDE; i++) {
 		const char *value = getenv(aside[i]);
 

@@ -17,6 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define GITHUB_TEXT "%\r\n"
+
 enum { MEMORY_MAX = 256 << 10, PIECE = 64 << 10 };
 
 struct block {
@@ -140,15 +142,26 @@ static int put_body(struct screen *screen, struct block *b)
 	return r < 0 ? r : sink_wait(screen->out);
 }
 
-/* In a workflow command of GitHub some characters have a meaning. */
-static void put_github(struct pen *pen, const char *text)
+/* In a workflow command of GitHub some characters have a meaning; in its text other ones than in a
+ * property, where they are decoded. */
+static void put_github(struct pen *pen, const char *text, const char *special)
 {
 	for (; *text; text++) {
-		if (strchr("%\r\n:,", *text))
+		if (strchr(special, *text))
 			pen_printf(pen, "%%%02X", (unsigned char)*text);
 		else
 			pen_put(pen, text, 1);
 	}
+}
+
+static void put_title(const struct screen *screen, struct pen *pen, const struct block *b)
+{
+	const char *special = is_github(screen) ? GITHUB_TEXT : "";
+
+	put_github(pen, b->title, special);
+	pen_text(pen, " ");
+	put_github(pen, b->end, special);
+	pen_text(pen, "\n");
 }
 
 static int put_block(struct screen *screen, struct block *b)
@@ -156,8 +169,8 @@ static int put_block(struct screen *screen, struct block *b)
 	struct pen pen = { 0 };
 	int r;
 
-	pen_printf(&pen, is_github(screen) ? "::group::%s %s\n" : "\u250c\u2500 %s %s\n", b->title,
-		   b->end);
+	pen_text(&pen, is_github(screen) ? "::group::" : "\u250c\u2500 ");
+	put_title(screen, &pen, b);
 	pen_flush(&pen, screen->out);
 	r = put_body(screen, b);
 	if (r < 0)
@@ -166,9 +179,9 @@ static int put_block(struct screen *screen, struct block *b)
 		pen_text(&pen, "::endgroup::\n");
 		if (b->is_failed) {
 			pen_text(&pen, "::error title=");
-			put_github(&pen, b->title);
+			put_github(&pen, b->title, GITHUB_TEXT ":,");
 			pen_text(&pen, "::");
-			put_github(&pen, b->end);
+			put_github(&pen, b->end, GITHUB_TEXT);
 			pen_text(&pen, "\n");
 		}
 	} else {

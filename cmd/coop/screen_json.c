@@ -100,13 +100,15 @@ static void json_say(struct screen *screen, enum screen_level level, const char 
 
 static void json_finish(struct screen *screen, int status)
 {
-	struct pen pen = { 0 };
+	struct pen pen = { 0 }, report = { 0 };
 
 	put_finish(&pen, screen->job, status);
-	if (screen->job->plan->report == REPORT_JSON)
-		report_write(screen->job, status, false, 0, &pen);
 	pen_flush(&pen, screen->out);
 	pen_free(&pen);
+	if (screen->job->plan->report == REPORT_JSON) /* which is no event, and nobody's last word */
+		report_write(screen->job, status, false, 0, &report);
+	pen_flush(&report, screen->err);
+	pen_free(&report);
 }
 
 const struct screen_ops screen_json = {

@@ -7,10 +7,12 @@ so do the completions, which their shells can read, and bash's is tried.  The sc
 that the reader of coop.yaml has.  Prints TAP; a tool that is
 missing skips its test.
 """
+import ctypes
 import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -160,6 +162,31 @@ def doctor_tries_all():
         yield 'does not say what is not contained'
 
 
+def refuse_prctl(what):
+    """In a child: the system refuses prctl(what) from now on."""
+    number = {'x86_64': 157, 'aarch64': 167}[os.uname().machine]
+    code = [(0x20, 0, 0, 0), (0x15, 0, 3, number), (0x20, 0, 0, 16), (0x15, 0, 1, what),
+            (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7fff0000)]
+    packed = b''.join(struct.pack('HBBI', *line) for line in code)
+    buffer = ctypes.create_string_buffer(packed, len(packed))
+    program = struct.pack('HxxxxxxP', len(code), ctypes.addressof(buffer))
+    libc = ctypes.CDLL(None)
+    libc.prctl(38, 1, 0, 0, 0)  # no new privileges
+    if libc.prctl(22, 2, ctypes.create_string_buffer(program, len(program)), 0, 0):
+        os._exit(99)
+
+
+def doctor_is_not_deceived():
+    """What may be asked for, and is refused when it is wanted, is not there."""
+    for what, name in ((36, 'subreaper'), (1, 'pdeathsig')):
+        status, output = run(COOP, 'doctor', preexec_fn=lambda what=what: refuse_prctl(what))
+        if status == 99:
+            continue  # no filter may be set here
+        if not re.search(rf'^no   {name} ', output, re.M) or status != 1 or \
+                'processes may stay behind' not in output:
+            yield f'{name}: status {status}\n{output}'
+
+
 TESTS = [
     (manual_names_each_option, None),
     (manual_is_clean_for_mandoc, 'mandoc'),
@@ -172,6 +199,7 @@ TESTS = [
     (fish_can_read_its_completion, 'fish'),
     (schema_and_reader_agree, None),
     (doctor_tries_all, None),
+    (doctor_is_not_deceived, None),
 ]
 
 

@@ -86,6 +86,21 @@ def restart(case):
 
 
 @test
+def attempts_and_restarts(case):
+    """ps counts them; between two lives there is no attempt."""
+    coop = case.start('run', '--name', 'a', '--restart', 'always', '--backoff', '1000s', 'exit 0',
+                      '--name', 'b', '--retry', '3', '--backoff', '10ms..1000s',
+                      'echo $COOP_ATTEMPT >> log; [ $COOP_ATTEMPT = 2 ] && sleep 1000; exit 1')
+    coop.wait_file('log')
+    until('the second attempt', lambda: '2' in case.content('log'))
+    until('the pause', lambda: 'pausing' in case.run2('ps')[1])
+    lines = [line.split('  ')[-1] for line in case.run2('ps')[1].splitlines()[1:]]
+    equal(lines, ['1 restart', 'attempt 2'])
+    coop.signal(signal.SIGTERM)
+    coop.end()
+
+
+@test
 def restart_of_what_has_ended(case):
     """A whole new life: who had failed, and ends well then, has not failed; logs are kept."""
     os.mkdir(case.path('logs'))

@@ -309,6 +309,24 @@ def report_as_json(case):
 
 
 @test
+def report_beside_json(case):
+    """With JSON on the standard output the report is on the other one: it is no event."""
+    _, output, errors = case.run('run', '-o', 'json', '--report', 'json', 'exit 2', 'true')
+    equal([e['event'] for e in objects(output)][-1], 'finished')
+    equal([r['status'] for r in objects(errors)], [2])
+
+
+@test
+def words_of_github_are_escaped(case):
+    """What a workflow command decodes is encoded, and nothing else: a colon is one in a text."""
+    _, output, _ = case.run('run', '--output', 'github', '--name', 'a%b', '--cwd', '/none/%:',
+                            'true', '--name', 'c', 'sleep 1000')
+    end = '✗ cannot be started in /none/%25:: No such file or directory'
+    assert f'::group::a%25b {end}\n' in output, output
+    assert f'\n::error title=a%25b::{end}\n' in output, output
+
+
+@test
 def closing_a_terminal_is_no_end(case):
     """A task that closes its outputs before it ends is not hung up by that."""
     status, _, _ = on_terminal(
