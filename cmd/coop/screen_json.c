@@ -105,7 +105,7 @@ static void json_finish(struct screen *screen, int status)
 	put_finish(&pen, screen->job, status);
 	pen_flush(&pen, screen->out);
 	pen_free(&pen);
-	if (screen->job->plan->report == REPORT_JSON) /* which is no event, and nobody's last word */
+	if (screen->job->plan->report == REPORT_JSON) /* no event, and nobody's last word */
 		report_write(screen->job, status, false, 0, &report);
 	pen_flush(&report, screen->err);
 	pen_free(&report);
