@@ -7,8 +7,8 @@
  */
 #include "control.h"
 
-#include "nested.h"
 #include "screen.h"
+#include "table.h"
 #include "text.h"
 
 #include <errno.h>
@@ -103,131 +103,16 @@ static int check_names(const struct request *q)
 
 /* ---------------------------------------------------------------------- ps, tree */
 
-static const char *took(const struct run_task *task, char *buf)
+static int do_table(const struct request *q, void (*write)(const struct job *job, struct pen *pen))
 {
-	int64_t to = task->ended_ns == COOP_NEVER ? coop_now() : task->ended_ns;
-
-	return text_of_span(task->first_ns == COOP_NEVER ? 0 : to - task->first_ns, buf);
-}
-
-/* A line of the table. */
-static int put_line(const struct request *q, const char *indent, const char *name,
-		    const char *state, int pid, const char *span, const char *end)
-{
-	char number[16] = "-";
-
-	if (pid)
-		snprintf(number, sizeof number, "%d", pid);
-	return answer(q, "%s%-*s %-8s %7s %8s%s%s\n", indent, 20 - (int)strlen(indent), name, state,
-		      number, span, *end ? "  " : "", end);
-}
-
-/* One of a coop that runs in the task: below it in a tree, by its whole name in a list. */
-static int put_row(const struct request *q, const struct nested_row *row, const char *task,
-		   const char *indent)
-{
-	char name[2 * NESTED_PATH_MAX], deeper[160], span[TEXT_DURATION_SIZE];
-	unsigned depth = row->depth < 30 ? row->depth + 1 : 31;
-	bool is_tree = *indent;
-
-	snprintf(deeper, sizeof deeper, "%s%*s", indent, is_tree ? 2 * (int)depth : 0, "");
-	snprintf(name, sizeof name, "%s%s%s", is_tree ? "" : task, is_tree ? "" : "/",
-		 is_tree ? row->label : row->path);
-	return put_line(q, deeper, name, row->state, row->pid, text_of_span(row->span_ns, span),
-			row->end);
-}
-
-/* Between two lives there is no attempt. */
-static void describe_lives(const struct run_task *task, char *buf)
-{
-	int used = 0;
-
-	if (task->attempt > 1)
-		used = snprintf(buf, SCREEN_TEXT, "attempt %u", task->attempt);
-	if (task->restarts)
-		snprintf(buf + used, SCREEN_TEXT - (size_t)used, "%s%u restart%s",
-			 used ? ", " : "", task->restarts, task->restarts > 1 ? "s" : "");
-}
-
-static void describe(const struct run_task *task, char *buf)
-{
-	buf[0] = '\0';
-	if (task->state == RUN_ENDED)
-		screen_end_text(task, buf);
-	else if (task->number)
-		snprintf(buf, SCREEN_TEXT, "%.200s", task->text);
-	else
-		describe_lives(task, buf);
-}
-
-/* All that is told is read before the first line is sent: the task may be gone after that. */
-static int put_task(const struct request *q, const struct run_task *task, const char *indent)
-{
-	char end[SCREEN_TEXT], span[TEXT_DURATION_SIZE], name[NESTED_PATH_MAX];
-	size_t count, more = nested_more(task);
-	struct nested_row *rows = nested_rows(task, &count);
+	struct pen pen = { 0 };
 	int r;
 
-	describe(task, end);
-	snprintf(name, sizeof name, "%s", task->name);
-	r = put_line(q, indent, name, run_state_word(task->state), task->pid, took(task, span),
-		     end);
-	for (size_t i = 0; i < count && r >= 0; i++)
-		r = put_row(q, &rows[i], name, indent);
-	free(rows);
-	return r >= 0 && more ? answer(q, "%s  (%zu more)\n", indent, more) : r;
-}
-
-static int put_map(const struct request *q, const char *indent)
-{
-	const struct run_task *task = q->job->live;
-	int r = 0;
-
-	for (; task && r >= 0; task = task->live_next)
-		if (task->number) {
-			uint64_t number = task->number;
-
-			r = put_task(q, task, indent);
-			for (task = q->job->live; task && task->number != number;)
-				task = task->live_next; /* the list may have changed meanwhile */
-			if (!task)
-				break;
-		}
+	pen_text(&pen, "ok\n");
+	write(q->job, &pen);
+	r = pen.is_short ? -ENOMEM : send_all(q->fd, pen.bytes, pen.used);
+	pen_free(&pen);
 	return r;
-}
-
-static int do_ps(const struct request *q)
-{
-	int r = answer(q, "ok\n%-20s %-8s %7s %8s\n", "TASK", "STATE", "PID", "TIME");
-
-	for (size_t i = 0; i < q->job->task_count && r >= 0; i++)
-		r = put_task(q, &q->job->tasks[i], "");
-	return r < 0 ? r : put_map(q, "");
-}
-
-/* A group with its tasks, then the groups below it; depth is bounded by the plan. */
-static int put_group(const struct request *q, const struct run_group *group, int depth)
-{
-	char indent[2 * 40 + 1];
-	int r = answer(q, "%*s%s\n", 2 * depth, "", group->plan->name);
-
-	snprintf(indent, sizeof indent, "%*s", 2 * (depth + 1), "");
-	for (size_t i = 0; i < q->job->task_count && r >= 0; i++)
-		if (q->job->tasks[i].group == group)
-			r = put_task(q, &q->job->tasks[i], indent);
-	if (r >= 0 && !group->parent)
-		r = put_map(q, indent);
-	for (size_t i = 0; i < q->job->plan->group_count && r >= 0; i++)
-		if (q->job->groups[i].parent == group)
-			r = put_group(q, &q->job->groups[i], depth + 1);
-	return r;
-}
-
-static int do_tree(const struct request *q)
-{
-	int r = answer(q, "ok\n");
-
-	return r < 0 ? r : put_group(q, &q->job->groups[0], 0);
 }
 
 /* -------------------------------------------------------------------------- logs */
@@ -394,9 +279,9 @@ static int obey(struct request *q)
 	if (r)
 		return r;
 	if (strcmp(verb, "ps") == 0)
-		return do_ps(q);
+		return do_table(q, table_list);
 	if (strcmp(verb, "tree") == 0)
-		return do_tree(q);
+		return do_table(q, table_tree);
 	if (strcmp(verb, "logs") == 0)
 		return do_logs(q, lines, is_follow);
 	if (strcmp(verb, "stop") == 0)

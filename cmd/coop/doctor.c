@@ -121,7 +121,8 @@ static int try_cgroup(char *why)
 
 static const struct try tries[] = {
 	{ "subreaper", "orphans of tasks become coop's, not init's", try_subreaper, true },
-	{ "pdeathsig", "a stopped runtime hears it, too, when its guard is killed", try_pdeathsig, true },
+	{ "pdeathsig", "a stopped runtime hears it, too, when its guard is killed", try_pdeathsig,
+	  true },
 	{ "pidfd", "signals reach the process that is meant, no later one", try_pidfd, true },
 	{ "children", "the last sweep finds every descendant", try_children, true },
 	{ "cgroup", "a group that the kernel kills as a whole: --contain cgroup", try_cgroup,

@@ -70,6 +70,8 @@ uint32_t plan_processors(void);
 struct plan_command plan_command_of(struct plan *plan, const char *word);
 struct plan_command plan_command_argv(struct plan *plan, const char *const *words, size_t count);
 const char *plan_quote(struct plan *plan, const char *word);
+/* For standard output: where that is a terminal, nothing that could control it. */
+const char *plan_visible(struct plan *plan, const char *text);
 
 /* probe.c: tcp:5432, http:URL, ...; NULL, or what is wrong with it. */
 const char *probe_parse(struct plan *plan, const char *text, struct plan_probe *ret_probe);

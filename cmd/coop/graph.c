@@ -58,7 +58,7 @@ static void graph_init(struct graph *g, struct plan *plan)
 	}
 }
 
-static void print_node(const struct plan_task *task)
+static void print_node(struct plan *plan, const struct plan_task *task)
 {
 	printf("%s", task->name);
 	if (task->group->parent)
@@ -68,7 +68,7 @@ static void print_node(const struct plan_task *task)
 	if (task->is_service)
 		printf(", service");
 	if (task->ready.kind != PROBE_NONE)
-		printf(", ready %s", task->ready.text);
+		printf(", ready %s", plan_visible(plan, task->ready.text));
 }
 
 /* The tree below one task, without recursion: path[] holds the edge that each level is at. */
@@ -94,7 +94,7 @@ static void print_below(struct graph *g, const struct plan_task *root)
 			path[depth] = edge->next;
 			continue;
 		}
-		print_node(edge->task);
+		print_node(g->plan, edge->task);
 		putchar('\n');
 		g->is_printed[edge->task->index] = 1;
 		path[++depth] = g->first[edge->task->index];
@@ -111,7 +111,7 @@ static void print_text(struct plan *plan)
 
 		if (task->after_count)
 			continue;
-		print_node(task);
+		print_node(g.plan, task);
 		putchar('\n');
 		print_below(&g, task);
 	}

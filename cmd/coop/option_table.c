@@ -58,7 +58,8 @@ const struct option option_table[] = {
 		  "file:PATH, cmd:COMMAND, fd:N (a newline on descriptor N), notify "
 		  "($NOTIFY_SOCKET)." },
 	{ "ready-timeout", 0, "D", .verbs = LIST, AT_TASK(ready_timeout_ns), .topic = TOPIC_START,
-	  .set = set_limit, .help = "It fails if it is not ready within D, or ends before that; 60s." },
+	  .set = set_limit,
+	  .help = "It fails if it is not ready within D, or ends before that; 60s." },
 
 	{ "keep-going", 'k', NULL, .verbs = MANY, .scope = SCOPE_GROUP, .topic = TOPIC_FAIL,
 	  .set = set_keep_going,

@@ -43,7 +43,7 @@ static void facts_end(struct facts *facts)
 static void print_argv(struct plan *plan, const char *const *argv)
 {
 	for (size_t i = 0; argv[i]; i++)
-		printf("%s%s", i ? " " : "", plan_quote(plan, argv[i]));
+		printf("%s%s", i ? " " : "", plan_visible(plan, plan_quote(plan, argv[i])));
 	putchar('\n');
 }
 
@@ -51,7 +51,7 @@ static const char *const state_names[] = { "started", "ready", "done", "ok" };
 static const char *const on_fail_names[] = { "cancel", "log", "restart", "keep-going" };
 static const char *const restart_names[] = { "no", "on-failure", "always" };
 
-static void print_start(struct facts *f, const struct plan_task *task)
+static void print_start(struct plan *plan, struct facts *f, const struct plan_task *task)
 {
 	char buf[TEXT_DURATION_SIZE];
 
@@ -64,7 +64,7 @@ static void print_start(struct facts *f, const struct plan_task *task)
 	if (task->is_service)
 		fact(f, "service");
 	if (task->ready.kind != PROBE_NONE)
-		fact(f, "ready %s within %s", task->ready.text,
+		fact(f, "ready %s within %s", plan_visible(plan, task->ready.text),
 		     text_of_duration(task->ready_timeout_ns, buf));
 	facts_end(f);
 }
@@ -116,18 +116,16 @@ static void print_ladder(struct facts *f, const struct plan_task *task)
 	size_t used = 0;
 
 	for (size_t i = 0; i < task->stop_count; i++) {
-		bool is_last = i + 1 == task->stop_count;
-
-		used += (size_t)snprintf(text + used, sizeof text - used, "%s%s%s",
-					 text_of_signal(task->stop[i].sig, sig), is_last ? "" : ",",
-					 is_last ? "" : text_of_duration(task->stop[i].wait_ns, wait));
-		if (!is_last)
-			used += (size_t)snprintf(text + used, sizeof text - used, ",");
+		used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i ? "," : "",
+					 text_of_signal(task->stop[i].sig, sig));
+		if (i + 1 < task->stop_count)
+			used += (size_t)snprintf(text + used, sizeof text - used, ",%s",
+						 text_of_duration(task->stop[i].wait_ns, wait));
 	}
 	fact(f, "stop %s", text);
 }
 
-static void print_stop(struct facts *f, const struct plan_task *task)
+static void print_stop(struct plan *plan, struct facts *f, const struct plan_task *task)
 {
 	char buf[TEXT_DURATION_SIZE];
 
@@ -139,7 +137,7 @@ static void print_stop(struct facts *f, const struct plan_task *task)
 	else if (task->is_shielded)
 		fact(f, "shield %s", text_of_duration(task->shield_ns, buf));
 	if (task->cwd)
-		fact(f, "in %s", task->cwd);
+		fact(f, "in %s", plan_visible(plan, task->cwd));
 	if (task->nice)
 		fact(f, "nice %d", task->nice);
 	if (task->has_tty)
@@ -147,7 +145,8 @@ static void print_stop(struct facts *f, const struct plan_task *task)
 	if (task->pty != SWITCH_AUTO)
 		fact(f, "pty %s", task->pty == SWITCH_ON ? "on" : "off");
 	for (size_t i = 0; i < task->env.count; i++)
-		fact(f, "%.*s=...", (int)strcspn(task->env.items[i], "="), task->env.items[i]);
+		fact(f, "%.*s=...", (int)strcspn(task->env.items[i], "="),
+		     plan_visible(plan, task->env.items[i]));
 	facts_end(f);
 }
 
@@ -157,9 +156,9 @@ static void print_task(struct plan *plan, const struct plan_task *task, int widt
 
 	printf("  %-*s  ", width, task->name);
 	print_argv(plan, task->command.argv);
-	print_start(&facts, task);
+	print_start(plan, &facts, task);
 	print_failure(&facts, task);
-	print_stop(&facts, task);
+	print_stop(plan, &facts, task);
 }
 
 static void print_policy(const struct plan_group *group, int64_t limit_ns)

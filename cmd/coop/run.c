@@ -15,6 +15,7 @@
 #include "proctree.h"
 #include "run_map.h"
 #include "screen.h"
+#include "table.h"
 #include "sink.h"
 
 #include <errno.h>
@@ -118,42 +119,19 @@ const char *run_state_word(enum run_state state)
 	return state_words[state];
 }
 
-static void pid_text(int pid, char *buf, size_t size)
-{
-	buf[0] = 0;
-	if (pid)
-		snprintf(buf, size, ", pid %d", pid);
-}
-
-static void show_nested(struct job *job, const struct run_task *task, const char *path)
-{
-	size_t count;
-	struct nested_row *rows = nested_rows(task, &count);
-	char pid[32];
-
-	for (size_t i = 0; i < count; i++) {
-		pid_text(rows[i].pid, pid, sizeof pid);
-		job_say(job, SAY_ALERT, "%s%s%s/%s: %s%s%s%s", path, *path ? "/" : "", task->name,
-			rows[i].path, rows[i].state, pid, *rows[i].end ? ", " : "", rows[i].end);
-	}
-	free(rows);
-}
-
 void job_show(struct job *job)
 {
-	char end[SCREEN_TEXT], pid[32];
+	struct pen pen = { 0 };
+	const char *at;
+	size_t len;
 
-	for (size_t i = 0; i < job->task_count; i++) {
-		struct run_task *task = &job->tasks[i];
-		const char *path = task->plan->group->path;
-		bool has_ended = task->state == RUN_ENDED;
-
-		pid_text(task->pid, pid, sizeof pid);
-		job_say(job, SAY_ALERT, "%s%s%s: %s%s%s%s", path, *path ? "/" : "", task->name,
-			run_state_word(task->state), pid, has_ended ? ", " : "",
-			has_ended ? screen_end_text(task, end) : "");
-		show_nested(job, task, path);
+	table_tree(job, &pen);
+	pen_put(&pen, "", 1);
+	for (at = pen.bytes; at && *at; at += len + (at[len] == '\n')) {
+		len = strcspn(at, "\n");
+		job_say(job, SAY_ALERT, "%.*s", (int)len, at);
 	}
+	pen_free(&pen);
 }
 
 /* ---------------------------------------------------------------- what is left over */

@@ -4,9 +4,9 @@
  *
  * A probe that is asked is asked again and again, each time with a limit of its own; one that is
  * told (log, fd, notify) waits to be told. Either way there is one limit for the whole, and a task
- * that is not ready by then has failed: it is stopped, and its status is that of a timeout. One that
- * ends before it is ready has failed, too: so nobody waits for it in vain, and is left out without
- * a word. What it did last counts, so it is asked once more then.
+ * that is not ready by then has failed: it is stopped, and its status is that of a timeout. One
+ * that ends before it is ready has failed, too: so nobody waits for it in vain, and is left out
+ * without a word. What it did last counts, so it is asked once more then.
  */
 #include "run.h"
 #include "screen.h"

@@ -8,9 +8,11 @@
  * and saves the start of a shell.
  */
 #include "shell.h"
+#include "utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Characters that stand for themselves wherever they are in a word. */
 static bool is_plain_char(char c)
@@ -154,6 +156,17 @@ const char *plan_quote(struct plan *plan, const char *word)
 	text = plan_alloc(plan, shell_quoted_size(word));
 	shell_quote_to(text, word);
 	return text;
+}
+
+const char *plan_visible(struct plan *plan, const char *text)
+{
+	char *copy;
+
+	if (!isatty(STDOUT_FILENO))
+		return text;
+	copy = plan_copy(plan, text, strlen(text));
+	utf8_make_visible(copy);
+	return copy;
 }
 
 struct plan_command plan_command_argv(struct plan *plan, const char *const *words, size_t count)

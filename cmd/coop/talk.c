@@ -5,8 +5,10 @@
  */
 #include "control.h"
 #include "option.h"
+#include "pen.h"
 #include "proctree.h"
 #include "text.h"
+#include "utf8.h"
 #include "verbs.h"
 
 #include <dirent.h>
@@ -17,7 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { JOBS_MAX = 1000 };
+enum { JOBS_MAX = 1000, LINE_KEPT_MAX = 64 << 10 };
 
 /* Connects: the descriptor, or -errno. What nobody listens at any more is taken away. */
 static int dial(const char *path, bool is_found)
@@ -118,12 +120,54 @@ static int complain(const struct plan *plan, const char *text)
 	return STATUS_OWN;
 }
 
+/*
+ * What is for a terminal is made safe as on the screen of a running coop, whole lines at a time: no
+ * part of a sequence is left for the next piece. Elsewhere it goes as it is.
+ */
+static void put_safely(const char *data, size_t size, bool is_end)
+{
+	static struct pen kept, safe;
+	size_t whole;
+
+	pen_put(&kept, data, size);
+	whole = kept.used;
+	while (whole && kept.bytes[whole - 1] != '\n' && !is_end && kept.used < LINE_KEPT_MAX)
+		whole--;
+	if (whole) {
+		pen_safe(&safe, kept.bytes, whole);
+		fwrite(safe.bytes, 1, safe.used, stdout);
+		memmove(kept.bytes, kept.bytes + whole, kept.used - whole);
+		kept.used -= whole;
+		safe.used = 0;
+	}
+	if (is_end) {
+		pen_free(&kept);
+		pen_free(&safe);
+	}
+}
+
+static void put_answer(int fd)
+{
+	bool is_terminal = isatty(STDOUT_FILENO);
+	char piece[CONTROL_REQUEST_MAX];
+	ssize_t size;
+
+	while ((size = read(fd, piece, sizeof piece)) > 0) {
+		if (is_terminal)
+			put_safely(piece, (size_t)size, false);
+		else
+			fwrite(piece, 1, (size_t)size, stdout);
+		fflush(stdout);
+	}
+	if (is_terminal)
+		put_safely("", 0, true);
+}
+
 /* The first line says how it went; the rest is for standard output. */
 static int take_answer(const struct plan *plan, int fd)
 {
 	FILE *in = fdopen(fd, "r");
 	char line[CONTROL_REQUEST_MAX];
-	size_t size;
 
 	if (in)
 		setvbuf(in, NULL, _IONBF, 0); /* what follows the line is read past it */
@@ -137,12 +181,10 @@ static int take_answer(const struct plan *plan, int fd)
 	line[strcspn(line, "\n")] = '\0';
 	if (strncmp(line, "error ", 6) == 0) {
 		fclose(in);
+		utf8_make_visible(line);
 		return complain(plan, line + 6);
 	}
-	while ((size = (size_t)read(fd, line, sizeof line)) > 0 && size <= sizeof line) {
-		fwrite(line, 1, size, stdout);
-		fflush(stdout);
-	}
+	put_answer(fd);
 	fclose(in);
 	return 0;
 }

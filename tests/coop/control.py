@@ -50,6 +50,48 @@ def logs(case):
 
 
 @test
+def no_log_controls_the_terminal(case):
+    """S15: what a task wrote, and inputs of a map, are shown as on a screen."""
+    evil = 'a\033]0;title\007b\033[2J\033[31mred\033[0m'
+    line = f'printf "%s\\n" "{evil}"; while ! [ -e go ]; do sleep 0.02; done'
+    coop = case.start('run', '--name', 'a', line)
+    coop.wait_for('red')
+    seen = case.start('logs', '--control', case.path(f'coop/{coop.pid}.sock'), tty=True)
+    equal(seen.end(), 0)
+    assert 'a^[]0;title^Gb^[[2J\033[31mred\033[0m' in seen.text, repr(seen.text)
+    equal(case.run2('logs')[1], evil + '\n')
+    case.write('go', '')
+    equal(coop.end(), 0)
+    os.unlink(case.path('go'))
+    coop = case.start('map', 'echo up; while ! [ -e go ]; do sleep 0.02; done; true', ':::', evil)
+    coop.wait_for('up')
+    seen = case.start('ps', tty=True)
+    equal(seen.end(), 0)
+    assert 'a^[]0;title^Gb^[[2J' in seen.text and '\033]0' not in seen.text, repr(seen.text)
+    case.write('go', '')
+    equal(coop.end(), 0)
+
+
+@test
+def quit_shows_the_tree(case):
+    """SIGQUIT says on the screen what `coop tree` says, inputs of a map included."""
+    wait = 'while ! [ -e go ]; do sleep 0.02; done'
+    for args in (('run', '--name', 'a', wait, '--group', 'g/h', '--name', 'b', 'echo up; ' + wait),
+                 ('map', '-j2', 'echo up; ' + wait + '; true', ':::', 'one', 'two', 'three')):
+        coop = case.start(*args)
+        coop.wait_for('up')
+        until('all', lambda: case.run2('tree')[1].count(' ready ') == 2)
+        wanted = [line.split()[:3] for line in case.run2('tree')[1].splitlines()]
+        coop.signal(signal.SIGQUIT)
+        coop.wait_for(wanted[-1][0] + ' ' * 9)
+        lines = [line[6:].split()[:3] for line in coop.text.splitlines() if line[:6] == 'coop: ']
+        equal(lines, wanted, coop.text)
+        case.write('go', '')
+        equal(coop.end(), 0)
+        os.unlink(case.path('go'))
+
+
+@test
 def stop_of_one_task(case):
     """It is stopped politely, and the job goes on; its status is no failure."""
     coop = case.start('run', '--name', 'a', 'trap "echo polite; exit 0" TERM; echo up; ' + LOOP,

@@ -59,7 +59,7 @@ def names(output):
 
 @test
 def three_levels_in_the_tree(case):
-    """tree has each coop's tasks below the task it runs in; ps and SIGQUIT have whole names."""
+    """tree has each coop's tasks below the task it runs in; so has SIGQUIT; ps has whole names."""
     coop = case.start('run', *DEEP)
     until('the leaf', lambda: os.path.exists(case.path('leaf-up')))
     until('the whole tree', lambda: 'leaf' in tree(case) and 'side' in tree(case))
@@ -69,7 +69,9 @@ def three_levels_in_the_tree(case):
     listed = {line.split()[0]: line.split()[1] for line in case.run2('ps')[1].splitlines()}
     assert listed['outer/mid/leaf'] in ('running', 'ready'), listed
     coop.signal(signal.SIGQUIT)
-    coop.wait_for('outer/mid/leaf: r')
+    coop.wait_for('coop:       leaf ')
+    shown = [line[6:] for line in coop.text.splitlines() if line.startswith('coop: ')]
+    equal(sorted(names('\n'.join(shown))), sorted(wanted), coop.text)
     case.write('go', '')
     equal(coop.end(), 3)
     case.check_left()

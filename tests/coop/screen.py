@@ -130,6 +130,16 @@ def on_terminal_raw(case, *args):
 
 
 @test
+def s15_no_file_controls_the_terminal(case):
+    """S15: what a file holds that somebody else wrote is shown as well, when it is looked at."""
+    case.write('Procfile', 'evil: echo \033]0;title\007 \302\x9b\n'.replace('\302\x9b', '\u009b'))
+    for args in (('up', '--dry-run'), ('graph',)):
+        _, raw, _ = on_terminal_raw(case, *args)
+        assert 'evil' in raw and not re.search('[\033\007\u009b]', raw), raw
+    equal(case.run('up', '--dry-run')[1].count('\033]0;title'), 1)
+
+
+@test
 def bytes_go_unchanged_where_there_is_no_terminal(case):
     """S15: into a pipe everything goes as it is."""
     _, output, _ = case.run('run', '--output', 'stream', r'printf "\033[2J\007x\n"')
