@@ -160,7 +160,7 @@ def quit_shows_the_tasks_and_goes_on(case):
                       '--name', 'two', '--after', 'one', 'true', tty=True)
     coop.wait_for('up')
     coop.type(b'\x1c')
-    coop.wait_for('two: waiting')
+    coop.wait_for('coop:   two                waiting')
     case.write('go', '')
     equal(coop.end(), 0)
 
