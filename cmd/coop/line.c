@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { NAME_WIDTH_MAX = 20 };
+enum { NAME_WIDTH_MAX = 20, CANCELLED_NAMED = 5, INPUT_SHOWN = 200 };
 
 static const char *const colours[] = { "36", "33", "32", "35", "34", "96", "93", "95" };
 enum { COLOURS = sizeof colours / sizeof colours[0] };
@@ -170,13 +170,57 @@ static bool is_failure(const struct run_task *task)
 	return task->outcome == OUTCOME_FAILED || task->outcome == OUTCOME_STOP_FAILED;
 }
 
+void line_input(struct pen *pen, const struct run_task *task)
+{
+	size_t len = task->number ? strcspn(task->text, "\n") : 0;
+
+	if (!task->number)
+		return;
+	pen_text(pen, ": ");
+	pen_safe(pen, task->text, len < INPUT_SHOWN ? len : INPUT_SHOWN);
+	pen_text(pen, len > INPUT_SHOWN || task->text[len] ? "..." : "");
+}
+
+static bool is_below(const struct run_group *group, const struct run_group *top)
+{
+	while (group && group != top)
+		group = group->parent;
+	return group != NULL;
+}
+
+/* Whom the failure cancels: those of its group that have not ended, in the order of the text. */
+static void put_cancelled(struct pen *pen, const struct run_task *task)
+{
+	const struct job *job = task->job;
+	size_t count = 0;
+
+	if (task->outcome != OUTCOME_FAILED || task->plan->on_fail != ON_FAIL_CANCEL ||
+	    task->is_final || !task->group->is_open || run_is_cancelled(task))
+		return;
+	for (size_t i = 0; i < job->first_final; i++) {
+		const struct run_task *other = &job->tasks[i];
+
+		if (other == task || other->state == RUN_ENDED ||
+		    !is_below(other->group, task->group))
+			continue;
+		if (count < CANCELLED_NAMED)
+			pen_printf(pen, "%s%s", count ? ", " : ": cancelling ", other->name);
+		count++;
+	}
+	if (count > CANCELLED_NAMED)
+		pen_printf(pen, " and %zu more", count - CANCELLED_NAMED);
+}
+
 static void put_ended(struct pen *pen, struct line_style *style, struct run_task *task)
 {
 	char text[SCREEN_TEXT];
 
 	put_name(pen, style, task);
 	line_mark(pen, style->has_colours, task->outcome);
-	pen_printf(pen, " %s\n", line_end(task, text));
+	pen_printf(pen, " %s", line_end(task, text));
+	line_input(pen, task);
+	put_cancelled(pen, task);
+	pen_text(pen, "\n");
 }
 
 /* A rung of a ladder is worth a line with -v; a shield, and KILL, always. */

@@ -43,6 +43,10 @@ void line_say(struct pen *pen, const struct line_style *style, enum screen_level
  * has SCREEN_TEXT bytes. */
 const char *line_end(const struct run_task *task, char *buf);
 
+/* Of an input of map the name has only the number: ": " and the input, as far as it is one line.
+ * Nothing of other tasks. */
+void line_input(struct pen *pen, const struct run_task *task);
+
 /* In a colour, if there are any. */
 void line_coloured(struct pen *pen, bool has_colours, const char *colour, const char *text);
 

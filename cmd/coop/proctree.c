@@ -104,19 +104,42 @@ void proc_descendants(int root, struct proc_list *list)
 	(void)!coop_process_tree(root, add_descendant, list);
 }
 
+/* Those of the group in the list, and in what is below it. */
+static size_t pick_group(struct proc_list *list, int group, int *pids, size_t max)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < list->count; i++)
+		add_children(list, list->items[i].pid, NULL, NULL);
+	for (size_t i = 0; i < list->count && found < max; i++)
+		if (list->items[i].group == group && list->items[i].state != 'Z' &&
+		    list->items[i].state != 'X')
+			pids[found++] = list->items[i].pid;
+	proc_list_free(list);
+	return found;
+}
+
 bool proc_group_lives(int group, proc_known *is_known, void *ctx)
 {
 	struct proc_list list = { 0 };
-	bool found = false;
+	int pid;
 
 	proc_orphans(is_known, ctx, &list);
-	for (size_t i = 0; i < list.count; i++)
-		add_children(&list, list.items[i].pid, NULL, NULL);
-	for (size_t i = 0; i < list.count && !found; i++)
-		found = list.items[i].group == group && list.items[i].state != 'Z' &&
-			list.items[i].state != 'X';
-	proc_list_free(&list);
-	return found;
+	return pick_group(&list, group, &pid, 1) > 0;
+}
+
+size_t proc_group(int leader, proc_known *is_known, void *ctx, int *pids, size_t max)
+{
+	struct proc_list list = { 0 };
+	struct coop_process_info info;
+	size_t count = 0;
+
+	if (max && coop_process_info(leader, &info) == 0 && info.state != 'Z' && info.state != 'X')
+		pids[count++] = leader;
+	proc_descendants(leader, &list);
+	count += pick_group(&list, leader, pids + count, max - count);
+	proc_orphans(is_known, ctx, &list);
+	return count + pick_group(&list, leader, pids + count, max - count);
 }
 
 /* ------------------------------------------------------------------------ signals */

@@ -36,6 +36,10 @@ typedef bool proc_known(int pid, void *ctx);
  */
 bool proc_group_lives(int group, proc_known *is_known, void *ctx);
 
+/* The processes of a group that `leader` leads or has led, those that live, at most `max`: how
+ * many. The leader is the first one while it lives. */
+size_t proc_group(int leader, proc_known *is_known, void *ctx, int *pids, size_t max);
+
 /*
  * One stroke of the end: all below `root` are stopped, until no new ones appear, and then killed.
  * `root` itself is not touched. Returns how many were there that are no zombies.

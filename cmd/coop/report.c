@@ -169,6 +169,7 @@ static void put_task(struct report *r, const struct run_task *task, const char *
 	if (width < r->name_width)
 		pen_repeat(r->pen, " ", r->name_width - width);
 	pen_printf(r->pen, "  %s", line_end(task, text));
+	line_input(r->pen, task);
 	if (task->attempt > 1)
 		pen_printf(r->pen, ", %u attempts", task->attempt);
 	if (task == r->job->first_failed) {
@@ -376,6 +377,10 @@ static void json_task(struct report *r, const struct run_task *task)
 	put_member(r->pen, "text", screen_end_text(task, text));
 	pen_text(r->pen, ",");
 	put_member(r->pen, "why", task->why);
+	if (task->number) {
+		pen_text(r->pen, ",");
+		put_member(r->pen, "input", task->text);
+	}
 	pen_printf(r->pen, ",\"code\":%d,\"attempts\":%u,\"first_failure\":%s", task->code,
 		   task->attempt, task == r->job->first_failed ? "true" : "false");
 	put_ms(r->pen, "started_s", task->first_ns, r->job->begun_ns);

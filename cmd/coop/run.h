@@ -104,6 +104,8 @@ struct run_task {
 
 	/* While it is being stopped. */
 	int stop_sig;          /* the last signal sent; 0: none yet */
+	int next_sig;          /* the one after it; 0: not known */
+	int64_t stop_since_ns; /* when it was sent */
 	int64_t stop_until_ns; /* when the next one is due, or the shield is over */
 	bool is_in_shield;
 	struct coop_scope scope;       /* its whole life: for stop, and services at the end */

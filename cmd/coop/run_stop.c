@@ -157,7 +157,8 @@ static void send_signal(struct run_task *task, int sig)
 static void step_on(struct run_task *task, const struct plan_step *step)
 {
 	task->stop_sig = step->sig;
-	task->stop_until_ns = coop_now() + step->wait_ns;
+	task->stop_since_ns = coop_now();
+	task->stop_until_ns = task->stop_since_ns + step->wait_ns;
 	send_signal(task, step->sig);
 	if (!task->is_ended)
 		screen_tell(task, SCREEN_SIGNAL);
@@ -226,6 +227,7 @@ static void climb(struct run_task *task)
 			return;
 		if (plan->stop[i].sig == SIGKILL || is_hurried(task))
 			break;
+		task->next_sig = plan->stop[i + 1].sig; /* the last one is KILL */
 		step_on(task, &plan->stop[i]);
 		stand_on(task, i);
 	}

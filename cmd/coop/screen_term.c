@@ -12,6 +12,7 @@
 #include "line.h"
 #include "nested.h"
 #include "outer.h"
+#include "proctree.h"
 #include "report.h"
 #include "run_map.h"
 #include "text.h"
@@ -24,7 +25,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { PENDING_MAX = 64 << 10 };
+enum { PENDING_MAX = 64 << 10, PIDS_SHOWN = 4, TASKS_WITH_PIDS = 3 };
 
 #define DRAW_NS COOP_MILLISECONDS(100)
 
@@ -79,9 +80,40 @@ static void put_count(struct pen *pen, const char **comma, uint64_t count, const
 	*comma = ", ";
 }
 
-static void put_stopping(struct pen *pen, const struct run_task *task)
+/* Who is still there, of a footer's first few: "pid 8123", "pids 8123 8140". */
+static void put_pids(struct pen *pen, const struct run_task *task, bool is_few)
 {
-	char text[TEXT_DURATION_SIZE], sig[TEXT_SIGNAL_SIZE];
+	int pids[PIDS_SHOWN + 1];
+	size_t count = is_few ? proc_group(task->pid, job_is_leader, task->job, pids,
+					   PIDS_SHOWN + 1)
+			      : 0;
+
+	if (count == 0)
+		pids[count++] = task->pid;
+	pen_printf(pen, ", pid%s", count > 1 ? "s" : "");
+	for (size_t i = 0; i < count && i < PIDS_SHOWN; i++)
+		pen_printf(pen, " %d", pids[i]);
+	pen_text(pen, count > PIDS_SHOWN ? " ..." : "");
+}
+
+/* "INT sent 2s ago, TERM in 3s"; in the first second it has just been sent. */
+static void put_rung(struct pen *pen, const struct run_task *task)
+{
+	int64_t now = coop_now(), ago = (now - task->stop_since_ns) / COOP_SECONDS(1);
+	int64_t left = (task->stop_until_ns - now) / COOP_SECONDS(1) + 1;
+	char sig[TEXT_SIGNAL_SIZE], next[TEXT_SIGNAL_SIZE], text[TEXT_DURATION_SIZE];
+
+	pen_printf(pen, "%s (%s sent", task->name, text_of_signal(task->stop_sig, sig));
+	if (ago > 0)
+		pen_printf(pen, " %s ago", text_of_duration(COOP_SECONDS(ago), text));
+	if (task->stop_sig != SIGKILL)
+		pen_printf(pen, ", %s in %s", text_of_signal(task->next_sig, next),
+			   text_of_duration(COOP_SECONDS(left > 0 ? left : 1), text));
+}
+
+static void put_stopping(struct pen *pen, const struct run_task *task, bool is_few)
+{
+	char text[TEXT_DURATION_SIZE];
 	int64_t left = task->stop_until_ns == COOP_NEVER ? 0 : task->stop_until_ns - coop_now();
 
 	text_of_span(left > 0 ? left : 0, text);
@@ -89,27 +121,26 @@ static void put_stopping(struct pen *pen, const struct run_task *task)
 		pen_printf(pen, "%s (shielded", task->name);
 		if (task->stop_until_ns != COOP_NEVER)
 			pen_printf(pen, ", up to %s", text);
-	} else if (task->stop_sig == SIGKILL) {
-		pen_printf(pen, "%s (KILL sent", task->name);
 	} else if (task->stop_sig) {
-		pen_printf(pen, "%s (%s sent, next in %s", task->name,
-			   text_of_signal(task->stop_sig, sig), text);
+		put_rung(pen, task);
 	} else {
 		pen_printf(pen, "%s (stopping", task->name);
 	}
-	pen_printf(pen, ", pid %d)", task->pid);
+	put_pids(pen, task, is_few);
+	pen_text(pen, ")");
 }
 
 /* Who is waited for; false: nobody is being stopped. */
 static bool footer_stopping(const struct job *job, struct pen *pen)
 {
 	const char *between = " waiting: ";
+	unsigned count = 0;
 
 	for (const struct run_task *task = job->live; task; task = task->live_next) {
 		if (task->state != RUN_STOPPING)
 			continue;
 		pen_text(pen, between);
-		put_stopping(pen, task);
+		put_stopping(pen, task, count++ < TASKS_WITH_PIDS);
 		between = " \u00b7 ";
 	}
 	return between[1] != 'w';

@@ -3,7 +3,9 @@
 """What people and programs see: the footer, groups, JSON, GitHub, the report, S15."""
 import hashlib
 import json
+import os
 import re
+import signal
 import sys
 
 from kit import equal, main, test
@@ -98,6 +100,39 @@ def footer_tells_who_is_waited_for(case):
     case.write('go', '')
     equal(coop.end(), 5)
     case.check_left()
+
+
+@test
+def footer_tells_the_rung(case):
+    """Which signal was sent, which comes next, and who of the group is still there."""
+    coop = case.start('run', '--name', 'deaf', '--pty', 'off', '--stop', 'INT,2s,TERM,1000s,KILL',
+                      'trap "" INT TERM; sleep 1000 & echo > up; while :; do wait; done', 'true',
+                      tty=True, env=TTY)
+    coop.wait_file('up')
+    coop.type(b'\003')
+    coop.wait_for(' waiting: deaf (INT sent, TERM in 2s, pids ')
+    coop.wait_for('INT sent 1s ago, TERM in 1s')
+    coop.wait_for('TERM sent, KILL in 16m40s')
+    leader = int(re.search(r'TERM in 2s, pids (\d+) \d+\)', coop.text)[1])
+    equal(os.getpgid(leader), leader)
+    coop.type(b'\003')
+    equal(coop.end(), -signal.SIGINT)
+    case.check_left()
+
+
+@test
+def failure_names_whom_it_cancels(case):
+    """Those of its group and below who have not ended; a few by name."""
+    wait = 'until [ -e go ]; do sleep 0.01; done'
+    _, _, errors = case.run('run', '--name', 'bad', '--after', 'well', wait + '; exit 3',
+                            '--name', 'well', 'touch go', '--group', 'in', '--name', 'inner',
+                            'sleep 1000', '--name', 'late', '--after', 'inner:ok', 'true')
+    assert re.search(r'^bad   ✗ exit 3 after \S+: cancelling inner, late$', errors, re.M), errors
+    _, _, errors = case.run('run', *['sleep 1000'] * 9, '--name', 'bad', 'exit 3')
+    assert 's: cancelling sleep, sleep-2, sleep-3, sleep-4, sleep-5 and 4 more\n' in errors, errors
+    for args in (('--keep-going',), ('--on-fail', 'log')):
+        _, _, errors = case.run('run', *args, 'exit 3', 'sleep 0.2')
+        assert 'cancelling' not in errors, errors
 
 
 @test
@@ -305,6 +340,12 @@ def report_of_a_map_names_the_failed(case):
     equal(status, 1)
     assert re.search(r'failed: 1 of 3 in', errors), errors
     assert 'said b' in errors and 'said a' not in errors, errors
+    _, _, errors = case.run('map', '--report', 'json', '-q', 'false', ':::', 'a"b')
+    equal([task['input'] for task in json.loads(errors.splitlines()[-1])['tasks']], ['a"b'])
+    _, _, errors = case.run('map', '-j1', 'false {}', ':::', 'a\033[2Jb', 'c\nd')
+    for line in (r'false-1  exit 1 after \S+: a\^\[\[2Jb   ←',
+                 r'false-2  exit 1 after \S+: c\.\.\.'):
+        assert re.search(line, errors), errors
 
 
 @test
