@@ -735,6 +735,10 @@ int coop_xchan_recv(struct coop_xchan *xchan, void *ret_item);
 /**
  * Sends a copy of `item` if that needs no waiting.
  *
+ * Without a buffer somebody has to wait for it: in a call, or in a select of the same run. A select
+ * of another thread may choose something else at this moment, so it cannot be given the value
+ * without waiting for its loop: -EAGAIN. A buffer of one, or a call that waits, is for that.
+ *
  * Returns 0.
  *
  * Checkpoint: never.
@@ -744,7 +748,7 @@ COOP_API COOP_MUST_USE
 int coop_xchan_try_send(struct coop_xchan *xchan, const void *item);
 
 /**
- * Receives a value if there is one.
+ * Receives a value if there is one; without a buffer as coop_xchan_try_send.
  *
  * Returns 0 with `ret_item` written.
  *

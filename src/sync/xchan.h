@@ -33,7 +33,8 @@ struct xqueue {
  * whether there is.
  *
  *   NONE --enlist--> LISTED --told--> TOLD --arrived--> NONE, chosen; or LISTED: it was too late
- *   LISTED, TOLD --withdraw--> NONE, LEFT          LEFT --arrived--> NONE
+ *   LISTED, TOLD --withdraw, or met by its own run and chosen--> NONE, LEFT
+ *   LEFT --arrived--> NONE
  *   LEFT --the select's task waits for it--> AWAITED --arrived--> NONE, woken
  *
  * Other threads make TOLD of LISTED, under the lock; all else is done by the loop, of LISTED and
@@ -48,8 +49,9 @@ struct xlookout {
 };
 
 struct xlookouts {
-	struct xlookout *first, *last; /* the LISTED ones */
-	uint32_t count;                /* those that are TOLD, too */
+	struct xlookout *first, *last;	    /* the LISTED ones */
+	struct cp_waiter *told, *told_last; /* the TOLD ones, by the entries of their cases */
+	uint32_t count, told_count;	    /* of all; of the TOLD ones */
 };
 
 struct coop_xchan {

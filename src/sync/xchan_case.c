@@ -14,7 +14,8 @@
  *      enlisted while there is something has told itself; and one that leaves after it was told
  *      tells another.
  *   2. Its post lies in the case. So a select that leaves a case that has been told is not
- *      over before the post has arrived; that is a turn of the loop at most.
+ *      over before the post has arrived; that is a turn of the loop at most. The same holds if its
+ *      own run completes such a case.
  *
  * Who waits in a call comes before the lookouts. Where there is no buffer, a select meets calls
  * that wait, and everything of its own run; not a try_ call, or a select, of another thread.
@@ -57,19 +58,38 @@ static void list_put_back(struct xlookouts *l, struct xlookout *w)
 	case_of(w)->_time_ns = CP_XL_LISTED;
 }
 
-static void list_remove(struct xlookouts *l, struct xlookout *w, enum xlookout_state state)
+static void list_remove(struct xlookouts *l, struct xlookout *w)
 {
 	*(w->prev ? &w->prev->next : &l->first) = w->next;
 	*(w->next ? &w->next->prev : &l->last) = w->prev;
-	case_of(w)->_time_ns = state;
+	case_of(w)->_time_ns = CP_XL_NONE;
 }
 
 /* -------------------------------------------------------------------------- telling */
 
-static void tell(struct xlookout *w, struct xtold *told)
+/* Until it is posted `next` is the teller's, so those that are told have other links. */
+static void tell(struct xlookouts *l, struct xlookout *w, struct xtold *told)
 {
+	struct cp_waiter *e = cp_case_entry(case_of(w));
+
 	w->next = told->lookouts;
 	told->lookouts = w;
+	e->next = NULL;
+	e->prev = l->told_last;
+	*(e->prev ? &e->prev->next : &l->told) = e;
+	l->told_last = e;
+	l->told_count++;
+	case_of(w)->_time_ns = CP_XL_TOLD;
+}
+
+static void told_remove(struct xlookouts *l, struct coop_case *c, enum xlookout_state state)
+{
+	struct cp_waiter *e = cp_case_entry(c);
+
+	*(e->prev ? &e->prev->next : &l->told) = e->next;
+	*(e->next ? &e->next->prev : &l->told_last) = e->prev;
+	l->told_count--;
+	c->_time_ns = state;
 }
 
 void cp_xlookout_tell(struct xlookouts *l, struct xtold *told)
@@ -78,8 +98,8 @@ void cp_xlookout_tell(struct xlookouts *l, struct xtold *told)
 
 	if (CP_LIKELY(!w))
 		return;
-	list_remove(l, w, CP_XL_TOLD);
-	tell(w, told);
+	list_remove(l, w);
+	tell(l, w, told);
 }
 
 void cp_xlookout_tell_all(struct xlookouts *l, struct xtold *told)
@@ -132,14 +152,30 @@ static bool ready(const struct coop_xchan *x, const struct xlookouts *l)
 	return x->stats.used || x->senders.first;
 }
 
-/* The first lookout of this run that is no case of `select`; off the list. Locked. */
-static struct coop_case *local_lookout(struct xlookouts *l, const void *select)
+static bool is_local(struct xlookout *w, const void *select)
+{
+	return cp_inbox_is_of(w->inbox, cp_rt) && case_of(w)->_select != select;
+}
+
+/*
+ * The first lookout of this run that is no case of `select`; off its list. One that was told is as
+ * good, if it will find nothing: there are more of them than calls that wait. Locked.
+ */
+static struct coop_case *local_lookout(struct xlookouts *l, uint32_t calls, const void *select)
 {
 	for (struct xlookout *w = l->first; w; w = w->next)
-		if (cp_inbox_is_of(w->inbox, cp_rt) && case_of(w)->_select != select) {
-			list_remove(l, w, CP_XL_NONE);
+		if (is_local(w, select)) {
+			list_remove(l, w);
 			l->count--;
 			return case_of(w);
+		}
+	if (l->told_count <= calls)
+		return NULL;
+	for (struct cp_waiter *e = l->told; e; e = e->next)
+		if (is_local(lookout_of(cp_case_of(e)), select)) {
+			told_remove(l, cp_case_of(e), CP_XL_LEFT); /* its post is on the way */
+			l->count--;
+			return cp_case_of(e);
 		}
 	return NULL;
 }
@@ -151,7 +187,10 @@ static struct coop_case *meet(struct coop_xchan *x, bool sending, void *item, co
 
 	if (x->stats.cap || x->stats.closed)
 		return NULL;
-	c = local_lookout(sending ? &x->receives : &x->sends, select);
+	if (sending)
+		c = local_lookout(&x->receives, x->senders.count, select);
+	else
+		c = local_lookout(&x->sends, x->receivers.count, select);
 	if (!c)
 		return NULL;
 	cp_item_copy(sending ? c->_item : item, sending ? item : c->_item, x->stats.item_bytes);
@@ -183,15 +222,14 @@ static void arrived(struct cp_rt *rt, struct cp_post *post)
 		return;
 	}
 	cp_xchan_lock(x);
+	told_remove(list_of(c), c, CP_XL_NONE);
 	r = cp_xchan_now(x, queue_of(c), c->_item, &told);
 	if (r == -EAGAIN && (other = meet(x, sends(c), c->_item, c->_select)))
 		r = 0; /* one that came while this was not on the list */
-	if (r == -EAGAIN) {
+	if (r == -EAGAIN)
 		list_put_back(list_of(c), w);
-	} else {
-		c->_time_ns = CP_XL_NONE;
+	else
 		list_of(c)->count--;
-	}
 	cp_xchan_unlock(x);
 	cp_xchan_wake(&told);
 	if (other)
@@ -220,12 +258,10 @@ static void xchan_enlist(struct cp_rt *rt, struct coop_case *c)
 	rt->external++;
 	cp_xchan_lock(c->_on);
 	l->count++;
-	if (ready(c->_on, l)) { /* since it was tried */
-		c->_time_ns = CP_XL_TOLD;
-		tell(w, &told);
-	} else {
+	if (ready(c->_on, l)) /* since it was tried */
+		tell(l, w, &told);
+	else
 		list_append(l, w);
-	}
 	cp_xchan_unlock(c->_on);
 	cp_xchan_wake(&told);
 }
@@ -239,9 +275,9 @@ static void xchan_withdraw(struct cp_rt *rt, struct coop_case *c)
 	cp_xchan_lock(c->_on);
 	l->count--;
 	if (c->_time_ns == CP_XL_LISTED) {
-		list_remove(l, lookout_of(c), CP_XL_NONE);
+		list_remove(l, lookout_of(c));
 	} else {
-		c->_time_ns = CP_XL_LEFT;
+		told_remove(l, c, CP_XL_LEFT);
 		if (ready(c->_on, l))
 			cp_xlookout_tell(l, &told); /* what this one does not come for */
 	}

@@ -9,6 +9,7 @@
 #include "core/core.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 static struct coop_xchan *int_xchan(uint32_t cap)
 {
@@ -454,6 +455,73 @@ TASK_TEST(told_and_met)
 	return 0;
 }
 
+/* The same for a try_ call of the run: the select waits there, whatever it was told. It has been
+ * completed then, a cancel comes too late, and the post that is on its way still finds its case. */
+TASK_TEST(told_and_tried)
+{
+	for (int way = 0; way < 4; way++) {
+		struct coop_xchan *x = int_xchan(0);
+		struct coop_group g = COOP_GROUP_INIT;
+		struct chooser c = { .values = { 31 }, .count = 1 };
+		bool sending = way & 1;
+
+		c.cases[0] = sending ? coop_case_xchan_send(x, &c.values[0])
+				     : coop_case_xchan_recv(x, &c.values[0]);
+		coop_group_open(&g, NULL);
+		start_chooser(&g, &c);
+		pthread_join(thread(sending ? receives_in_vain : sends_in_vain, x), NULL);
+		CHECK_INT(sending ? try_recv(x) : try_send(x, 31), ==, sending ? 31 : 0);
+		CHECK_INT(sending ? try_recv(x) : try_send(x, 32), ==, -EAGAIN);
+		nobody_waits(x);
+		if (way & 2)
+			coop_group_cancel(&g, "enough");
+		CHECK_INT(coop_group_join(&g, 0), ==, 0);
+		CHECK(c.ended && c.result == 0 && c.cases[0].rc == 0);
+		CHECK_INT(c.values[0], ==, 31);
+		CHECK_INT(stats_of(x).sent, ==, 1);
+		CHECK_INT(stats_of(x).received, ==, 1);
+		CHECK_INT(cp_rt->external, ==, 0);
+		coop_xchan_unref(x);
+	}
+	return 0;
+}
+
+static void *sends_in_time(void *arg)
+{
+	int n = 44;
+
+	CHECK_INT(coop_xchan_send_thread(arg, &n, COOP_NEVER), ==, 0);
+	return NULL;
+}
+
+/* A select that was told of a thread which still waits is that one's; the next one is anybody's. */
+TASK_TEST(told_and_promised)
+{
+	struct coop_xchan *x = int_xchan(0);
+	struct coop_group g = COOP_GROUP_INIT;
+	struct chooser c[2] = { { .count = 1 }, { .count = 1 } };
+	pthread_t t;
+
+	coop_group_open(&g, NULL);
+	for (int i = 0; i < 2; i++) {
+		c[i].cases[0] = coop_case_xchan_recv(x, &c[i].values[0]);
+		start_chooser(&g, &c[i]);
+	}
+	t = thread(sends_in_time, x);
+	while (stats_of(x).senders == 0)
+		sched_yield(); /* no turn of the loop */
+	CHECK_INT(try_send(x, 31), ==, 0);
+	CHECK_INT(try_send(x, 32), ==, -EAGAIN);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	pthread_join(t, NULL);
+	CHECK_INT(c[0].values[0], ==, 44);
+	CHECK_INT(c[1].values[0], ==, 31);
+	nobody_waits(x);
+	CHECK_INT(cp_rt->external, ==, 0);
+	coop_xchan_unref(x);
+	return 0;
+}
+
 /* Several values brought at once are for as many selects. */
 TASK_TEST(each_value_tells_one)
 {
@@ -555,7 +623,8 @@ TEST(a_select_and_a_thread)
 }
 
 /* Three channels of 0, 1 and 7; values from threads and from selects in two runs, to threads and
- * to selects in two runs, with limits that strike at any moment. Each value is one of its own. */
+ * to selects in two runs, with limits that strike at any moment, and with tries in between. Each
+ * value is one of its own. */
 #define CHANS 3
 #define SENDERS 4 /* half of them threads */
 #define PER_SENDER TEST_COUNT(2000, 200)
@@ -636,6 +705,12 @@ static int task_sends(void *arg)
 		struct coop_case cases[CHANS];
 		int n = base + i, r;
 
+		if (!(draw(&seed) & 3)) {
+			r = coop_xchan_try_send(chans[draw(&seed) % CHANS], &n);
+			CHECK(r == 0 || r == -EAGAIN);
+			i += r == 0;
+			continue;
+		}
 		for (int k = 0; k < CHANS; k++)
 			cases[k] = coop_case_xchan_send(chans[k], &n);
 		r = limited_select(cases, CHANS, draw(&seed));
@@ -655,8 +730,15 @@ static int task_receives(void *arg)
 	for (int k = 0; k < CHANS; k++)
 		cases[k] = coop_case_xchan_recv(chans[k], &n[k]);
 	while (open) {
-		int r = limited_select(cases, CHANS, draw(&seed));
+		int r;
 
+		if (!(draw(&seed) & 3)) {
+			r = coop_xchan_try_recv(chans[draw(&seed) % CHANS], &n[0]);
+			CHECK(r == 0 || r == -EAGAIN || r == COOP_EOF);
+			if (r == 0)
+				was_received(n[0]);
+		}
+		r = limited_select(cases, CHANS, draw(&seed));
 		if (r == COOP_ECANCELED)
 			continue;
 		CHECK_INT(r, >=, 0);
