@@ -44,7 +44,6 @@ struct cp_spawn {
 
 	/* between the two sides of a start; see os_spawn.c */
 	int report;
-	int above;
 	int parent;
 	volatile bool ran;
 	volatile int err_no;

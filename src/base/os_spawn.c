@@ -166,6 +166,33 @@ CP_CHILD static bool is_target(const struct cp_spawn *s, int fd, size_t but)
 	return false;
 }
 
+/* A copy that is none of the child's three streams and nobody's place. */
+CP_CHILD static long child_aside(const struct cp_spawn *s, int fd)
+{
+	long r, at = STDERR_FILENO + 1;
+
+	for (;;) {
+		r = child_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, at, 0);
+		if (r < 0) /* EINVAL: there are no such numbers */
+			return r == -EINVAL ? -EMFILE : r;
+		if (!is_target(s, (int)r, s->fds_count))
+			return r;
+		syscall(SYS_close, r);
+		at = r + 1;
+	}
+}
+
+/* Puts it to its place; one that the limit does not allow is a bad one to the kernel. */
+CP_CHILD static long child_place(int now, int to)
+{
+	long r;
+
+	if (now == to)
+		return child_call(SYS_fcntl, to, F_SETFD, 0, 0);
+	r = child_call(SYS_dup3, now, to, 0, 0);
+	return r == -EBADF && syscall(SYS_fcntl, now, F_GETFD, 0) >= 0 ? -EMFILE : r;
+}
+
 /*
  * What would be covered by another one is moved out of the way; then each goes to its place.
  * `from` is not changed: the same plan may be carried out again.
@@ -180,19 +207,13 @@ CP_CHILD static long child_fds(struct cp_spawn *s)
 		f->now = f->from;
 		if (f->from == f->to || !is_target(s, f->from, i))
 			continue;
-		r = child_call(SYS_fcntl, f->from, F_DUPFD_CLOEXEC, s->above, 0);
+		r = child_aside(s, f->from);
 		if (r < 0)
 			return r;
 		f->now = (int)r;
 	}
-	for (size_t i = 0; i < s->fds_count && r >= 0; i++) {
-		const struct cp_spawn_fd *f = &s->fds[i];
-
-		if (f->now == f->to)
-			r = child_call(SYS_fcntl, f->to, F_SETFD, 0, 0);
-		else
-			r = child_call(SYS_dup3, f->now, f->to, 0, 0);
-	}
+	for (size_t i = 0; i < s->fds_count && r >= 0; i++)
+		r = child_place(s->fds[i].now, s->fds[i].to);
 	return r;
 }
 
@@ -256,21 +277,28 @@ CP_CHILD static long child_close_range(int first, int last)
 	return r == -ENOSYS || r == -EPERM ? child_close_listed(first, last) : r;
 }
 
-/* Closes all but those that were placed, and the one by which a failure is told. */
+/* But for the one by which a failure is told. */
+CP_CHILD static long child_close_between(const struct cp_spawn *s, int first, int last)
+{
+	long r;
+
+	if (s->report < first || s->report > last)
+		return child_close_range(first, last);
+	r = child_close_range(first, s->report - 1);
+	return r < 0 ? r : child_close_range(s->report + 1, last);
+}
+
+/* Closes all but those that were placed, and that one. */
 CP_CHILD static long child_close_others(const struct cp_spawn *s)
 {
 	int next = 0;
 	long r = 0;
 
 	for (size_t i = 0; i < s->fds_count && r >= 0; i++) {
-		r = child_close_range(next, s->fds[i].to - 1);
+		r = child_close_between(s, next, s->fds[i].to - 1);
 		next = s->fds[i].to + 1;
 	}
-	if (r >= 0 && s->report >= 0) { /* it is above all of them */
-		r = child_close_range(next, s->report - 1);
-		next = s->report + 1;
-	}
-	return r < 0 ? r : child_close_range(next, INT32_MAX);
+	return r < 0 ? r : child_close_between(s, next, INT32_MAX);
 }
 
 CP_CHILD static long child_terminal(const struct cp_spawn *s)
@@ -378,10 +406,11 @@ CP_CHILD static int child_main(void *arg)
 
 static int memory_is_shared; /* atomic: a child has been seen to write into our memory */
 
-/* The pipe for the answer; its end in the child is above all that the child gets. */
+/* The pipe for the answer; its end in the child is where the child gets nothing else. */
 static int report_open(struct cp_spawn *s, int *ret_read)
 {
-	int fds[2], high;
+	int fds[2];
+	long aside;
 
 	s->report = *ret_read = -1;
 	if (__atomic_load_n(&memory_is_shared, __ATOMIC_RELAXED))
@@ -390,15 +419,13 @@ static int report_open(struct cp_spawn *s, int *ret_read)
 		return cp_os_refusal();
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;
-	high = fcntl(fds[1], F_DUPFD_CLOEXEC, s->above);
-	if (high < 0) {
-		high = -errno;
-		cp_os_close(fds[0]);
-		cp_os_close(fds[1]);
-		return high;
-	}
+	aside = child_aside(s, fds[1]);
 	cp_os_close(fds[1]);
-	s->report = high;
+	if (aside < 0) {
+		cp_os_close(fds[0]);
+		return (int)aside;
+	}
+	s->report = (int)aside;
 	*ret_read = fds[0];
 	return 0;
 }
@@ -451,14 +478,6 @@ static int make_child_masked(struct cp_spawn *s, char *stack, int *ret_pidfd)
 	return pid;
 }
 
-static void highest(struct cp_spawn *s)
-{
-	s->above = STDERR_FILENO + 1;
-	for (size_t i = 0; i < s->fds_count; i++)
-		if (s->fds[i].to >= s->above)
-			s->above = s->fds[i].to + 1;
-}
-
 /* A child that could not enter its program is gone in a moment. */
 static void bury(int pid, int pidfd)
 {
@@ -487,7 +506,6 @@ int cp_os_spawn(struct cp_spawn *s, int *ret_pid, int *ret_pidfd)
 	s->ran = false;
 	s->err_no = 0;
 	s->parent = getpid();
-	highest(s);
 	s->step = COOP_PROCESS_AT_MEMORY;
 	stack = cp_alloc(CHILD_STACK_BYTES);
 	if (!stack)

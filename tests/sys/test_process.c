@@ -519,6 +519,35 @@ PROCESS_TEST(rel_I03_no_other_descriptors)
 	return 0;
 }
 
+/* Up to the limit of descriptors every number can be had; one beyond it is one too many. */
+PROCESS_TEST(numbers_up_to_the_limit)
+{
+	struct rlimit limit, low;
+	struct coop_process_fd swapped[] = { { 62, 63 }, { 63, 62 } }, beyond = { 62, 64 };
+	enum coop_process_step at = COOP_PROCESS_AT_NOTHING;
+	struct coop_process_opts opts = {
+		.argv = SH(""), .fds = &beyond, .fds_count = 1, .ret_step = &at
+	};
+	struct coop_process *p;
+
+	CHECK_INT(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+	low = (struct rlimit){ 64, limit.rlim_max };
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &low), ==, 0);
+	CHECK_INT(dup2(0, 62), ==, 62);
+	CHECK_INT(dup2(1, 63), ==, 63);
+	p = sleeper((struct coop_process_opts){ .fds = swapped, .fds_count = 2 });
+	check_same_file(coop_process_pid(p), 62, 63);
+	check_same_file(coop_process_pid(p), 63, 62);
+	CHECK_INT(count_fds_of(coop_process_pid(p)), ==, 5);
+	coop_process_free(p);
+	CHECK_INT(coop_process_spawn(&opts, &p), ==, -EMFILE);
+	CHECK_INT(at, ==, COOP_PROCESS_AT_FDS);
+	close(62);
+	close(63);
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+	return 0;
+}
+
 /* A standard stream that we do not have is the null device there, and nothing is in its place. */
 PROCESS_TEST(a_closed_standard_stream)
 {
