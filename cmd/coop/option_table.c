@@ -94,7 +94,7 @@ const struct option option_table[] = {
 	  .set = set_choice, .choices = "no|on-failure|always",
 	  .help = "Start it again when it has ended; no." },
 	{ "restart-limit", 0, "N/D", .verbs = LIST, AT_TASK(restart_max), .topic = TOPIC_FAIL,
-	  .set = set_restart_limit, .help = "More than N restarts within D are a failure; 5/10s." },
+	  .set = set_restart_limit, .help = "More than N restarts within D are a failure; 5/60s." },
 	{ "ok-codes", 0, "CODES", .verbs = TASKS, AT_TASK(ok_codes), .topic = TOPIC_FAIL,
 	  .set = set_codes,
 	  .help = "The exit statuses that are success, all of them; 0. 0,143 allows a SIGTERM." },

@@ -264,7 +264,7 @@ void plan_task_init(struct plan *plan, struct plan_task *task)
 		.backoff_min_ns = COOP_SECONDS(1),
 		.backoff_max_ns = COOP_SECONDS(30),
 		.restart_max = 5,
-		.restart_window_ns = COOP_SECONDS(10),
+		.restart_window_ns = COOP_SECONDS(60), /* the usual pauses take half of it */
 		.shield_ns = COOP_NEVER,
 		.stop_count = 3,
 		.stop_grace_ns = COOP_NEVER,
