@@ -31,6 +31,7 @@ static int make_plan(int argc, char **argv, struct plan **ret_plan)
 	if (error)
 		return error;
 	jobserver_parse(plan, getenv("MAKEFLAGS"));
+	jobserver_look(plan);
 	return plan_finish(plan);
 }
 

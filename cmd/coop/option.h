@@ -86,3 +86,5 @@ int options_parse(int argc, char **argv, struct plan **ret_plan);
 
 /* MAKEFLAGS, as make hands it to a recipe that it calls recursive. */
 void jobserver_parse(struct plan *plan, const char *makeflags);
+/* Before anything is opened: whether the descriptors are make's. */
+void jobserver_look(struct plan *plan);

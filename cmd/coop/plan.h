@@ -233,6 +233,8 @@ struct plan_map {
 struct plan_jobserver {
 	const char *fifo;      /* NULL: the descriptors */
 	int read_fd, write_fd; /* -1: none */
+	bool is_lost;          /* it names some that are none */
+	const char *without;   /* "MAKEFLAGS=...", as it would be without one; NULL: no jobserver */
 };
 
 struct plan {

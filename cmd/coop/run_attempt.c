@@ -46,19 +46,31 @@ static int events_fd(const struct run_task *task)
 	return task->ready_child_fd >= 0 && task->plan->ready.fd == fd ? -1 : fd;
 }
 
+/* make's jobserver goes to the tasks as it came to us, unless a number of it is wanted, too. */
+static bool has_jobserver(const struct run_task *task)
+{
+	const struct plan_jobserver *js = &task->job->plan->jobserver;
+	int wanted = task->ready_child_fd >= 0 ? task->plan->ready.fd : -1;
+
+	return js->read_fd >= 0 && js->read_fd != wanted && js->write_fd != wanted;
+}
+
 /* `is_own`: of the task itself, which has descriptors that its probe has not. */
 static bool env_make(struct environment *env, const struct run_task *task, bool is_own)
 {
+	const struct plan_jobserver *js = &task->job->plan->jobserver;
 	const struct plan_list *given = &task->plan->env;
 	size_t count = 0;
 
 	while (environ[count])
 		count++;
-	env->items = calloc(count + given->count + OWN_VARIABLES + 1, sizeof *env->items);
+	env->items = calloc(count + 1 + given->count + OWN_VARIABLES + 1, sizeof *env->items);
 	if (!env->items)
 		return false;
 	memcpy(env->items, environ, count * sizeof *env->items);
 	env->count = count;
+	if (js->read_fd >= 0 && js->without && !(is_own && has_jobserver(task)))
+		env_put(env, js->without);
 	for (size_t i = 0; i < given->count; i++)
 		env_put(env, given->items[i]);
 	snprintf(env->own[0], sizeof env->own[0], "COOP_TASK=%s", task->name);
@@ -110,9 +122,27 @@ static void set_size(struct coop_process_opts *o)
 	}
 }
 
+/* What it gets beside its three streams; returns how many. */
+static size_t choose_fds(const struct run_task *task, struct coop_process_fd fds[4])
+{
+	const struct plan_jobserver *js = &task->job->plan->jobserver;
+	size_t count = 0;
+
+	if (task->ready_child_fd >= 0 && task->plan->ready.fd > STDERR_FILENO)
+		fds[count++] = (struct coop_process_fd){ task->ready_child_fd,
+							 task->plan->ready.fd };
+	if (events_fd(task) >= 0)
+		fds[count++] = (struct coop_process_fd){ events_fd(task), events_fd(task) };
+	if (has_jobserver(task))
+		fds[count++] = (struct coop_process_fd){ js->read_fd, js->read_fd };
+	if (has_jobserver(task) && js->write_fd != js->read_fd)
+		fds[count++] = (struct coop_process_fd){ js->write_fd, js->write_fd };
+	return count;
+}
+
 static int spawn(struct run_task *task, char **env, enum coop_process_step *ret_step)
 {
-	struct coop_process_fd extra[2];
+	struct coop_process_fd extra[4];
 	struct coop_process_opts o = {
 		.argv = task->argv,
 		.env = env,
@@ -128,12 +158,7 @@ static int spawn(struct run_task *task, char **env, enum coop_process_step *ret_
 	if (o.out.how == COOP_PROCESS_PTY)
 		set_size(&o);
 	o.fds = extra;
-	if (task->ready_child_fd >= 0 && task->plan->ready.fd > STDERR_FILENO)
-		extra[o.fds_count++] = (struct coop_process_fd){ task->ready_child_fd,
-								 task->plan->ready.fd };
-	if (events_fd(task) >= 0)
-		extra[o.fds_count++] =
-			(struct coop_process_fd){ events_fd(task), events_fd(task) };
+	o.fds_count = choose_fds(task, extra);
 	if (task->job->has_files) {
 		o.limits = &task->job->files;
 		o.limits_count = 1;

@@ -129,6 +129,8 @@ static int open_jobserver(struct job *job)
 	const struct plan_jobserver *plan = &job->plan->jobserver;
 	struct run_jobserver *js;
 
+	if (plan->is_lost)
+		job_say(job, SAY_DETAIL, "make's jobserver is not there; has the recipe a '+'?");
 	if (!plan->fifo && plan->read_fd < 0)
 		return 0;
 	js = calloc(1, sizeof *js);

@@ -611,3 +611,40 @@ TEST(jobserver_of_make)
 	CHECK_STR(plan->jobserver.fifo, "/tmp/x");
 	plan_free(plan);
 }
+
+/* What is left for a make that has one place: letters, variables and all other words stay. */
+TEST(flags_without_a_jobserver)
+{
+	static const char *const flags[][2] = {
+		{ "ks -j4 --jobserver-auth=3,4 -- A=-j2 B=--jobserver-auth=1,2",
+		  "ks -- A=-j2 B=--jobserver-auth=1,2" },
+		{ " -j --jobserver-fds=3,4 --no-print-directory", " --no-print-directory" },
+		{ "--jobserver-auth=fifo:/tmp/x -j12 -jx -l2 k", " -jx -l2 k" },
+		{ " --jobserver-auth=3,4", "" },
+	};
+	struct plan *plan = plan_new(VERB_RUN);
+
+	for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+		jobserver_parse(plan, flags[i][0]);
+		CHECK(strncmp(plan->jobserver.without, "MAKEFLAGS=", 10) == 0);
+		CHECK_STR(plan->jobserver.without + 10, flags[i][1]);
+	}
+	plan_free(plan);
+}
+
+/* With the usual pauses, one that fails at once comes to the usual limit of restarts. */
+TEST(usual_limit_of_restarts_is_reached)
+{
+	struct plan *plan = plan_new(VERB_RUN);
+	struct plan_task task;
+	int64_t pauses = 0, pause;
+
+	plan_task_init(plan, &task);
+	pause = task.backoff_min_ns;
+	for (uint32_t i = 0; i < task.restart_max; i++) {
+		pauses += pause;
+		pause = pause * 2 < task.backoff_max_ns ? pause * 2 : task.backoff_max_ns;
+	}
+	CHECK(pauses < task.restart_window_ns);
+	plan_free(plan);
+}

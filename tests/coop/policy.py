@@ -85,6 +85,64 @@ def shares_the_jobserver_of_make(case):
 
 
 @test
+def make_in_a_task_shares_the_jobserver(case):
+    """Its recipes take places of the make above: two that wait for each other both run."""
+    case.write('Makefile', 'all:\n\t+@"$(COOP)" run --pty off "make -s -f inner a b"\n')
+    case.write('inner', 'a:\n\t@echo > a; while ! [ -e b ]; do sleep 0.02; done\n'
+                        'b:\n\t@echo > b; while ! [ -e a ]; do sleep 0.02; done\n')
+    make = case.start('-s', '-j2', program='make')
+    equal(make.end(), 0, make.text)
+    assert 'jobserver' not in make.text, make.text
+
+
+@test
+def jobserver_by_name(case):
+    """One that is a named pipe is used as well: no more than two at once, its byte comes back."""
+    os.mkfifo(case.path('pipe'))
+    pipe = os.open(case.path('pipe'), os.O_RDWR | os.O_NONBLOCK)
+    os.write(pipe, b'+')
+    flags = f' -j2 --jobserver-auth=fifo:{case.path("pipe")}'
+    case.write('one', 'echo + >> log; [ "$MAKEFLAGS" = "$WANTED" ] || exit 3\n'
+                      'while [ $1 -lt 3 ] && [ $(grep -c + log) -lt 2 ]; do sleep 0.02; done\n'
+                      'echo - >> log\n')
+    status, _, errors = case.run('map', '-j0', 'sh ./one {}', ':::', '1', '2', '3', '4', '5',
+                                 env={'MAKEFLAGS': flags, 'WANTED': flags})
+    equal(status, 0, errors)
+    equal(os.read(pipe, 10), b'+')
+    os.close(pipe)
+    running = most = 0
+    for word in lines(case):
+        running += 1 if word == '+' else -1
+        most = max(most, running)
+    equal((most, running, len(lines(case))), (2, 0, 10))
+
+
+@test
+def jobserver_that_is_none(case):
+    """Numbers that make has not handed over limit nothing, and nothing has them in a task."""
+    case.write('one', 'echo > up-$1; while ! [ -e up-1 -a -e up-2 -a -e up-3 ]\n'
+                      'do sleep 0.02; done; ! [ -e /dev/fd/3 -o -e /dev/fd/4 ]\n')
+    for auth in ('3,4', '0,1', '99999,4', '-1,-1'):
+        status, _, errors = case.run('map', '-j0', 'sh ./one {}', ':::', '1', '2', '3',
+                                     env={'MAKEFLAGS': f' -j2 --jobserver-auth={auth}'})
+        equal(status, 0, errors)
+        for number in (1, 2, 3):
+            os.unlink(case.path(f'up-{number}'))
+
+
+@test
+def number_that_jobserver_and_probe_want(case):
+    """The probe has it; a make in that task is told that it is alone, all others share."""
+    os.mkfifo(case.path('pipe'))
+    case.write('show', 'echo "<$MAKEFLAGS>"; [ -p /dev/fd/7 ]\n')
+    coop = case.start('-c', 'exec 7<> pipe; MAKEFLAGS="ks -j3 --jobserver-auth=7,7 -- A=-j9"; '
+                      'export MAKEFLAGS; exec "$COOP" run -o stream -q --name a --ready fd:7 '
+                      '"echo >&7; sh ./show" --after a:ok "sh ./show"', program='bash')
+    equal((coop.end(), coop.text),
+          (0, '<ks -- A=-j9>\n<ks -j3 --jobserver-auth=7,7 -- A=-j9>\n'))
+
+
+@test
 def main_ends_the_rest(case):
     """The end of the main task cancels all others, and its status is the status."""
     for code in (0, 7):
@@ -260,6 +318,16 @@ def many_tasks_at_once(case):
     coop = case.start('-c', 'ulimit -Sn 64; "$COOP" run -o stream $(yes true | head -n 150)',
                       program='bash')
     equal((coop.end(), coop.text), (0, ''))
+
+
+@test
+def low_limit_of_descriptors(case):
+    """It runs, or says in one line that there are too few."""
+    for limit in range(8, 26):
+        coop = case.start('-c', f'ulimit -n {limit}; exec "$COOP" run true', program='bash')
+        status = coop.end()
+        said = coop.text.count('\n') == 1 and 'Too many open files' in coop.text
+        assert (status, coop.text) == (0, '') or (status == 125 and said), (limit, coop.text)
 
 
 @test
