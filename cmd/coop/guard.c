@@ -38,7 +38,6 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SURVIVORS_NS COOP_SECONDS(10) /* so long what was killed may take to be gone */
@@ -135,12 +134,9 @@ static bool is_echo(const siginfo_t *info)
 		int sig, pid;
 		int64_t at_ns;
 	} last;
-	struct timespec ts;
-	int64_t now;
+	int64_t now = proc_clock();
 	bool is_same;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	now = ts.tv_sec * COOP_SECONDS(1) + ts.tv_nsec;
 	is_same = info->si_code == SI_USER && last.pid == info->si_pid &&
 		  last.sig == info->si_signo && now - last.at_ns < TWICE_NS;
 	last.sig = info->si_signo;

@@ -56,16 +56,30 @@ static bool list_has(const struct proc_list *list, size_t from, int pid)
 	return false;
 }
 
+int64_t proc_clock(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * COOP_SECONDS(1) + ts.tv_nsec;
+}
+
 /* ----------------------------------------------------------------------- the tree */
 
-bool proc_is_below(int pid, int root)
+bool proc_is_below_any(int pid, const int *roots, size_t count)
 {
 	struct coop_process_info proc = { .parent = pid };
 
-	while (proc.parent != root && proc.parent > 1)
-		if (coop_process_info(proc.parent, &proc) < 0)
-			return false;
-	return proc.parent == root;
+	while (proc.parent > 1 && coop_process_info(proc.parent, &proc) == 0)
+		for (size_t i = 0; i < count; i++)
+			if (roots[i] == proc.parent)
+				return true;
+	return false;
+}
+
+bool proc_is_below(int pid, int root)
+{
+	return pid == root || proc_is_below_any(pid, &root, 1);
 }
 
 struct children {
@@ -241,14 +255,6 @@ void proc_reap(proc_known *is_known, void *ctx)
 	proc_list_free(&list);
 }
 
-static int64_t clock_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
-}
-
 /* Reaps all that can be reaped: whether any child is left. */
 static bool reap_all(void)
 {
@@ -262,11 +268,11 @@ static bool reap_all(void)
 
 bool proc_end_all(int64_t limit_ns)
 {
-	int64_t end = clock_ns() + limit_ns;
+	int64_t end = proc_clock() + limit_ns;
 	useconds_t nap = NAP_MIN_US;
 
 	while (reap_all()) {
-		if (clock_ns() > end)
+		if (proc_clock() > end)
 			return false;
 		proc_kill_below(getpid());
 		usleep(nap);

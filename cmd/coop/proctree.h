@@ -20,8 +20,12 @@ struct proc_list {
 };
 void proc_list_free(struct proc_list *list);
 
-/* Whether it is below `root`, itself included. */
+/* The clock of coop_now, for the guard, which has no run, and for handlers of signals. */
+int64_t proc_clock(void);
+
+/* Whether it is below `root`, itself included. And: below one of these, itself left out. */
 bool proc_is_below(int pid, int root);
+bool proc_is_below_any(int pid, const int *roots, size_t count);
 
 /* All that live below `root`, parents before children, without it. Without memory, or where they
  * change while they are read, some may be missing. */

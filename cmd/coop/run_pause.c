@@ -26,7 +26,6 @@
 
 #include <signal.h>
 #include <stdatomic.h>
-#include <time.h>
 #include <unistd.h>
 
 #define FLUSH_NS COOP_SECONDS(1) /* for a terminal that takes nothing any more */
@@ -37,18 +36,9 @@ static _Atomic int64_t doubt_ns;   /* so long we may well have run without a wor
 
 /* ---------------------------------------------------------------------- the clock */
 
-/* As in coop_now, whose clock it is; this one may be asked in a handler of signals. */
-static int64_t clock_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * COOP_SECONDS(1) + ts.tv_nsec;
-}
-
 static void continued(int sig)
 {
-	int64_t now = clock_ns(), gap = now - atomic_load(&alive_ns);
+	int64_t now = proc_clock(), gap = now - atomic_load(&alive_ns);
 
 	(void)sig;
 	if (gap > atomic_load(&doubt_ns))
@@ -58,7 +48,7 @@ static void continued(int sig)
 
 void pause_alive(int64_t next_ns)
 {
-	atomic_store(&alive_ns, clock_ns());
+	atomic_store(&alive_ns, proc_clock());
 	atomic_store(&doubt_ns, next_ns + next_ns / 2);
 }
 
@@ -131,7 +121,7 @@ void pause_job(struct job *job)
 	leave_screen(job->screen);
 	proc_stop_below(getpid(), &stopped); /* those that were started meanwhile */
 	guard_restore_terminal(job->guard);
-	atomic_store(&alive_ns, clock_ns());
+	atomic_store(&alive_ns, proc_clock());
 	atomic_store(&doubt_ns, 0);
 	if (getppid() == job->guard->pid) /* nobody else would ever continue us */
 		kill(getpid(), SIGSTOP);

@@ -47,24 +47,13 @@ static int compare(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-static bool is_below_any(int pid, const int *pids, size_t count)
-{
-	struct coop_process_info proc = { .parent = pid };
-
-	while (proc.parent > 1 && coop_process_info(proc.parent, &proc) == 0)
-		for (size_t i = 0; i < count; i++)
-			if (pids[i] == proc.parent)
-				return true;
-	return false;
-}
-
 /* A coop that runs in another one is seen in that: only the outermost are asked. */
 static size_t leave_nested_out(int *pids, size_t count)
 {
 	size_t left = 0;
 
 	for (size_t i = 0; i < count; i++)
-		if (!is_below_any(pids[i], pids, count))
+		if (!proc_is_below_any(pids[i], pids, count))
 			pids[left++] = pids[i];
 	return left;
 }
