@@ -108,6 +108,7 @@ static int do_table(const struct request *q, void (*write)(const struct job *job
 	struct pen pen = { 0 };
 	int r;
 
+	pause_look_at_tasks(q->job);
 	pen_text(&pen, "ok\n");
 	write(q->job, &pen);
 	r = pen.is_short ? -ENOMEM : send_all(q->fd, pen.bytes, pen.used);

@@ -119,12 +119,20 @@ const char *run_state_word(enum run_state state)
 	return state_words[state];
 }
 
+const char *run_task_word(const struct run_task *task)
+{
+	bool can_be = task->state == RUN_RUNNING || task->state == RUN_READY;
+
+	return can_be && task->is_stopped ? "stopped" : run_state_word(task->state);
+}
+
 void job_show(struct job *job)
 {
 	struct pen pen = { 0 };
 	const char *at;
 	size_t len;
 
+	pause_look_at_tasks(job);
 	table_tree(job, &pen);
 	pen_put(&pen, "", 1);
 	for (at = pen.bytes; at && *at; at += len + (at[len] == '\n')) {
@@ -233,23 +241,34 @@ static void close_screen(struct screen *screen)
 	sink_free(screen->out);
 }
 
-/* Draws, and takes away the orphans that have ended. */
+static bool has_tty_task(const struct job *job)
+{
+	size_t i = 0;
+
+	while (i < job->plan->task_count && !job->plan->tasks[i]->has_tty)
+		i++;
+	return i < job->plan->task_count;
+}
+
+/* Draws and looks at the terminal; each second at the tasks, and for orphans that have ended. */
 static int ticker(void *arg)
 {
 	struct job *job = arg;
 	struct coop_ticker ticker = COOP_TICKER_INIT;
-	unsigned count = 0;
-	int64_t interval_ns = job->screen->ops->wants_ticks ? TICK_NS : 10 * TICK_NS;
+	bool is_fast = job->screen->ops->wants_ticks || has_tty_task(job);
+	int64_t interval_ns = is_fast ? TICK_NS : 10 * TICK_NS;
 	int r = coop_ticker_start(&ticker, interval_ns);
 
-	while (r >= 0) {
+	for (unsigned count = 0; r >= 0; count++) {
 		pause_alive(interval_ns);
 		r = coop_ticker_wait(&ticker);
 		pause_look(job);
 		if (r >= 0 && job->screen->ops->wants_ticks && job->screen->ops->tick)
 			job->screen->ops->tick(job->screen);
-		if (r >= 0 && (!job->screen->ops->wants_ticks || count++ % 10 == 0))
+		if (r >= 0 && (!is_fast || count % 10 == 9)) {
+			pause_look_at_tasks(job);
 			proc_reap(job_is_leader, job);
+		}
 	}
 	return r;
 }

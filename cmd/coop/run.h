@@ -94,6 +94,8 @@ struct run_task {
 
 	bool is_ready, is_started; /* in its life, once */
 	bool is_ended;             /* its leader has ended, in this attempt */
+	bool has_paused;           /* it owns the terminal and stopped: so did the job */
+	bool is_stopped;           /* its leader stood still when it was looked at last */
 	bool is_asked;             /* stop or restart by the control socket */
 	bool is_restart_asked;
 	bool is_again;       /* it had ended before, and was started again */
@@ -199,6 +201,8 @@ int job_refuse(struct job *job, int r, const char *option, const char *value);
 /* Prints the tree of tasks, for SIGQUIT. */
 void job_show(struct job *job);
 const char *run_state_word(enum run_state state);
+/* The same of a task, which may have been stopped from outside. */
+const char *run_task_word(const struct run_task *task);
 
 /* Stops the whole job politely; the first reason stays. */
 void job_stop(struct job *job, const char *why);
@@ -220,8 +224,11 @@ void pause_job(struct job *job);
 /* When the runtime begins; and from time to time: we run, and say so again after `next_ns`. */
 void pause_open(void);
 void pause_alive(int64_t next_ns);
-/* Gives the terminal to its task again, if we were in the background and are in front now. */
+/* Gives the terminal to its task again, if we were in the background and are in front now; and
+ * pauses the job, if that task has stopped itself. */
 void pause_look(struct job *job);
+/* Looks which tasks are stopped, by themselves or by somebody; each is told once. */
+void pause_look_at_tasks(struct job *job);
 
 /*
  * The job's clock: coop_now without the time for which we were stopped. A limit is an end on this

@@ -196,6 +196,7 @@ static void forget_attempt(struct run_task *task)
 	task->status = (struct coop_process_status){ 0 };
 	task->spawn_error = task->code = 0;
 	task->is_ended = task->is_late = task->is_timed_out = task->is_restart_asked = false;
+	task->is_stopped = false;
 	task->stop_sig = 0;
 	task->why[0] = '\0';
 	nested_forget(task);

@@ -93,29 +93,69 @@ static void enter_screen(struct screen *screen)
 		screen->ops->pause(screen, false);
 }
 
-static const struct run_task *owner_of_terminal(const struct job *job)
+static struct run_task *owner_of_terminal(const struct job *job)
 {
-	const struct run_task *task = job->live;
+	struct run_task *task = job->live;
 
 	while (task && (!task->plan->has_tty || task->is_ended))
 		task = task->live_next;
 	return task;
 }
 
-/* It may be stopped, since it wanted to read what it did not own. */
+/* It may be stopped, by itself or since it wanted to read what it did not own. */
+static void lend_again(struct job *job, const struct run_task *owner)
+{
+	if (guard_lend_terminal_again(job->guard, owner->pid))
+		(void)!coop_process_signal_group(owner->process, SIGCONT);
+}
+
+/* Whether it has stopped itself, or was stopped, and has not been told to end. */
+static bool has_stopped(const struct run_task *task)
+{
+	struct coop_process_info now;
+
+	return task->state != RUN_STOPPING && !task->is_ended &&
+	       coop_process_info(task->pid, &now) == 0 && now.state == 'T';
+}
+
+/* Its keys come to nobody then, ours neither: so it is as if Ctrl-Z had been pressed. */
+static void look_at_owner(struct run_task *owner)
+{
+	bool has_terminal = tcgetpgrp(STDIN_FILENO) == owner->pid;
+
+	if (!has_terminal || !has_stopped(owner))
+		owner->has_paused = false;
+	else if (!owner->has_paused)
+		owner->has_paused = kill(0, SIGTSTP) == 0;
+}
+
 void pause_look(struct job *job)
 {
-	const struct run_task *owner = owner_of_terminal(job);
+	struct run_task *owner = owner_of_terminal(job);
 
-	if (owner && !job->guard->is_terminal_set &&
-	    guard_lend_terminal_again(job->guard, owner->pid))
-		(void)!coop_process_signal_group(owner->process, SIGCONT);
+	if (owner && job->guard->is_terminal_set)
+		look_at_owner(owner);
+	else if (owner)
+		lend_again(job, owner);
+}
+
+void pause_look_at_tasks(struct job *job)
+{
+	for (struct run_task *task = job->live; task; task = task->live_next) {
+		bool is_stopped = has_stopped(task);
+
+		if (is_stopped && !task->is_stopped)
+			job_say(job, SAY_NOTE, "%s: process %d is stopped%s", task->name, task->pid,
+				task->plan->has_tty ? ", it wants the terminal" : "");
+		task->is_stopped = is_stopped;
+	}
 }
 
 void pause_job(struct job *job)
 {
 	struct proc_list stopped = { 0 };
 	const struct run_task *owner;
+	bool is_lent;
 
 	proc_stop_below(getpid(), &stopped);
 	leave_screen(job->screen);
@@ -126,9 +166,10 @@ void pause_job(struct job *job)
 	if (getppid() == job->guard->pid) /* nobody else would ever continue us */
 		kill(getpid(), SIGSTOP);
 	owner = owner_of_terminal(job);
-	if (owner)
-		(void)guard_lend_terminal_again(job->guard, owner->pid);
+	is_lent = owner && guard_lend_terminal_again(job->guard, owner->pid);
 	proc_continue(&stopped);
+	if (is_lent) /* it may have stopped itself before */
+		(void)!coop_process_signal_group(owner->process, SIGCONT);
 	proc_list_free(&stopped);
 	enter_screen(job->screen);
 }

@@ -166,6 +166,13 @@ static void footer_map(const struct job *job, struct pen *pen, int64_t elapsed)
 	}
 }
 
+static const char *mark_of(const struct run_task *task)
+{
+	if (task->is_stopped)
+		return "stopped";
+	return task->state == RUN_RUNNING ? "\u25cb" : "\u25cf";
+}
+
 static void footer_run(const struct job *job, struct pen *pen, int64_t elapsed)
 {
 	uint64_t running = 0, ready = 0, waiting = 0;
@@ -194,8 +201,7 @@ static void footer_run(const struct job *job, struct pen *pen, int64_t elapsed)
 		if (!task->pid)
 			continue;
 		text_of_span(coop_now() - task->started_ns, span);
-		pen_printf(pen, "  %s %s %s", task->name,
-			   task->state == RUN_RUNNING ? "\u25cb" : "\u25cf", span);
+		pen_printf(pen, "  %s %s %s", task->name, mark_of(task), span);
 		if (*nested_running(task, inner, sizeof inner))
 			pen_printf(pen, " (%s)", inner);
 	}

@@ -81,7 +81,7 @@ static void put_task(struct pen *pen, const struct run_task *task, const char *i
 	struct nested_row *rows = nested_rows(task, &count);
 
 	describe(task, end);
-	put_line(pen, indent, task->name, run_state_word(task->state), task->pid, took(task, span),
+	put_line(pen, indent, task->name, run_task_word(task), task->pid, took(task, span),
 		 end);
 	for (size_t i = 0; i < count; i++)
 		put_row(pen, &rows[i], task->name, indent);

@@ -178,6 +178,54 @@ def terminal_goes_back_to_its_task(case):
 
 
 @test
+def owner_of_the_terminal_stops_itself(case):
+    """As an editor does at its Ctrl-Z: the job stops with it, the shell has the terminal, fg."""
+    shell = Shell(case, '"$COOP" run --name a --tty "echo up; kill -STOP \\$\\$; read x; '
+                        f'echo got=\\$x" --name b "{LOOP}" --name c --after a:ok --main true')
+    until('Stopped', lambda: 'Stopped' in shell.coop.text)
+    shell.wait_all_stopped()
+    task = until('the task', lambda: children(shell.runtime()))[0]
+    shell.type('bg')
+    until('the end of the pause', lambda: alive(shell.runtime()) in 'SR')
+    equal(alive(task), 'T')
+    shell.type('fg')
+    until('the terminal', lambda: os.tcgetpgrp(shell.coop.terminal) == task)
+    shell.coop.type(b'hello\n')
+    shell.coop.wait_for('got=hello')
+    equal(shell.status(), 0)
+    shell.end()
+
+
+@test
+def owner_stops_itself_where_there_is_no_shell(case):
+    """Nobody could continue it, so it goes on at once."""
+    coop = case.start('run', '--tty', 'kill -STOP $$; echo on', 'true', tty=True)
+    coop.wait_for('on\r\n')
+    equal(coop.end(), 0)
+
+
+@test
+def stopped_tasks_are_shown(case):
+    """Told once, and shown as stopped until they go on."""
+    coop = case.start('run', '--name', 'a', f'kill -STOP $$; {UNTIL_GO}', '--name', 'b', LOOP,
+                      '--main', UNTIL_GO, tty=True)
+    coop.wait_for('is stopped')
+    coop.wait_for('a stopped')
+    task = [pid for pid in children(coop.runtime()) if alive(pid) == 'T'][0]
+    coop.wait_for(f'a: process {task} is stopped')
+    for verb in ('ps', 'tree'):
+        shown = case.run2(verb, str(coop.pid))[1]
+        assert re.search(rf'\ba +stopped +{task} ', shown), shown
+    os.kill(task, signal.SIGCONT)
+    until('its going on', lambda: alive(task) in 'SR')
+    shown = case.run2('ps', str(coop.pid))[1]
+    assert re.search(rf'\ba +ready +{task} ', shown), shown
+    case.write('go', '')
+    equal(coop.end(), 0)
+    equal(coop.text.count('is stopped'), 1)
+
+
+@test
 def who_got_another_parent_goes_on(case):
     """One whose parent is killed during the pause, and who comes to an inner coop by that."""
     case.write('leaf.sh', f'echo $$ > leaf; {LOOP}')
