@@ -29,6 +29,8 @@
 #include <unistd.h>
 
 #define FLUSH_NS COOP_SECONDS(1) /* for a terminal that takes nothing any more */
+#define STOPPED_NS COOP_SECONDS(1) /* for those that were told to stop to do so */
+enum { STOPPED_NAP_US = 500 };
 
 static _Atomic int64_t stopped_ns; /* in all */
 static _Atomic int64_t alive_ns;   /* when we ran last */
@@ -76,6 +78,25 @@ int64_t job_left(int64_t end_ns)
 }
 
 /* ---------------------------------------------------------------------- the pause */
+
+/*
+ * STOP takes effect when a process comes to a processor, and one that waits in a read takes what is
+ * typed until then: for the shell. So who gets the terminal after us gets it when all stand still.
+ */
+static void await_stopped(const struct proc_list *stopped)
+{
+	int64_t end = proc_clock() + STOPPED_NS;
+
+	for (size_t i = 0; i < stopped->count && proc_clock() < end;) {
+		struct coop_process_info now;
+		bool is_there = coop_process_info(stopped->items[i].pid, &now) == 0;
+
+		if (is_there && (now.state == 'R' || now.state == 'S'))
+			usleep(STOPPED_NAP_US);
+		else
+			i++;
+	}
+}
 
 /* The footer goes, and what is on its way to the terminal arrives there. */
 static void leave_screen(struct screen *screen)
@@ -160,6 +181,7 @@ void pause_job(struct job *job)
 	proc_stop_below(getpid(), &stopped);
 	leave_screen(job->screen);
 	proc_stop_below(getpid(), &stopped); /* those that were started meanwhile */
+	await_stopped(&stopped);
 	guard_restore_terminal(job->guard);
 	atomic_store(&alive_ns, proc_clock());
 	atomic_store(&doubt_ns, 0);

@@ -6,10 +6,13 @@
 #include "sink.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 enum { SINK_FULL = 256 << 10, SINK_MIN = 8 << 10 };
 
@@ -21,6 +24,7 @@ struct buffer {
 struct sink {
 	int fd;
 	int error;
+	bool is_own;               /* the descriptor is closed with the sink */
 	struct buffer filling, writing;
 	bool has_datagrams;        /* of a line each */
 	bool is_busy;              /* the task is writing */
@@ -86,15 +90,37 @@ static int sink_task(void *arg)
 	}
 }
 
+/*
+ * A terminal that we were given is open for others, too, in one mode for all: a write of ours that
+ * must not wait would make a read of theirs end with EAGAIN. So it is opened once more.
+ * (The other side of a terminal would be another one.) -1: that cannot be done.
+ */
+static int open_again(int fd)
+{
+	char path[32];
+	unsigned number;
+
+	if (!isatty(fd) || ioctl(fd, TIOCGPTN, &number) == 0)
+		return -1;
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
 struct sink *sink_open(struct coop_group *group, int fd)
 {
 	struct sink *sink = calloc(1, sizeof *sink);
+	int own = sink ? open_again(fd) : -1;
 
 	if (!sink)
 		return NULL;
-	*sink = (struct sink){ .fd = fd, .work = COOP_PULSE_INIT, .written = COOP_PULSE_INIT };
+	*sink = (struct sink){ .fd = own >= 0 ? own : fd,
+			       .is_own = own >= 0,
+			       .work = COOP_PULSE_INIT,
+			       .written = COOP_PULSE_INIT };
 	if (coop_spawn_with(group, sink_task, sink, &(struct coop_spawn_opts){ .name = "sink" },
 			    NULL) < 0) {
+		if (own >= 0)
+			close(own);
 		free(sink);
 		return NULL;
 	}
@@ -232,6 +258,8 @@ void sink_free(struct sink *sink)
 {
 	if (!sink)
 		return;
+	if (sink->is_own)
+		coop_close(sink->fd);
 	free(sink->filling.bytes);
 	free(sink->writing.bytes);
 	free(sink);

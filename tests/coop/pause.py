@@ -159,22 +159,32 @@ def background(case):
 
 @test
 def terminal_goes_back_to_its_task(case):
-    """bg and then fg: the task that owns the terminal has it again."""
-    shell = Shell(case, f'"$COOP" run --name a --tty "echo up; {UNTIL_GO}; read x; '
-                        'echo got=\\$x" --name b true')
+    """bg and then fg: the task that owns the terminal has it again, also if it wanted it before."""
+    shell = Shell(case, '"$COOP" run --name a --tty "echo up; read x; echo got=\\$x" --name b true')
     shell.coop.wait_for('up\r\n')
     os.kill(shell.guard(), signal.SIGTSTP)  # Ctrl-Z is an ordinary key here
     until('Stopped', lambda: 'Stopped' in shell.coop.text)
     task = until('the task', lambda: children(shell.runtime()))[0]
     shell.type('bg')
-    until('the end of the pause', lambda: alive(task) in 'SR')
+    until('the stop of who reads in the background',
+          lambda: alive(shell.runtime()) in 'SR' and alive(task) == 'T')
     shell.type('fg')
     until('the terminal', lambda: os.tcgetpgrp(shell.coop.terminal) == task)
-    case.write('go', '')
     shell.coop.type(b'hello\n')
     shell.coop.wait_for('got=hello')
     equal(shell.status(), 0)
     shell.end()
+
+
+@test
+def terminal_that_is_written_keeps_its_mode(case):
+    """What is written meanwhile does not make a read of the task that owns the terminal fail."""
+    case.write('look', 'import fcntl, os, sys\n'
+                       'modes = [fcntl.fcntl(0, fcntl.F_GETFL) for _ in range(300000)]\n'
+                       'sys.exit(any(mode & os.O_NONBLOCK for mode in modes))\n')
+    coop = case.start('run', '--name', 'a', '--tty', '--main', f'echo up; exec {sys.executable} '
+                      './look', '--name', 'b', '--pty', 'off', 'yes', tty=True)
+    equal(coop.end(), 0, coop.text[-1000:])
 
 
 @test
