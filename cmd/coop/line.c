@@ -268,15 +268,19 @@ void line_event(struct pen *pen, struct line_style *style, struct run_task *task
 
 /* -------------------------------------------------------------------------- output */
 
-void line_output(struct pen *pen, struct line_style *style, struct run_task *task, const char *data,
-		 size_t size)
+/* A line that is too long comes in pieces: those behind the first have another bar. */
+void line_output(struct pen *pen, struct line_style *style, struct run_task *task, int stream,
+		 const char *data, size_t size)
 {
+	bool *is_open = &task->is_line_open[stream == 2];
+
 	while (size) {
 		const char *end = memchr(data, '\n', size);
 		size_t line = end ? (size_t)(end - data) : size;
 
 		if (style->has_names)
-			begin(pen, style, task, "\u2502", colour_of(style, task));
+			begin(pen, style, task, *is_open ? "\u2506" : "\u2502",
+			      colour_of(style, task));
 		else
 			put_time(pen, style);
 		if (style->is_safe)
@@ -284,6 +288,7 @@ void line_output(struct pen *pen, struct line_style *style, struct run_task *tas
 		else
 			pen_put(pen, data, line);
 		pen_text(pen, "\n");
+		*is_open = !end;
 		data += line + (end != NULL);
 		size -= line + (end != NULL);
 	}

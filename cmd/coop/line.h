@@ -32,8 +32,8 @@ void line_event(struct pen *pen, struct line_style *style, struct run_task *task
 		enum screen_event event);
 
 /* What a task has written. */
-void line_output(struct pen *pen, struct line_style *style, struct run_task *task, const char *data,
-		 size_t size);
+void line_output(struct pen *pen, struct line_style *style, struct run_task *task, int stream,
+		 const char *data, size_t size);
 
 /* What coop has to say, unless that is too little for how talkative it should be. */
 void line_say(struct pen *pen, const struct line_style *style, enum screen_level level,

@@ -132,6 +132,7 @@ struct run_task {
 	struct nested *nested; /* tasks of coops that run in it, and how many: nested.c */
 	size_t nested_count, nested_more;
 	void *screen_own; /* the screen's */
+	bool is_line_open[2]; /* of its outputs on the screen: no end of line was there */
 };
 
 struct run_group {

@@ -75,7 +75,7 @@ static int prefix_output(struct screen *screen, struct run_task *task, int strea
 	struct plain *own = screen->own;
 	struct sink *sink = stream == 2 ? screen->err : screen->out;
 
-	line_output(&own->pen, &own->style, task, data, size);
+	line_output(&own->pen, &own->style, task, stream, data, size);
 	pen_flush(&own->pen, sink);
 	return sink_wait(sink);
 }

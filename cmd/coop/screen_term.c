@@ -305,7 +305,7 @@ static int term_output(struct screen *screen, struct run_task *task, int stream,
 		sink_put(sink, data, size);
 		return sink_wait(sink);
 	}
-	line_output(&t->pending, &t->style, task, data, size);
+	line_output(&t->pending, &t->style, task, stream, data, size);
 	draw_soon(screen);
 	return sink_wait(sink);
 }

@@ -61,6 +61,16 @@ def long_line_in_bounded_memory(case):
 
 
 @test
+def pieces_of_a_line_are_told(case):
+    """S13: a line beyond 64 KiB is handed on in pieces, and those behind the first are marked."""
+    task = 'head -c 150000 /dev/zero | tr "\\0" x; echo; echo y; printf z; exec >&-; sleep 0.1'
+    _, output, _ = case.run('run', '--output', 'prefix', '--name', 'a', task, 'true')
+    equal([(line[5], line[7]) for line in output.splitlines()],
+          [('\u2502', 'x'), ('\u2506', 'x'), ('\u2506', 'x'), ('\u2502', 'y'), ('\u2502', 'z')])
+    equal(output.count('x'), 150000)
+
+
+@test
 def reader_that_goes_away(case):
     """K09: our standard output is closed: the tasks are stopped, and we die of SIGPIPE."""
     shell = case.start('-c', '"$COOP" run --output prefix "while echo y; do :; done" "sleep 1000" '
