@@ -10,6 +10,7 @@
 #include "verbs.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 /* One row a verb. */
 static int (*const verbs[VERBS])(struct plan *plan) = {
@@ -44,11 +45,21 @@ static int finish_output(int status)
 	return status ? status : STATUS_OWN;
 }
 
+/* Who may start any command must not be somebody else than who says which. */
+static bool is_set_id(void)
+{
+	return getuid() != geteuid() || getgid() != getegid();
+}
+
 int main(int argc, char **argv)
 {
 	struct plan *plan;
 	int status;
 
+	if (is_set_id()) {
+		fputs("coop: it does not run as another user (set-uid, set-gid)\n", stderr);
+		return STATUS_OWN;
+	}
 	if (make_plan(argc, argv, &plan) < 0) {
 		fprintf(stderr, "%s\n", plan->error);
 		status = STATUS_OWN;

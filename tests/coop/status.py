@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Exit statuses: the first fatal failure's own, 124 to 127, 128 + n, or the signal itself."""
 import os
+import shutil
 import signal
 import sys
 
@@ -141,6 +142,22 @@ def ignored_interrupt_is_reset_for_tasks(case):
     equal(int(output.split(':')[1], 16) & (1 << (signal.SIGINT - 1) | 1 << (signal.SIGPIPE - 1)), 0)
     status, output, _ = case.run('run', 'grep SigBlk /proc/self/status')
     equal(int(output.split(':')[1], 16), 0)
+
+
+@test
+def as_another_user(case):
+    """S19: whoever is started with the set-uid bit starts nothing."""
+    if os.getuid():
+        raise Skip('only root can try')
+    copy = case.path('coop-copy')
+    shutil.copy(case.coop, copy)
+    os.chmod(copy, 0o4755)
+    os.chmod(case.folder, 0o755)
+    status, output, errors = case.run(
+        'python3', '-c', 'import os, sys; os.setgid(65534); os.setuid(65534); '
+        'os.execv(sys.argv[1], sys.argv[1:])', copy, 'run', 'echo ran', program='env')
+    equal((status, output), (125, ''), errors)
+    assert 'set-uid' in errors, errors
 
 
 @test
