@@ -144,6 +144,7 @@ struct run_group {
 	struct coop_sem places; /* of -j */
 	uint32_t failed_count;
 	int first_code, max_code; /* of what has failed in it, finally included */
+	uint32_t first_order;     /* of all failures of the job, which the first one was */
 	bool is_timed_out;
 	struct coop_handle *limiter; /* waits for its time limit; NULL: none */
 };
@@ -170,7 +171,7 @@ struct job {
 	const struct run_task *main_ended;
 	uint32_t others_left; /* tasks that are no services and have not ended */
 	bool has_others; /* the plan has such tasks */
-	uint32_t running, ended, failed, cancelled, skipped;
+	uint32_t running, ended, failed, cancelled, skipped, failures;
 	int own_error; /* the machinery has failed: status 125 */
 	bool is_own_told;
 	struct coop_process_limit files; /* the limit that we were started with */

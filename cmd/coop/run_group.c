@@ -12,16 +12,29 @@
 #include <errno.h>
 #include <stdio.h>
 
-void run_group_failed(struct run_group *group, int code, bool is_fatal, const char *why)
+/* A group has failed when its first member has, though it ends later than others. */
+static void note_failure(struct run_group *group, int code, uint32_t order)
 {
-	if (!group->failed_count++)
+	if (!group->failed_count++ || order < group->first_order) {
 		group->first_code = code;
+		group->first_order = order;
+	}
+}
+
+static void spread(struct run_group *group, int code, bool is_fatal, const char *why)
+{
 	if (code > group->max_code)
 		group->max_code = code;
 	if (!group->job->stop_sig)
 		group->job->is_failed_first = true;
 	if (is_fatal && group->is_open)
 		coop_group_cancel(&group->coop, why);
+}
+
+void run_group_failed(struct run_group *group, int code, bool is_fatal, const char *why)
+{
+	note_failure(group, code, ++group->job->failures);
+	spread(group, code, is_fatal, why);
 }
 
 /* The first of its tasks, or, if none of them has failed, of the groups below it. */
@@ -120,7 +133,8 @@ static int limiter(void *arg)
 		return 0;
 	job_say(group->job, SAY_ALERT, "%s%sthe time limit was reached: stopping",
 		group->plan->path, *group->plan->path ? ": " : "");
-	coop_group_cancel(&group->coop, "the time limit was reached");
+	/* Now, not at its end: who fails while he is stopped has not failed first. */
+	run_group_failed(group, STATUS_TIMEOUT, true, "the time limit was reached");
 	return 0;
 }
 
@@ -212,31 +226,21 @@ static void run_finals(struct run_group *group)
 
 /* ------------------------------------------------------------------------- a group */
 
-static void timed_out(struct run_group *group)
-{
-	char why[96];
-
-	snprintf(why, sizeof why, "%s%stime limit", group->plan->path,
-		 *group->plan->path ? ": " : "");
-	run_group_failed(group, STATUS_TIMEOUT, false, why);
-}
-
 int run_group(void *arg)
 {
 	struct run_group *group = arg;
 	int r = members(group), status;
 	char why[128];
 
-	if (group->is_timed_out)
-		timed_out(group);
-	else if (r < 0 && !coop_is_cancel(r))
+	if (!group->is_timed_out && r < 0 && !coop_is_cancel(r))
 		group->job->own_error = r;
 	coop_error_clear();
 	run_finals(group);
 	status = run_group_status(group);
 	if (status && group->parent) {
 		snprintf(why, sizeof why, "group %s has failed", group->plan->path);
-		run_group_failed(group->parent, status, !group->parent->plan->is_keep_going, why);
+		note_failure(group->parent, status, group->first_order);
+		spread(group->parent, status, !group->parent->plan->is_keep_going, why);
 	}
 	return 0;
 }

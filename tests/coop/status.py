@@ -44,6 +44,29 @@ def time_limit_is_124(case):
 
 
 @test
+def time_limit_comes_first(case):
+    """Who fails while he is stopped for a time limit has not failed first: it is 124."""
+    stubborn = "trap 'exit 7' TERM; touch up; while :; do sleep 0.01; done"
+    late = 'until [ -e up ]; do sleep 0.01; done; sleep 1000'
+    for args in (('--deadline', '500ms', stubborn, late), (stubborn, late, '--timeout', '500ms'),
+                 ('-k', '--policy', 'g:timeout=500ms', '--group', 'g', stubborn, 'true')):
+        status, _, errors = case.run('run', *args)
+        equal(status, 124, errors)
+        assert 'exit 7 while stopping' in errors, errors
+
+
+@test
+def first_failure_of_groups(case):
+    """Of groups that go on, too, the first failure is the status, though its group ends later."""
+    status, _, errors = case.run(
+        'run', '-k', '--group', 'a', '--name', 'x', 'exit 2', '--group', 'a', '--name', 'y',
+        'until [ -e b-failed ]; do sleep 0.01; done; sleep 0.2',
+        '--group', 'b', '--name', 'z', '--after', 'x:done', 'touch b-failed; exit 3')
+    equal(status, 2, errors)
+    assert 'x  exit 2 after' in errors.partition('first failure')[0], errors
+
+
+@test
 def own_errors_are_125(case):
     """A wrong option, and a folder that is not there."""
     equal(case.run('run', '--wrong-option', 'true')[0], 125)
