@@ -154,14 +154,31 @@ static void put_github(struct pen *pen, const char *text, const char *special)
 	}
 }
 
-static void put_title(const struct screen *screen, struct pen *pen, const struct block *b)
+/* GitHub folds its groups: what has failed stands open. */
+static void put_head(const struct screen *screen, struct pen *pen, const struct block *b)
 {
-	const char *special = is_github(screen) ? GITHUB_TEXT : "";
+	bool is_folded = is_github(screen) && !b->is_failed;
 
-	put_github(pen, b->title, special);
+	pen_text(pen, is_folded ? "::group::" : is_github(screen) ? "" : "\u250c\u2500 ");
+	put_github(pen, b->title, is_folded ? GITHUB_TEXT : "");
 	pen_text(pen, " ");
-	put_github(pen, b->end, special);
+	put_github(pen, b->end, is_folded ? GITHUB_TEXT : "");
 	pen_text(pen, "\n");
+}
+
+static void put_foot(const struct screen *screen, struct pen *pen, const struct block *b)
+{
+	if (!is_github(screen)) {
+		pen_printf(pen, "\u2514\u2500 %s\n", b->title);
+	} else if (!b->is_failed) {
+		pen_text(pen, "::endgroup::\n");
+	} else {
+		pen_text(pen, "::error title=");
+		put_github(pen, b->title, GITHUB_TEXT ":,");
+		pen_text(pen, "::");
+		put_github(pen, b->end, GITHUB_TEXT);
+		pen_text(pen, "\n");
+	}
 }
 
 static int put_block(struct screen *screen, struct block *b)
@@ -169,24 +186,12 @@ static int put_block(struct screen *screen, struct block *b)
 	struct pen pen = { 0 };
 	int r;
 
-	pen_text(&pen, is_github(screen) ? "::group::" : "\u250c\u2500 ");
-	put_title(screen, &pen, b);
+	put_head(screen, &pen, b);
 	pen_flush(&pen, screen->out);
 	r = put_body(screen, b);
 	if (r < 0)
 		pen_printf(&pen, "coop: %s: output lost: %s\n", b->title, coop_code_text(r));
-	if (is_github(screen)) {
-		pen_text(&pen, "::endgroup::\n");
-		if (b->is_failed) {
-			pen_text(&pen, "::error title=");
-			put_github(&pen, b->title, GITHUB_TEXT ":,");
-			pen_text(&pen, "::");
-			put_github(&pen, b->end, GITHUB_TEXT);
-			pen_text(&pen, "\n");
-		}
-	} else {
-		pen_printf(&pen, "\u2514\u2500 %s\n", b->title);
-	}
+	put_foot(screen, &pen, b);
 	pen_flush(&pen, screen->out);
 	pen_free(&pen);
 	return sink_wait(screen->out);
