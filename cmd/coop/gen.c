@@ -219,16 +219,13 @@ static void bash(void)
 	     "complete -o default -F _coop coop");
 }
 
-static void zsh_option(const struct option *option)
+/* One of its names, with what stands between that and the value. */
+static void zsh_name(const struct option *option, const char *name, const char *between)
 {
 	enum value value = value_of(option);
 	bool is_many = option->flags & OPTION_MANY || option->scope == SCOPE_TASK;
 
-	printf("\t\t\t'%s", is_many ? "*" : "");
-	printf("--%s%s[", option->name,
-	       !option->arg                      ? ""
-	       : option->flags & OPTION_OPTIONAL ? "=-"
-						 : "=");
+	printf("\t\t\t'%s%s%s[", is_many ? "*" : "", name, option->arg ? between : "");
 	print_first(option->help, "[]:\\");
 	printf("]");
 	if (option->arg) {
@@ -246,6 +243,17 @@ static void zsh_option(const struct option *option)
 		}
 	}
 	puts("' \\");
+}
+
+static void zsh_option(const struct option *option)
+{
+	char name[48];
+
+	snprintf(name, sizeof name, "--%s", option->name);
+	zsh_name(option, name, option->flags & OPTION_OPTIONAL ? "=-" : "=");
+	snprintf(name, sizeof name, "-%c", option->letter);
+	if (option->letter)
+		zsh_name(option, name, "+");
 }
 
 static void zsh(void)

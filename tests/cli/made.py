@@ -87,6 +87,20 @@ def completions_name_each_option():
                     yield f'{path}: no {option}'
 
 
+def letters(verb):
+    return re.findall(r'^  -(\w), --', run(COOP, 'help', verb)[1], re.M)
+
+
+def completions_name_each_letter():
+    """Those of one letter, in zsh and fish; bash offers the long ones."""
+    for path, form in ((ZSH, r"'\*?-{}[+\[]"), (FISH, r'-s {}\b')):
+        text = read(path)
+        for verb in verbs():
+            for letter in letters(verb):
+                if not re.search(form.format(letter), text):
+                    yield f'{path}: no -{letter} of {verb}'
+
+
 def bash_completes():
     cases = [
         ('coop ru', 'run'),
@@ -193,6 +207,7 @@ TESTS = [
     (manual_is_clean_for_groff, 'groff'),
     (help_and_parser_agree, None),
     (completions_name_each_option, None),
+    (completions_name_each_letter, None),
     (bash_can_read_its_completion, None),
     (bash_completes, None),
     (zsh_can_read_its_completion, 'zsh'),
