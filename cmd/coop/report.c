@@ -3,6 +3,9 @@
  * The report: the tree of groups and tasks, without what went well.
  *
  * Of `map` no task is kept but the last of those that failed, so its tree is a list of these.
+ *
+ * On a narrow terminal the last lines of a task are cut; what coop itself says is not, though it
+ * may take two lines then: it is what somebody looks for.
  */
 #include "report.h"
 #include "front.h"
@@ -115,7 +118,7 @@ static void put_row(struct report *r, const struct nested_row *row, const char *
 		    bool is_last)
 {
 	bool has_why = row->outcome == OUTCOME_CANCELLED || row->outcome == OUTCOME_LOST;
-	size_t mark = r->pen->used, what = has_why ? strcspn(row->end, ":") : strlen(row->end);
+	size_t what = has_why ? strcspn(row->end, ":") : strlen(row->end);
 	char span[TEXT_DURATION_SIZE];
 
 	pen_printf(r->pen, "%s%s ", indent, is_last ? "\u2514\u2500" : "\u251c\u2500");
@@ -126,8 +129,6 @@ static void put_row(struct report *r, const struct nested_row *row, const char *
 	else
 		pen_printf(r->pen, " %s  %.*s after %s%s", row->label, (int)what, row->end, span,
 			   row->end + what);
-	if (r->columns)
-		pen_clip(r->pen, mark, r->columns);
 	pen_text(r->pen, "\n");
 }
 
@@ -160,7 +161,7 @@ static void put_task(struct report *r, const struct run_task *task, const char *
 		     bool is_last)
 {
 	char text[SCREEN_TEXT];
-	size_t mark = r->pen->used, width = pen_width(task->name);
+	size_t width = pen_width(task->name);
 	char below[3 * PLAN_DEPTH_MAX * 4 + 16];
 
 	pen_printf(r->pen, "%s%s ", indent, is_last ? "\u2514\u2500" : "\u251c\u2500");
@@ -182,8 +183,6 @@ static void put_task(struct report *r, const struct run_task *task, const char *
 	} else if (task->outcome == OUTCOME_FAILED) {
 		pen_text(r->pen, " (also failed)");
 	}
-	if (r->columns)
-		pen_clip(r->pen, mark, r->columns);
 	pen_text(r->pen, "\n");
 	snprintf(below, sizeof below, "%s%s", indent, is_last ? "  " : "\u2502 ");
 	if (!put_nested(r, task, below) && is_failure(task))

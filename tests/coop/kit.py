@@ -67,7 +67,7 @@ class Coop:
     """One running command, its output read by a thread."""
 
     def __init__(self, case, args, tty=False, stdin=subprocess.DEVNULL, env=None, background=False,
-                 program=None, stdout=None, stderr=None):
+                 program=None, stdout=None, stderr=None, columns=100):
         self.case, self.data, self.errors = case, b'', b''
         self.terminal = -1
         self.is_hung_up = False
@@ -86,7 +86,7 @@ class Coop:
 
         if tty:
             self.terminal, theirs = pty.openpty()
-            fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 100, 0, 0))
+            fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 24, columns, 0, 0))
             self.process = subprocess.Popen(
                 command, stdin=theirs, stdout=theirs, stderr=theirs, env=self.environ,
                 cwd=case.folder, start_new_session=True, preexec_fn=prepare)

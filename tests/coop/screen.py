@@ -326,6 +326,20 @@ def report_tells_who_was_first(case):
 
 
 @test
+def report_on_a_narrow_terminal(case):
+    """Output is cut there, and reasons are not."""
+    coop = case.start('run', '--name', 'a-long-name', 'echo 123456789 123456789 123456789; exit 4',
+                      '--name', 'other', 'sleep 1000', tty=True, columns=24,
+                      env={'TERM': 'dumb'})
+    equal(coop.end(), 4)
+    report = coop.text[coop.text.index('failed: '):]
+    assert re.search('✗ a-long-name  exit 4 after .*← first failure, cancelled the group',
+                     report), report
+    assert re.search(r'⊘ other +cancelled after \S+: a-long-name: exit 4', report), report
+    assert '│ 123456789 123' in report and '123456789 123456789' not in report, report
+
+
+@test
 def report_is_silent_on_success(case):
     """No tree for what went well, nor for a single task, nor with --report none."""
     for args in (('run', 'true', 'true'), ('run', 'exit 3'),
