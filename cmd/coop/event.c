@@ -36,7 +36,9 @@ struct event event_of(struct run_task *task, enum screen_event kind, char *buf)
 	};
 
 	if (kind == SCREEN_STARTED)
-		e.command = task->text;
+		e.command = task->plan->command.text;
+	if (kind == SCREEN_STARTED && task->number)
+		e.input = task->text;
 	if (kind == SCREEN_STOPPING || (kind == SCREEN_ENDED && task->why[0]))
 		e.why = task->why;
 	if (kind == SCREEN_SIGNAL && task->stop_sig)
@@ -92,6 +94,7 @@ void event_write(struct pen *pen, const struct event *e, size_t text_max)
 	if (e->pid)
 		pen_printf(pen, ",\"pid\":%d", e->pid);
 	event_member(pen, "command", e->command, text_max);
+	event_member(pen, "input", e->input, text_max);
 	event_member(pen, "signal", e->signal, text_max);
 	if (e->kind == SCREEN_SIGNAL && !e->signal)
 		pen_printf(pen, ",\"shielded\":%s", e->is_shielded ? "true" : "false");
@@ -234,6 +237,8 @@ static void set_text(struct event *e, const char *name, const char *text)
 		e->group = text;
 	} else if (strcmp(name, "command") == 0) {
 		e->command = text;
+	} else if (strcmp(name, "input") == 0) {
+		e->input = text;
 	} else if (strcmp(name, "why") == 0) {
 		e->why = text;
 	} else if (strcmp(name, "signal") == 0) {

@@ -18,7 +18,8 @@ enum {
 struct event {
 	int kind;                                     /* a screen_event, or EVENT_FINISHED */
 	const char *task, *group;                     /* never NULL but for FINISHED */
-	const char *command, *why, *signal, *outcome; /* NULL: not told, here and below */
+	const char *command, *input; /* input: of map */
+	const char *why, *signal, *outcome; /* NULL: not told, here and above */
 	const char *text;                             /* its end in words */
 	uint32_t attempt;
 	int pid;          /* 0: none */

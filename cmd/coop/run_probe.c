@@ -232,29 +232,47 @@ static bool is_trusted(struct msghdr *msg)
 	return who.uid == geteuid() || who.uid == 0;
 }
 
-static int told_by_notify(void *arg)
+/* One message: 1 if it is the one. There is no room for descriptors that come with it, so the
+ * kernel closes them: whoever has sent a barrier waits for that. */
+static int hear(struct run_task *task)
 {
-	struct run_task *task = arg;
 	char text[4096];
 	union {
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(sizeof(struct ucred))];
 	} control;
+	struct iovec iov = { text, sizeof text - 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof control };
+	int r = coop_recvmsg(task->notify_fd, &msg, 0);
 
-	for (;;) {
-		struct iovec iov = { text, sizeof text - 1 };
-		struct msghdr msg = { .msg_iov = &iov,
-				      .msg_iovlen = 1,
-				      .msg_control = &control,
-				      .msg_controllen = sizeof control };
-		int r = coop_recvmsg(task->notify_fd, &msg, 0);
+	if (r < 0)
+		return r;
+	text[r] = '\0';
+	return is_trusted(&msg) && says_ready(text);
+}
 
-		if (r < 0)
-			return r;
-		text[r] = '\0';
-		if (is_trusted(&msg) && says_ready(text))
-			return 0;
-	}
+static int told_by_notify(void *arg)
+{
+	int r;
+
+	do
+		r = hear(arg);
+	while (r == 0);
+	return r < 0 ? r : 0;
+}
+
+/* What else it has to say is for others; but it must not wait for somebody who takes it. */
+static int go_on_hearing(struct run_task *task)
+{
+	int r;
+
+	do
+		r = hear(task);
+	while (r >= 0);
+	return r;
 }
 
 void run_probe_line(struct run_task *task, const char *line, size_t size)
@@ -354,7 +372,9 @@ static int prober(void *arg)
 	} while (r == COOP_ETIMEDOUT && left > 0);
 	if (r < 0 && task->state == RUN_RUNNING)
 		too_late(task);
-	return 0;
+	else if (task->plan->ready.kind == PROBE_NOTIFY)
+		r = go_on_hearing(task);
+	return coop_is_cancel(r) ? r : 0;
 }
 
 int run_probe_start(struct run_task *task)

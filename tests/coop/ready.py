@@ -110,6 +110,28 @@ time.sleep(1000)
 
 
 @test
+def notify_goes_on(case):
+    """Who is ready may go on talking: a barrier is answered, and no message waits for a reader."""
+    case.write('notify.py', '''
+import array, os, socket
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+path = os.environ["NOTIFY_SOCKET"]
+s.connect("\\0" + path[1:] if path[0] == "@" else path)
+s.send(b"READY=1")
+for i in range(3000):
+    s.send(b"WATCHDOG=1")
+ours, theirs = os.pipe()
+s.sendmsg([b"BARRIER=1"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [theirs]))])
+os.close(theirs)
+assert os.read(ours, 1) == b""
+print("through", flush=True)
+''')
+    status, output, errors = case.run('run', '--ready', 'notify', f'{PY} notify.py', 'true')
+    equal(status, 0, errors)
+    assert 'through' in output and 'ready' in errors, output + errors
+
+
+@test
 def too_late(case):
     """Not ready within the limit: stopped, 124, and who waits never starts."""
     status, output, errors = case.run(

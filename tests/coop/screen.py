@@ -296,6 +296,16 @@ def json_is_an_object_a_line(case):
 
 
 @test
+def inputs_in_json(case):
+    """Of a map each start has the command as it was written, and the input."""
+    _, output, _ = case.run('map', '-o', 'json', '-j1', 'echo {}; true', ':::', 'a b', '"')
+    equal([(e['command'], e['input']) for e in objects(output) if e['event'] == 'started'],
+          [('echo {}; true', 'a b'), ('echo {}; true', '"')])
+    _, output, _ = case.run('run', '-o', 'json', 'echo x')
+    assert 'input' not in objects(output)[0], output
+
+
+@test
 def events_go_beside_the_screen(case):
     """--events writes the same events into a file of its own, mode 0600."""
     case.run('run', '--events', 'log.json', 'echo x', 'true')
