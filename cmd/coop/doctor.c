@@ -186,9 +186,9 @@ static void print_conclusion(bool has_tree, bool has_cgroup)
 		puts("After kill -9 of both at one instant: only with --contain cgroup, which "
 		     "works here.");
 	else
-		puts("After kill -9 of both at one instant tasks do stay behind: only a cgroup "
-		     "would end\n"
-		     "them, and none is delegated to us here.");
+		puts("After kill -9 of both at one instant what tasks have started does stay "
+		     "behind: only a\n"
+		     "cgroup would end it, and none is delegated to us here.");
 	puts("Processes of other users (setuid) and those that the kernel holds cannot be killed; "
 	     "coop\n"
 	     "names them.");

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,6 +151,7 @@ static int spawn(struct run_task *task, char **env, enum coop_process_step *ret_
 		.nice = task->plan->nice,
 		.plain_pty = true,
 		.foreground = task->plan->has_tty,
+		.death_signal = SIGKILL, /* as the guard would; but it may have died with us */
 		.ret_step = ret_step,
 	};
 	struct guard *guard = task->job->guard;

@@ -124,6 +124,16 @@ def after_kill_of_the_guard(case):
 
 
 @test
+def leaders_after_kill_of_the_group(case):
+    """kill -9 of the whole group, as timeout -s KILL does it: at least the leaders are gone."""
+    coop = case.start('run', 'echo up; exec sleep 1000', '--pty', 'on', 'echo up; exec sleep 1000')
+    until('all tasks', lambda: coop.text.count('up') >= 2)
+    os.killpg(coop.pid, signal.SIGKILL)
+    coop.process.wait()
+    case.wait_nothing_left()
+
+
+@test
 def after_success(case):
     """Tasks that end well and leave something in the background, in a session of its own or not."""
     status, _, errors = case.run('run', 'sleep 1000 & true', '(setsid sleep 1000 &); true',
