@@ -85,6 +85,25 @@ static int fill(struct run_map *map)
 	return r;
 }
 
+/* Where inputs come from, for people. */
+static int refuse_input(struct run_map *map, int r, const char *what)
+{
+	const char *file = map->job->plan->map.file;
+
+	job_say(map->job, SAY_ALERT, "%s, input %llu: %s", file ? file : "standard input",
+		(unsigned long long)map->started + 1, what);
+	map->job->own_error = r;
+	map->job->is_own_told = true;
+	return r;
+}
+
+static int cannot_read(struct run_map *map, int r)
+{
+	if (coop_is_cancel(r))
+		return r;
+	return refuse_input(map, r, r == -E2BIG ? "too long" : strerror(-r));
+}
+
 /* From a file or standard input. The last one needs no separator behind it. */
 static int next_of_file(struct run_map *map, char **ret_text)
 {
@@ -103,11 +122,13 @@ static int next_of_file(struct run_map *map, char **ret_text)
 		seen = size;
 		r = fill(map);
 		if (r < 0)
-			return r;
+			return cannot_read(map, r);
 	}
 	if (!end && map->used == map->from)
 		return 0;
 	seen = end ? (size_t)(end - map->buf) - map->from : map->used - map->from;
+	if (memchr(map->buf + map->from, 0, seen)) /* no argument can have one */
+		return refuse_input(map, -EINVAL, "a byte that is 0; --null ends inputs with it");
 	*ret_text = strndup(map->buf + map->from, seen);
 	map->from += seen + (end != NULL);
 	return *ret_text ? 1 : -ENOMEM;

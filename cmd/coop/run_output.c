@@ -12,8 +12,10 @@
  */
 #include "run_map.h"
 #include "screen.h"
+#include "sink.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -62,18 +64,30 @@ static void to_probe(struct run_task *task, const char *data, size_t size)
 	}
 }
 
+/* What is told as JSON would go the way that has failed. */
+static void tell_failed(struct job *job, const char *text)
+{
+	if (job->plan->output != OUTPUT_JSON)
+		job_say(job, SAY_ALERT, "%s", text);
+	else if (job->screen->err != job->screen->out)
+		sink_printf(job->screen->err, "coop: %s\n", text);
+	job->is_own_told = true;
+}
+
 void run_output_failed(struct job *job, int r)
 {
 	char text[64];
 
-	if (!job->stop_sig && !job->own_error) {
-		if (r == -EPIPE)
-			job->stop_sig = SIGPIPE;
-		else
-			job->own_error = r;
-		snprintf(text, sizeof text, "standard output: %s", strerror(-r));
-		job_stop(job, text);
+	if (job->stop_sig || job->own_error)
+		return;
+	snprintf(text, sizeof text, "standard output: %s", strerror(-r));
+	if (r == -EPIPE) {
+		job->stop_sig = SIGPIPE;
+	} else {
+		job->own_error = r;
+		tell_failed(job, text);
 	}
+	job_stop(job, text);
 }
 
 static int hand_on(struct run_stream *s, const char *data, size_t size)

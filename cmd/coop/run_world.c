@@ -39,6 +39,18 @@ static bool refuse(const struct plan *plan, const char *option, const char *valu
 	return false;
 }
 
+static int look_at_folder(const char *path)
+{
+	struct stat st;
+	int r = stat(path, &st);
+
+	if (r == 0 && !S_ISDIR(st.st_mode)) {
+		errno = ENOTDIR;
+		r = -1;
+	}
+	return r;
+}
+
 bool world_check(const struct plan *plan)
 {
 	char fd[16];
@@ -49,6 +61,8 @@ bool world_check(const struct plan *plan)
 	if (!plan->log_dir)
 		return true;
 	if (mkdir(plan->log_dir, 0700) < 0 && errno != EEXIST)
+		return refuse(plan, "log-dir", plan->log_dir);
+	if (look_at_folder(plan->log_dir) < 0)
 		return refuse(plan, "log-dir", plan->log_dir);
 	return access(plan->log_dir, W_OK | X_OK) == 0 || refuse(plan, "log-dir", plan->log_dir);
 }

@@ -84,7 +84,8 @@ void events_happened(struct run_task *task, enum screen_event event);
 void events_nested(const struct event *event);
 /* Waits until there is room for more of them, here and on the screen: 0 or COOP_ECANCELED. */
 int events_wait(const struct job *job);
-void events_finish(const struct job *job, int status);
+/* The last one. What could not be written is told, and fails the job. */
+void events_finish(struct job *job, int status);
 void events_close(void);
 
 /* Tells the screen, and the others. */

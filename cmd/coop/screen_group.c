@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define GITHUB_TEXT "%\r\n"
@@ -63,11 +64,14 @@ static void block_free(struct block *b)
 
 /* ------------------------------------------------------------------------- to a file */
 
+/* In memory where there is no such folder, or its file system knows no files without a name. */
 static int temporary(void)
 {
 	const char *dir = getenv("TMPDIR");
 	int fd = open(dir && *dir ? dir : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
+	if (fd < 0)
+		fd = memfd_create("coop-output", MFD_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -183,13 +184,26 @@ void events_happened(struct run_task *task, enum screen_event kind)
 	events_nested(&event);
 }
 
-void events_finish(const struct job *job, int status)
+/* Who reads no more of them has closed his end, and is not told. */
+static void look_at_stream(struct job *job)
+{
+	char fd[16];
+	int r = sink_error(stream.sink);
+
+	snprintf(fd, sizeof fd, "fd:%d", job->plan->events_fd);
+	if (r < 0 && r != -EPIPE && !job->own_error)
+		(void)job_refuse(job, r, "--events", stream.is_ours ? job->plan->events_file : fd);
+}
+
+void events_finish(struct job *job, int status)
 {
 	struct event event = event_of_finish(job, status);
 
 	events_nested(&event);
-	if (stream.sink)
+	if (stream.sink) {
 		sink_flush(stream.sink, COOP_SECONDS(10));
+		look_at_stream(job);
+	}
 	outer_finish();
 }
 

@@ -51,11 +51,19 @@ static void look_at_width(struct term *t)
 	t->columns = ioctl(t->fd, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
 }
 
+/* One that is dumb, or of a kind that nobody has told, shows our sequences as they are. */
+static bool is_dumb(void)
+{
+	const char *term = getenv("TERM");
+
+	return !term || !*term || strcmp(term, "dumb") == 0;
+}
+
 static bool wants_colours(void)
 {
-	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+	const char *no = getenv("NO_COLOR");
 
-	return !(no && *no) && term && strcmp(term, "dumb") != 0;
+	return !(no && *no) && !is_dumb();
 }
 
 /* A footer that was drawn on a wider terminal may stand on several lines by now. */
@@ -347,7 +355,8 @@ static int term_open(struct screen *screen)
 	t->fd = isatty(STDERR_FILENO) ? STDERR_FILENO : STDOUT_FILENO;
 	t->sink = t->fd == STDERR_FILENO ? screen->err : screen->out;
 	t->has_footer = job->plan->output == OUTPUT_AUTO && !job->plan->is_quiet &&
-			!outer_is_there();
+			!outer_is_there() &&
+			!is_dumb();
 	t->style = line_style_for(job);
 	t->style.has_names = !job->map || job->plan->output == OUTPUT_PREFIX;
 	t->style.has_colours = wants_colours();

@@ -82,16 +82,15 @@ def reader_that_goes_away(case):
 
 @test
 def output_that_cannot_be_written(case):
-    """K09: in each mode, also where the job has ended before: the status tells, and a line why.
-
-    (Where all that is said are records on the standard output, it is the status alone.)"""
+    """K09: in each mode, also where the job has ended before: the status tells, and a line why."""
     for mode in ('prefix', 'group', 'stream', 'github', 'json'):
         with open('/dev/full', 'w', encoding='utf-8') as full:
             done = subprocess.run(
                 [case.coop, 'run', '-o', mode, 'echo x', 'echo y'], stdout=full, check=False,
                 stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=case.environ, cwd=case.folder)
         equal(done.returncode, 125, (mode, done.stderr))
-        equal(b'No space left' in done.stderr, mode != 'json', (mode, done.stderr))
+        equal(done.stderr.count(b'coop: standard output: No space left on device\n'), 1,
+              (mode, done.stderr))
         reader, writer = os.pipe()
         os.close(reader)
         done = subprocess.run(
@@ -99,6 +98,33 @@ def output_that_cannot_be_written(case):
             stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=case.environ, cwd=case.folder)
         os.close(writer)
         equal(done.returncode, -signal.SIGPIPE, (mode, done.stderr))
+
+
+@test
+def events_that_cannot_be_written(case):
+    """They are a part of what was ordered: one line says so, and the status is 125."""
+    status, output, errors = case.run('run', '--events', '/dev/full', 'echo x')
+    equal((status, output), (125, 'x\n'))
+    equal(errors, 'coop: --events /dev/full: No space left on device\n')
+
+
+@test
+def logs_need_a_folder(case):
+    """One that is something else is told before anything starts."""
+    case.write('file', '')
+    status, output, errors = case.run('run', '--log-dir', 'file', 'echo x')
+    equal((status, output, errors), (125, '', 'coop run: --log-dir file: Not a directory\n'))
+
+
+@test
+def inputs_that_are_none(case):
+    """A byte that no argument can have, a folder: told with its place, and nothing is cut short."""
+    case.write('inputs', 'a\nb\0c\n')
+    for source, wanted in (('inputs', 'inputs, input 2: a byte that is 0; --null ends inputs'),
+                           ('.', '., input 1: Is a directory')):
+        status, output, errors = case.run('map', 'echo', '::::', source)
+        equal(status, 125, errors)
+        assert f'coop: {wanted}' in errors and 'b' not in output, (output, errors)
 
 
 @test

@@ -246,15 +246,26 @@ def group_is_in_one_piece(case):
 
 
 @test
+def no_footer_on_a_dumb_terminal(case):
+    """Nor where nobody has told what it is: no sequence of ours, only lines."""
+    for term in ('dumb', ''):
+        _, raw, _ = on_terminal(case, 'run', '--pty', 'off', 'echo x; sleep 0.3', 'exit 1',
+                                env={'TERM': term})
+        assert '\033' not in raw and 'running' not in raw, raw
+
+
+@test
 def group_holds_more_than_memory_should(case):
-    """Megabytes wait in a file, and each byte of them comes."""
-    status, output, _ = case.run(
-        'run', '--output', 'group', '--pty', 'off', 'seq 400000', 'sleep 0.2')
-    equal(status, 0)
-    lines = [line for line in output.splitlines() if line.isdigit()]
+    """Megabytes wait in a file, and each byte of them comes; without a folder for it as well."""
     wanted = '\n'.join(str(i) for i in range(1, 400001))
-    equal(hashlib.sha256('\n'.join(lines).encode()).hexdigest(),
-          hashlib.sha256(wanted.encode()).hexdigest())
+    for folder in (case.folder, case.path('none')):
+        status, output, errors = case.run(
+            'run', '--output', 'group', '--pty', 'off', 'seq 400000', 'sleep 0.2',
+            env={'TMPDIR': folder})
+        equal((status, errors), (0, ''))
+        lines = [line for line in output.splitlines() if line.isdigit()]
+        equal(hashlib.sha256('\n'.join(lines).encode()).hexdigest(),
+              hashlib.sha256(wanted.encode()).hexdigest())
 
 
 @test
