@@ -200,6 +200,19 @@ static int next_value(struct reader *r, const struct option *option, const char 
 	return 0;
 }
 
+/* A value that may be missing is given by "="; a duration behind it would be the next command. */
+static int check_behind(struct reader *r, const char *written)
+{
+	const char *next = r->at + 1 < r->argc ? r->argv[r->at + 1] : "";
+	struct plan_place place = here(r->at + 1);
+	int64_t ns;
+
+	if (text_duration(next, &ns))
+		return 0;
+	return plan_fail(r->plan, &place, "%s %s: the value is a part of the word: %s=%s", written,
+			 next, written, next);
+}
+
 static int read_long(struct reader *r, const char *word)
 {
 	size_t len = strcspn(word + 2, "=");
@@ -214,8 +227,10 @@ static int read_long(struct reader *r, const char *word)
 	written = plan_format(r->plan, "--%s", option->name);
 	if (value && !option->arg)
 		return plan_fail(r->plan, &place, "%s takes no value", written);
-	if (!value && option->arg && !(option->flags & OPTION_OPTIONAL)) {
-		error = next_value(r, option, written, &value);
+	if (!value && option->arg) {
+		error = option->flags & OPTION_OPTIONAL
+				? check_behind(r, written)
+				: next_value(r, option, written, &value);
 		if (error)
 			return error;
 	}

@@ -21,16 +21,16 @@ const char *text_number(const char *text, long min, long max, long *ret_number)
 	long number;
 
 	if (!is_digit(text[text[0] == '-']))
-		return "not a number";
+		return "is not a number";
 
 	errno = 0;
 	number = strtol(text, &end, 10);
 	if (*end)
-		return "not a number";
+		return "is not a number";
 	if (errno || number > max)
-		return "too large";
+		return "is too large";
 	if (number < min)
-		return min > 0 && number < 1 ? "has to be more than 0" : "too small";
+		return min > 0 && number < 1 ? "has to be more than 0" : "is too small";
 
 	*ret_number = number;
 	return NULL;
@@ -71,15 +71,15 @@ static const char *read_decimal(const char **at, const char *end, int64_t *whole
 
 	*whole = *rest = 0;
 	if (p == end || !is_digit(*p))
-		return "not a duration (500ms, 1.5s, 1m30s, 2h)";
+		return "is not a duration (500ms, 1.5s, 1m30s, 2h)";
 	for (; p < end && is_digit(*p); p++) {
 		if (*whole > COOP_NEVER / 10 - 1)
-			return "too long";
+			return "is too long";
 		*whole = *whole * 10 + (*p - '0');
 	}
 	if (p < end && *p == '.') {
 		if (++p == end || !is_digit(*p))
-			return "not a duration (500ms, 1.5s, 1m30s, 2h)";
+			return "is not a duration (500ms, 1.5s, 1m30s, 2h)";
 		for (; p < end && is_digit(*p); p++, unit /= 10)
 			*rest += (*p - '0') * unit;
 	}
@@ -114,7 +114,7 @@ static const char *read_part(const char **at, const char *end, int64_t *limit, i
 	if (__builtin_mul_overflow(whole, unit->ns, &ns) ||
 	    __builtin_add_overflow(ns, part_of(unit, rest), &ns) ||
 	    __builtin_add_overflow(*sum, ns, sum) || *sum == COOP_NEVER)
-		return "too long";
+		return "is too long";
 	*limit = unit->ns;
 	*at += strlen(unit->name);
 	return NULL;
@@ -165,7 +165,7 @@ const char *text_deadline(const char *text, int64_t now, int64_t *ret_ns)
 	tm.tm_isdst = -1;
 	if (!read_time(text, has_date ? "%Y-%m-%dT%H:%M" : "%H:%M", &tm) &&
 	    !read_time(text, has_date ? "%Y-%m-%dT%H:%M:%S" : "%H:%M:%S", &tm))
-		return "not a time (10m, 18:30, 2026-12-24T18:30)";
+		return "is not a time (10m, 18:30, 2026-12-24T18:30)";
 	then = mktime(&tm);
 	if (then <= today && !has_date) {
 		tm.tm_mday++;
@@ -175,7 +175,7 @@ const char *text_deadline(const char *text, int64_t now, int64_t *ret_ns)
 	if (then <= today)
 		return "has passed";
 	if (then - today > COOP_NEVER / COOP_SECONDS(1) - 1)
-		return "too long";
+		return "is too long";
 	*ret_ns = COOP_SECONDS(then - today);
 	return NULL;
 }
@@ -210,7 +210,7 @@ const char *text_limit(const char *text, uint32_t *ret_max, int64_t *ret_window_
 	size_t len = slash ? (size_t)(slash - text) : strlen(text);
 
 	if (len >= sizeof number)
-		return "too large";
+		return "is too large";
 	memcpy(number, text, len);
 	number[len] = '\0';
 	wrong = text_number(number, 1, 1000000, &max);
@@ -235,7 +235,7 @@ static const char *read_code(const char **at, int *ret_code)
 	int code = 0;
 
 	if (!is_digit(*p))
-		return "not a list of exit statuses (0,143,10-20)";
+		return "is not a list of exit statuses (0,143,10-20)";
 	for (; is_digit(*p); p++) {
 		code = code * 10 + (*p - '0');
 		if (code > 255)
@@ -270,7 +270,7 @@ const char *text_codes(const char *text, struct plan_codes *ret_codes)
 			codes.bits[code / 64] |= UINT64_C(1) << code % 64;
 	} while (*at == ',');
 	if (*at)
-		return "not a list of exit statuses (0,143,10-20)";
+		return "is not a list of exit statuses (0,143,10-20)";
 
 	*ret_codes = codes;
 	return NULL;

@@ -47,7 +47,7 @@ const char *text_signal(const char *text, int *ret_sig)
 			return NULL;
 		}
 	}
-	return "not a signal (INT, TERM, HUP, KILL, 15)";
+	return "is not a signal (INT, TERM, HUP, KILL, 15)";
 }
 
 void text_near_signals(struct text_near *near)
@@ -73,7 +73,7 @@ static const char *read_step(const char *word, struct plan_step *steps, size_t *
 	}
 	wrong = text_signal(word, &sig);
 	if (wrong)
-		return "not a ladder (INT,5s,TERM,10s,KILL)";
+		return "is not a ladder (INT,5s,TERM,10s,KILL)";
 	if (*count && steps[*count - 1].sig == SIGKILL)
 		return "goes on behind KILL";
 	if (*count == PLAN_STEPS_MAX - 1 && sig != SIGKILL)
@@ -96,7 +96,7 @@ const char *text_ladder(const char *text, struct plan_step *ret_steps, size_t *r
 
 		len = strcspn(at, ",");
 		if (len == 0 || len >= sizeof word)
-			return "not a ladder (INT,5s,TERM,10s,KILL)";
+			return "is not a ladder (INT,5s,TERM,10s,KILL)";
 		memcpy(word, at, len);
 		word[len] = '\0';
 		wrong = read_step(word, steps, &count, &may_wait);

@@ -357,6 +357,7 @@ TEST(wrong_options)
 	CHECK_HAS(wrong("coop check x"), "one word too many: 'x'");
 	CHECK_HAS(wrong("coop restart"), "no task");
 	CHECK_HAS(wrong("coop ps x"), "'x' is no process id");
+	CHECK_HAS(wrong("coop run --shield 5s x"), "--shield=5s (argument 3)");
 }
 
 /* Control characters of what was typed do not reach the terminal. */

@@ -313,9 +313,9 @@ TEST(numbers)
 	CHECK(!text_number("-5", -10, 10, &n));
 	CHECK_INT(n, ==, -5);
 	CHECK_STR(text_number("0", 1, 10, &n), "has to be more than 0");
-	CHECK_STR(text_number("11", 1, 10, &n), "too large");
-	CHECK_STR(text_number("99999999999999999999", 1, 10, &n), "too large");
-	CHECK_STR(text_number("-11", -10, 10, &n), "too small");
+	CHECK_STR(text_number("11", 1, 10, &n), "is too large");
+	CHECK_STR(text_number("99999999999999999999", 1, 10, &n), "is too large");
+	CHECK_STR(text_number("-11", -10, 10, &n), "is too small");
 	CHECK(text_number("", 0, 10, &n));
 	CHECK(text_number("-", 0, 10, &n));
 	CHECK(text_number("+5", 0, 10, &n));
