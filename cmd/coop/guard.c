@@ -208,6 +208,8 @@ static void report_survivors(void)
 	struct proc_list list = { 0 };
 
 	proc_descendants(getpid(), &list);
+	if (!list.count)
+		fputs("coop: processes that cannot be seen are left: no /proc\n", stderr);
 	for (size_t i = 0; i < list.count; i++)
 		if (list.items[i].state != 'Z')
 			fprintf(stderr, "coop: process %d (%s) cannot be ended: %s\n",

@@ -59,6 +59,12 @@ void proc_continue(struct proc_list *stopped);
 
 /* Reaps every child of ours that has ended and is not known. */
 void proc_reap(proc_known *is_known, void *ctx);
+/* Reaps every child that has ended; whether others are left. It needs no /proc. */
+bool proc_reap_all(void);
+
+/* Whether there is no /proc, so that nothing can be seen but how many children we have. Then
+ * proc_kill_below our own number finds at least these. */
+bool proc_is_blind(void);
 
 /* The children of ours that live and are not known: orphans that came to us. */
 void proc_orphans(proc_known *is_known, void *ctx, struct proc_list *list);

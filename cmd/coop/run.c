@@ -164,6 +164,8 @@ static size_t count_left(struct job *job)
 	struct proc_list list = { 0 };
 	size_t count;
 
+	if (proc_is_blind() && !job->leaders.count)
+		return proc_reap_all();
 	proc_reap(job_is_leader, job);
 	proc_descendants(getpid(), &list);
 	count = list.count;
@@ -180,6 +182,10 @@ static void report_left(struct job *job)
 		job_say(job, SAY_ALERT, "process %d (%s) cannot be ended: %s", list.items[i].pid,
 			list.items[i].name, proc_why(&list.items[i]));
 	job->left = list.count;
+	if (!list.count) {
+		job_say(job, SAY_ALERT, "processes that cannot be seen are left: no /proc");
+		job->left = 1;
+	}
 	proc_list_free(&list);
 }
 

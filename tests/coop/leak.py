@@ -3,6 +3,7 @@
 """Nothing is left behind, whatever the tasks do and however coop itself ends (K01, S11, S14)."""
 import os
 import signal
+import subprocess
 import sys
 
 from kit import Skip, equal, main, test, until
@@ -140,6 +141,19 @@ def after_success(case):
                                  'sleep 1000 > /dev/null 2>&1 & true',
                                  '(setsid sh -c "trap : TERM; sleep 1000; sleep 1000" &)')
     equal(status, 0, errors)
+
+
+@test
+def without_proc(case):
+    """Where nothing can be seen, nothing is left all the same, nor said to be left."""
+    hide = 'mount -t tmpfs none /proc && '
+    if subprocess.run(['unshare', '-m', 'sh', '-c', hide + 'true'], check=False,
+                      stderr=subprocess.DEVNULL).returncode:
+        raise Skip('no file system may be mounted here')
+    run = 'exec "$COOP" run "(setsid sh -c \'sleep 1000 & sleep 1000; true\' &); exit 3" true'
+    status, _, errors = case.run('-m', 'sh', '-c', hide + run, program='unshare')
+    equal(status, 3, errors)
+    assert 'no process left behind' in errors, errors
 
 
 @test
