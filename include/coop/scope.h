@@ -36,8 +36,19 @@ struct coop_scope {
 	struct coop_scope *_outer;
 	struct coop_scope *_inner;
 	struct coop_task *_task;
+	const char *_site;
+	uint8_t _state; /* from here on: one aligned word */
+	uint8_t _name;
+	uint8_t _more;
+	uint8_t _cause_source;
+	uint8_t _own;
+	uint8_t _eff;
+	uint8_t _shield;
+	uint8_t _flags; /* and to here */
 	struct coop_defer *_defers;
 	void *_cause;
+	const char *_cause_site;
+	int64_t _grace_ns;
 	void *_timer_next;
 	void *_timer_prev;
 	uint64_t _timer_key;
@@ -46,28 +57,17 @@ struct coop_scope {
 	int64_t _own_until_ns;
 	int64_t _soft_ns;
 	int64_t _soft_at_ns;
-	int64_t _grace_ns;
 	int64_t _cause_ns;
-	const char *_site;
-	const char *_cause_site;
 	int32_t _cause_code;
 	uint32_t _limit_ms;
-	uint8_t _state; /* from here on: one aligned word */
-	uint8_t _name;
-	uint8_t _more;
-	uint8_t _cause_source;
-	uint8_t _own;
-	uint8_t _eff;
-	uint8_t _shield;
-	uint8_t _flags;
 };
 /*
  * In the order of the members. Many are not zero, and not by chance: a compiler
  * then stores them one by one, which is several times faster than clearing the whole.
  */
 #define COOP_SCOPE_INIT_AS(flags) \
-	{ 0, 0, 0, 0, 0, 0, 0, 1, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, 0, \
-	  COOP_NEVER, "\0", 0, 0, 0, 0x5c, 0, 0, 0, 0, 0, 0, (flags) }
+	{ 0, 0, 0, "\0", 0x5c, 0, 0, 0, 0, 0, 0, (flags), 0, 0, 0, 0, 0, 0, 1, COOP_NEVER, \
+	  COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, 0, 0 }
 #define COOP_SCOPE_INIT COOP_SCOPE_INIT_AS(0)
 COOP_STATIC_ASSERT(sizeof(struct coop_scope) == 152, "struct coop_scope is ABI");
 

@@ -129,7 +129,7 @@ CP_INLINE bool cp_unopened(uint8_t state)
 }
 
 /*
- * The last eight bytes of a scope, read as one: most scopes are opened as they were
+ * The eight bytes of a scope from _state on, read as one: most scopes are opened as they were
  * initialised and left as they were opened, and one comparison tells.
  */
 #define CP_WORD(state, more, flags) \
@@ -313,16 +313,18 @@ struct cp_hold {
 };
 
 /* The body: at the top of the stack. A switch touches the first line, a park the second too. */
+/*
+ * What a switch writes comes first, then what a beginning does: neighbours are stored two at a
+ * time, others one by one, and that is what these are made of.
+ */
 struct cp_body {
 	struct cp_ctx ctx;
 	struct coop_task *task;
 	struct coop_scope *inner;
+	const char *inner_site; /* place where `inner` was opened: its frame may be gone */
 	struct cp_wait *wait;
-	void *deepest; /* lowest stack pointer seen at a switch */
-	int result;    /* of the park that is going on */
+	int result; /* of the park that is going on */
 	int err_no;
-	uint64_t cancel_half;
-	uint64_t schedule_half;
 	union {
 		uint64_t zero; /* all of these, when a task begins */
 		struct {
@@ -335,27 +337,29 @@ struct cp_body {
 			uint16_t names_used;
 		};
 	};
-	struct coop_error *err; /* the slot */
+	uint64_t schedule_half;
+	uint64_t cancel_half;
+	void *deepest; /* lowest stack pointer seen at a switch */
 	coop_fn *fn;
 	void *arg;
 	const char *site;
-	const char *inner_site; /* place where `inner` was opened: its frame may be gone */
+	uint64_t id;
+	const char *blocked_what; /* of the wait that a cancel ended */
+	uint32_t ignored; /* cancellations returned since the last one was caught */
+	uint32_t visit;   /* of a search for cycles */
+	struct coop_scope base;
+	struct coop_error *err; /* the slot */
 	struct cp_extra *extra;
 	struct cp_local *locals;
 	struct cp_held *held; /* what it owns and others may wait for: park.h */
 	struct cp_stacks *pool;
 	void *stack_top;
 	void *stack_low;
-	uint64_t id;
-	uint32_t visit;   /* of a search for cycles */
-	uint32_t ignored; /* cancellations returned since the last one was caught */
 	struct cp_body *visit_next; /* of a search for cycles */
 	struct cp_body *visit_from;
 	bool visit_stuck;
 	bool visit_done;
-	const char *blocked_what; /* of the wait that a cancel ended */
 	int64_t blocked_ns;
-	struct coop_scope base;
 	struct cp_cause cause; /* for the first scope of this task that is cancelled */
 	struct cp_hold holds[COOP_HOLDS_MAX]; /* the first holds_used have been used before */
 	struct cp_fpenv fpenv; /* while it is switched away, CP_TASK_FPENV */
@@ -363,7 +367,8 @@ struct cp_body {
 	char names[160]; /* of open groups and scopes, a stack of strings */
 };
 
-_Static_assert(offsetof(struct cp_body, err) == offsetof(struct cp_body, zero) + sizeof(uint64_t),
+_Static_assert(offsetof(struct cp_body, schedule_half) ==
+		       offsetof(struct cp_body, zero) + sizeof(uint64_t),
 	       "what `zero` clears is no longer than it");
 _Static_assert(sizeof(((struct cp_body *)0)->names) < UINT8_MAX, "a scope's _name is a byte");
 
@@ -404,7 +409,8 @@ struct cp_rt {
 	int32_t budget_max;
 	int *errno_p;
 	struct coop_task *free_nodes;
-	struct cp_stacks stacks;
+	uint64_t spawned;
+	struct cp_stacks stacks; /* each task has one promised: cp_tasks counts by that */
 	struct cp_ctx loop_ctx;
 	uint8_t hook_bit; /* CP_HOOK or 0 */
 	bool shuffle;
@@ -414,10 +420,7 @@ struct cp_rt {
 	int64_t now_ns; /* read once a turn; exact on the virtual clock */
 	int64_t start_ns;
 	uint64_t rng;
-	uint64_t spawned;
-	uint64_t tasks; /* alive, internal ones included */
 	uint64_t tasks_internal;
-	uint64_t begun; /* alive with a stack */
 	uint64_t switches;
 	uint64_t turns;
 	uint64_t waits;
@@ -582,6 +585,8 @@ int cp_task_switch_new(struct cp_rt *rt, struct coop_task *t, struct cp_body *me
 CP_INLINE void cp_task_fill(struct cp_rt *rt, struct coop_task *t, coop_fn *fn, void *arg,
 			    const char *site)
 {
+	uint64_t id = ++rt->spawned;
+
 	t->fn = fn;
 	t->arg = arg;
 	t->site = site;
@@ -589,12 +594,14 @@ CP_INLINE void cp_task_fill(struct cp_rt *rt, struct coop_task *t, coop_fn *fn, 
 	t->flags = 0;
 	t->cancelled = 0;
 	t->gone = 0;
-	t->id_low = (uint32_t)++rt->spawned;
-	rt->tasks++;
+	t->id_low = (uint32_t)id;
 }
 /* Makes a task; it is in no group and no queue yet. 0 or -ENOMEM. */
 int cp_task_new(struct cp_rt *rt, coop_fn *fn, void *arg, const char *site, struct cp_extra *extra,
 		struct coop_task **ret_task);
+/* Those alive, internal ones included; and those of them that have begun. */
+uint64_t cp_tasks(const struct cp_rt *rt);
+uint64_t cp_tasks_begun(const struct cp_rt *rt);
 const char *cp_task_name(const struct coop_task *t);
 const char *cp_task_site(const struct coop_task *t); /* file NUL line */
 const char *cp_task_site_raw(const struct coop_task *t);
@@ -639,13 +646,13 @@ CP_INLINE struct coop_scope *cp_innermost(struct cp_body *body)
 CP_INLINE void cp_scope_push(struct cp_body *body, struct coop_scope *outer, struct coop_scope *s,
 			     const char *site, unsigned flags)
 {
-	s->_task = body->task;
 	s->_outer = outer;
+	s->_task = body->task;
 	s->_site = site;
-	outer->_inner = s;
+	cp_scope_set_word(s, CP_WORD(CP_OPEN, body->delivered, flags));
 	body->inner = s;
 	body->inner_site = site;
-	cp_scope_set_word(s, CP_WORD(CP_OPEN, body->delivered, flags));
+	outer->_inner = s;
 }
 
 /* Takes it out again; it and what is outside were never cancelled. */
@@ -653,10 +660,10 @@ CP_INLINE void cp_scope_pop(struct cp_body *body, struct coop_scope *s)
 {
 	struct coop_scope *outer = s->_outer;
 
-	outer->_inner = NULL;
+	s->_state = CP_CLOSED;
 	body->inner = outer;
 	body->inner_site = outer->_site;
-	s->_state = CP_CLOSED;
+	outer->_inner = NULL;
 }
 
 void cp_scope_link(struct cp_body *body, struct coop_scope *s, const char *site);
@@ -768,7 +775,8 @@ CP_INLINE void cp_group_link(struct coop_group *g, struct coop_task *t)
 
 	t->group = g;
 	if (!first) {
-		g->_first = t->sib_next = t->sib_prev = t;
+		t->sib_next = t->sib_prev = t;
+		g->_first = t;
 		return;
 	}
 	t->sib_next = first;

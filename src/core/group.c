@@ -98,6 +98,11 @@ static CP_COLD int refuse(struct coop_group *g, int r)
 	return r;
 }
 
+static CP_NOINLINE int open_outside(struct coop_group *group)
+{
+	return refuse(group, cp_no_task());
+}
+
 /* With options, or not as it was initialised, or cancelled from the start. */
 static CP_NOINLINE int open_slow(struct cp_rt *rt, struct coop_group *group,
 				 const struct coop_group_opts *opts, const char *site)
@@ -118,7 +123,7 @@ int coop_group_open_at(struct coop_group *group, const struct coop_group_opts *o
 	struct coop_scope *outer;
 
 	if (CP_UNLIKELY(!b))
-		return refuse(group, cp_no_task());
+		return open_outside(group);
 	cp_check_frames(b, CP_STACK_POINTER(), "coop_group_open");
 	outer = cp_innermost(b);
 	if (CP_UNLIKELY(opts || outer->_eff ||

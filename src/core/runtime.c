@@ -604,7 +604,7 @@ static void loop(struct cp_rt *rt)
 {
 	unsigned tries = 0;
 
-	while (rt->tasks) {
+	while (cp_tasks(rt)) {
 		uint64_t switches = rt->switches;
 
 		rt->turns++;
@@ -798,10 +798,10 @@ int coop_run_stats(struct coop_run_stats *ret_stats)
 
 	if (!rt)
 		return cp_no_task();
-	s.tasks = rt->tasks - rt->tasks_internal;
+	s.tasks = cp_tasks(rt) - rt->tasks_internal;
 	s.tasks_internal = rt->tasks_internal;
 	s.tasks_ready = rt->ready_count;
-	s.tasks_blocked = rt->tasks - rt->ready_count - 1;
+	s.tasks_blocked = cp_tasks(rt) - rt->ready_count - 1;
 	s.spawned = rt->spawned;
 	s.switches = cp_sched_switches(rt);
 	s.timers = rt->wheel.count;
@@ -811,7 +811,7 @@ int coop_run_stats(struct coop_run_stats *ret_stats)
 	s.waits = rt->waits;
 	s.cancels_delivered = rt->cancels_delivered;
 	s.stacks = rt->stacks.total;
-	s.stacks_used = rt->begun;
+	s.stacks_used = cp_tasks_begun(rt);
 	s.engine = rt->engine->ops->name;
 	s.engine_why = rt->engine->why;
 	s.guards = cp_stacks_guard_kind();

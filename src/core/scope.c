@@ -51,10 +51,10 @@ void cp_scope_unlink(struct cp_body *body, struct coop_scope *s)
 {
 	struct coop_scope *outer = s->_outer;
 
-	outer->_inner = NULL;
+	s->_state = CP_CLOSED;
 	body->inner = outer;
 	body->inner_site = outer->_site;
-	s->_state = CP_CLOSED;
+	outer->_inner = NULL;
 	body->task->cancelled = outer->_eff | (body->task->cancelled & CP_HOOK);
 }
 

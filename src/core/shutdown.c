@@ -24,7 +24,7 @@
 
 static uint64_t user_tasks(const struct cp_rt *rt)
 {
-	return rt->tasks - rt->tasks_internal;
+	return cp_tasks(rt) - rt->tasks_internal;
 }
 
 static void tell_phase(struct cp_rt *rt, enum coop_log_level level, const char *what)

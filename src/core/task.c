@@ -152,21 +152,27 @@ static CP_NOINLINE void body_make(struct cp_body *b, struct cp_stacks *pool, voi
 	base_reset(b);
 }
 
+/* The low half is kept in the node; less than that many have been spawned since. */
+CP_INLINE uint64_t id_of_new(const struct cp_rt *rt, const struct coop_task *t)
+{
+	return rt->spawned - (uint32_t)((uint32_t)rt->spawned - t->id_low);
+}
+
 static void body_begin(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
 {
 	b->task = t;
-	b->deepest = b;
-	b->cancel_half = b->schedule_half = 0;
 	b->err_no = 0;
+	b->zero = 0;
+	b->schedule_half = 0;
+	b->cancel_half = 0;
+	b->deepest = b;
 	b->fn = t->fn;
 	b->arg = t->arg;
 	b->site = t->site;
-	b->id = (rt->spawned & ~UINT64_C(0xffffffff)) | t->id_low;
-	if (CP_UNLIKELY(b->id > rt->spawned))
-		b->id -= UINT64_C(1) << 32;
-	b->ignored = 0;
-	b->zero = 0;
+	b->id = id_of_new(rt, t);
 	b->blocked_what = NULL;
+	b->ignored = 0;
+	b->base._outer = t->group ? &t->group->_scope : NULL;
 	b->base._task = t;
 }
 
@@ -224,6 +230,21 @@ static CP_COLD void begin_cancelled(struct cp_rt *rt, struct cp_body *b, struct 
 		cancel_service(rt, &b->base);
 }
 
+CP_INLINE void begin_node(struct cp_rt *rt, struct coop_task *t, struct cp_body *b)
+{
+	t->body = b;
+	t->sp_off = 64;
+	t->state = CP_RUNNING;
+	t->cancelled = rt->hook_bit;
+}
+
+CP_INLINE void begin_run(struct cp_rt *rt, struct coop_task *t, struct cp_body *b)
+{
+	rt->cur = t;
+	rt->body = b;
+	rt->budget = rt->budget_max;
+}
+
 /* Turns a NEW node into the running task, with its body at `top`. */
 CP_INLINE void begin_at(struct cp_rt *rt, struct coop_task *t, struct cp_body *b, void *top,
 			struct cp_stacks *pool)
@@ -233,19 +254,12 @@ CP_INLINE void begin_at(struct cp_rt *rt, struct coop_task *t, struct cp_body *b
 	body_begin(rt, b, t);
 	if (CP_UNLIKELY(t->flags))
 		begin_special(b, t);
-	rt->begun++;
-	t->body = b;
-	t->sp_off = 64;
-	t->state = CP_RUNNING;
-	t->cancelled = rt->hook_bit;
-	b->base._outer = t->group ? &t->group->_scope : NULL;
+	begin_node(rt, t, b);
 	if (CP_LIKELY(t->group != NULL) && CP_UNLIKELY(t->group->_scope._eff))
 		cp_scope_look(rt, &b->base);
 	if (CP_UNLIKELY(t->flags))
 		begin_cancelled(rt, b, t);
-	rt->cur = t;
-	rt->body = b;
-	rt->budget = rt->budget_max;
+	begin_run(rt, t, b);
 }
 
 /* The stack that `t` runs on, now its own; NULL if there is none. */
@@ -280,12 +294,30 @@ static CP_COLD int starve(struct cp_rt *rt, struct coop_task *t, struct cp_body 
 	return cp_ctx_switch(&me->ctx, cp_to_loop(rt));
 }
 
-CP_NOINLINE int cp_task_switch_new(struct cp_rt *rt, struct coop_task *t, struct cp_body *me)
+static CP_NOINLINE int switch_new(struct cp_rt *rt, struct coop_task *t, struct cp_body *me)
 {
 	struct cp_body *b = begin(rt, t);
 
 	if (CP_UNLIKELY(!b))
 		return starve(rt, t, me);
+	cp_prefetch_next(rt);
+	return cp_ctx_begin(&me->ctx, &b->ctx, b->stack_low, b, task_main, b);
+}
+
+/* A task without options, on a stack that has been used: nothing is called, so it has no frame. */
+CP_NOINLINE int cp_task_switch_new(struct cp_rt *rt, struct coop_task *t, struct cp_body *me)
+{
+	struct cp_stacks *pool = &rt->stacks;
+	void *top = pool->used;
+	struct cp_body *b = (struct cp_body *)((char *)top - CP_BODY_BYTES);
+
+	if (CP_UNLIKELY(!top || t->flags || b->stack_top != top || b->pool != pool ||
+			t->group->_scope._eff))
+		return switch_new(rt, t, me);
+	cp_stacks_take(pool);
+	body_begin(rt, b, t);
+	begin_node(rt, t, b);
+	begin_run(rt, t, b);
 	cp_prefetch_next(rt);
 	return cp_ctx_begin(&me->ctx, &b->ctx, b->stack_low, b, task_main, b);
 }
@@ -405,8 +437,6 @@ CP_INLINE void task_end(struct cp_rt *rt, struct cp_body *b, int rc)
 	} else {
 		kept = end_special(rt, b, rc);
 	}
-	rt->tasks--;
-	rt->begun--;
 	if (CP_UNLIKELY(b->err || b->extra || b->locals || cp_scope_word(&b->base) != BASE_WORD))
 		give_up(rt, b);
 	if (!kept)
@@ -419,8 +449,7 @@ static void task_main(void *arg)
 {
 	struct cp_body *b = arg;
 	struct cp_rt *rt = cp_rt;
-	struct cp_stacks *pool = b->pool;
-	void *top = b->stack_top, *deepest = b->deepest;
+	void *deepest = b;
 	struct coop_task *t;
 	struct cp_ctx *to;
 
@@ -431,18 +460,36 @@ static void task_main(void *arg)
 		if (b->deepest < deepest)
 			deepest = b->deepest;
 		t = cp_pick(rt);
-		if (!t || t->state != CP_NEW || pool_of(rt, cp_task_extra(t)) != pool)
+		if (!t || t->state != CP_NEW || pool_of(rt, cp_task_extra(t)) != b->pool)
 			break;
-		begin_at(rt, t, b, top, pool);
+		begin_at(rt, t, b, b->stack_top, b->pool);
 	}
 	to = t ? cp_make_running(rt, t) : NULL;
 	if (!to)
 		to = cp_to_loop(rt);
-	cp_stacks_put(pool, top, deepest);
+	cp_stacks_put(b->pool, b->stack_top, deepest);
 	cp_ctx_leave(&b->ctx, to);
 }
 
 /* -------------------------------------------------------------------- telling */
+
+uint64_t cp_tasks(const struct cp_rt *rt)
+{
+	uint64_t n = rt->stacks.reserved;
+
+	for (const struct cp_stacks *p = rt->pools; p; p = p->next_pool)
+		n += p->reserved;
+	return n;
+}
+
+uint64_t cp_tasks_begun(const struct cp_rt *rt)
+{
+	uint64_t n = cp_stacks_in_use(&rt->stacks);
+
+	for (const struct cp_stacks *p = rt->pools; p; p = p->next_pool)
+		n += cp_stacks_in_use(p);
+	return n;
+}
 
 const char *cp_task_site_raw(const struct coop_task *t)
 {
@@ -492,12 +539,7 @@ const char *cp_task_site(const struct coop_task *t)
 
 uint64_t cp_task_id(const struct cp_rt *rt, const struct coop_task *t)
 {
-	uint64_t id;
-
-	if (t->state != CP_NEW)
-		return t->body->id;
-	id = (rt->spawned & ~UINT64_C(0xffffffff)) | t->id_low;
-	return id > rt->spawned ? id - (UINT64_C(1) << 32) : id;
+	return t->state == CP_NEW ? id_of_new(rt, t) : t->body->id;
 }
 
 int cp_site_line(const char *site)

@@ -96,6 +96,13 @@ CP_INLINE void cp_stacks_unreserve(struct cp_stacks *pool)
 	pool->reserved--;
 }
 
+/* Slots that somebody has taken and not put back. */
+CP_INLINE size_t cp_stacks_in_use(const struct cp_stacks *pool)
+{
+	return pool->carved - pool->ready_count - pool->used_count - pool->deep_count -
+	       pool->cold_count;
+}
+
 /*
  * Takes a slot for a holder of a reservation; returns its top. The hottest used
  * one first. NULL only if a fresh slot could not be given its guard now (the

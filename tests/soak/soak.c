@@ -357,7 +357,7 @@ static long rss_kib(void)
 static struct figures look(const char *when)
 {
 	struct figures f = { .fds = count_fds(),
-			     .tasks = cp_rt ? (long)cp_rt->tasks : 0,
+			     .tasks = cp_rt ? (long)cp_tasks(cp_rt) : 0,
 			     .rss_kib = rss_kib(),
 			     .allocs = cp_os_faults.allocs_live };
 
