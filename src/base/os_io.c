@@ -194,37 +194,47 @@ static int writev_plain(int fd, const struct iovec *iov, int count, bool blockin
 }
 
 /*
- * A pipe that nobody reads sends SIGPIPE to the thread that writes, beside the error. The signal is
- * kept off for this one call and taken away again, so that the program's own writes, of standard
- * output, say, end it as they always did.
+ * A pipe that nobody reads sends SIGPIPE to the thread that writes, beside the error, and a file
+ * that has reached RLIMIT_FSIZE sends SIGXFSZ. They are kept off for this one call and taken away
+ * again, so that the program's own writes, of standard output, say, end it as they always did.
  */
-static bool quiet_begin(sigset_t *ret_mask)
-{
-	sigset_t pipe_only;
+struct quiet {
+	sigset_t before;
+	sigset_t ours; /* of the two, those that were not blocked */
+	bool any;
+};
 
-	sigemptyset(&pipe_only);
-	sigaddset(&pipe_only, SIGPIPE);
-	return pthread_sigmask(SIG_BLOCK, &pipe_only, ret_mask) == 0 &&
-	       !sigismember(ret_mask, SIGPIPE);
+static void quiet_begin(struct quiet *q)
+{
+	static const int loud[] = { SIGPIPE, SIGXFSZ };
+	sigset_t both;
+
+	sigemptyset(&both);
+	sigaddset(&both, SIGPIPE);
+	sigaddset(&both, SIGXFSZ);
+	q->any = pthread_sigmask(SIG_BLOCK, &both, &q->before) == 0;
+	sigemptyset(&q->ours);
+	for (int i = 0; q->any && i < 2; i++)
+		if (!sigismember(&q->before, loud[i]))
+			sigaddset(&q->ours, loud[i]);
 }
 
-static int quiet_end(int r, const sigset_t *mask)
+/* `came`: one of them may have. */
+static int quiet_end(const struct quiet *q, int r, bool came)
 {
 	const struct timespec at_once = { 0 };
-	sigset_t pipe_only;
 
-	sigemptyset(&pipe_only);
-	sigaddset(&pipe_only, SIGPIPE);
-	if (r == -EPIPE)
-		sigtimedwait(&pipe_only, NULL, &at_once);
-	pthread_sigmask(SIG_SETMASK, mask, NULL);
+	while (came && q->any && sigtimedwait(&q->ours, NULL, &at_once) > 0)
+		;
+	if (q->any)
+		pthread_sigmask(SIG_SETMASK, &q->before, NULL);
 	return r;
 }
 
 int cp_os_writev(int fd, const struct iovec *iov, int count, bool blocking)
 {
 	static int no_flag; /* the kernel has no RWF_NOSIGNAL: before Linux 6.18 */
-	sigset_t mask;
+	struct quiet q;
 	int r;
 
 	if (!__atomic_load_n(&no_flag, __ATOMIC_RELAXED)) {
@@ -235,9 +245,9 @@ int cp_os_writev(int fd, const struct iovec *iov, int count, bool blocking)
 		if (!blocking && !isatty(fd)) /* terminals know no flags at all */
 			__atomic_store_n(&no_flag, 1, __ATOMIC_RELAXED);
 	}
-	if (!quiet_begin(&mask))
-		return writev_plain(fd, iov, count, blocking);
-	return quiet_end(writev_plain(fd, iov, count, blocking), &mask);
+	quiet_begin(&q);
+	r = writev_plain(fd, iov, count, blocking);
+	return quiet_end(&q, r, r == -EPIPE);
 }
 
 int cp_os_preadv(int fd, const struct iovec *iov, int count, int64_t offset, bool may_wait)
@@ -254,14 +264,15 @@ int cp_os_preadv(int fd, const struct iovec *iov, int count, int64_t offset, boo
 
 int cp_os_pwritev(int fd, const struct iovec *iov, int count, int64_t offset, bool may_wait)
 {
+	struct quiet q;
 	int r;
 
 	if (cp_os_files_have(fd))
 		return CP_OS_FILES(pwritev, fd, iov, count, offset);
-	if (may_wait)
-		return AGAIN(pwritev2(fd, iov, count, offset, 0));
-	r = AGAIN(pwritev2(fd, iov, count, offset, RWF_NOWAIT));
-	return knows_no_flag(r) ? -EAGAIN : r;
+	quiet_begin(&q);
+	r = AGAIN(pwritev2(fd, iov, count, offset, may_wait ? 0 : RWF_NOWAIT));
+	quiet_end(&q, r, r == -EFBIG);
+	return !may_wait && knows_no_flag(r) ? -EAGAIN : r;
 }
 
 int cp_os_fsync(int fd, bool data)
@@ -273,12 +284,12 @@ int cp_os_fsync(int fd, bool data)
 
 int cp_os_splice(int fd_in, int fd_out, size_t bytes, unsigned flags)
 {
-	sigset_t mask;
-	bool quiet = quiet_begin(&mask);
+	struct quiet q;
 	int r;
 
+	quiet_begin(&q);
 	r = AGAIN(splice(fd_in, NULL, fd_out, NULL, bytes, flags | SPLICE_F_NONBLOCK));
-	return quiet ? quiet_end(r, &mask) : r;
+	return quiet_end(&q, r, r != 0 && r != -EAGAIN); /* also behind a part that went well */
 }
 
 /* ---- epoll */

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* Descriptors of all kinds, at their limits: what each call does with files that are special. */
+#include "io_help.h"
+
+#include <coop/fs.h>
+#include <coop/io.h>
+#include <coop/stream.h>
+
+#include <sys/resource.h>
+
+static char data[60000];
+
+/* ---------------------------------------------------------------- a limit of file size */
+
+#define FILE_LIMIT 20000
+
+/* A file that may not become longer than FILE_LIMIT, as whoever is killed by SIGXFSZ has it. */
+static int limited_file(void)
+{
+	struct rlimit limit = { FILE_LIMIT, FILE_LIMIT };
+	int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	CHECK_INT(fd, >=, 0);
+	CHECK(signal(SIGXFSZ, SIG_DFL) != SIG_ERR);
+	CHECK_INT(setrlimit(RLIMIT_FSIZE, &limit), ==, 0);
+	return fd;
+}
+
+/* A pipe with `data` in it. */
+static void full_pipe(int fds[2])
+{
+	new_pipe(fds);
+	CHECK_INT(write(fds[1], data, sizeof data), ==, (int)sizeof data);
+}
+
+/* What a file has no room for is an error of the call and kills nobody. */
+REAL_IO_TEST(writes_beyond_the_limit_of_a_file)
+{
+	int fd = limited_file();
+
+	CHECK_INT(coop_write(fd, data, sizeof data), ==, FILE_LIMIT);
+	CHECK_INT(coop_write(fd, data, 1), ==, -EFBIG);
+	CHECK_INT(coop_pwrite(fd, data, 1, FILE_LIMIT), ==, -EFBIG);
+	CHECK_INT(coop_close(fd), ==, 0);
+	return 0;
+}
+
+/* A splice sends the signal also where it tells a part that went well. */
+REAL_IO_TEST(splices_beyond_the_limit_of_a_file)
+{
+	int fd = limited_file(), fds[2];
+
+	full_pipe(fds);
+	CHECK_INT(coop_splice(fds[0], fd, 2 * FILE_LIMIT, 0), ==, FILE_LIMIT);
+	CHECK_INT(coop_splice(fds[0], fd, FILE_LIMIT, 0), ==, -EFBIG);
+	CHECK_INT(coop_close(fds[0]), ==, 0);
+	CHECK_INT(coop_close(fds[1]), ==, 0);
+	CHECK_INT(coop_close(fd), ==, 0);
+	return 0;
+}
+
+/* So does a copy, which says how far it came. */
+REAL_IO_TEST(copies_beyond_the_limit_of_a_file)
+{
+	struct coop_stream from = COOP_STREAM_INIT, to = COOP_STREAM_INIT;
+	int fd = limited_file(), fds[2];
+	uint64_t copied = 0;
+
+	full_pipe(fds);
+	CHECK_INT(fcntl(fds[0], F_SETFL, O_NONBLOCK), ==, 0); /* or it is not spliced */
+	CHECK_INT(coop_stream_from_fd(fds[0], &from), ==, 0);
+	CHECK_INT(coop_stream_from_fd(fd, &to), ==, 0);
+	CHECK_INT(coop_stream_copy(&from, &to, COOP_UNTIL_END, &copied), ==, -EFBIG);
+	CHECK_INT(copied, ==, FILE_LIMIT);
+	CHECK_INT(coop_stream_close(&from), ==, 0);
+	CHECK_INT(coop_stream_close(&to), ==, 0);
+	CHECK_INT(coop_close(fds[1]), ==, 0);
+	return 0;
+}
+
+/* The program's own writes end it as they always did. */
+REAL_IO_TEST(the_signal_is_kept_off_no_longer_than_a_call)
+{
+	int fd = limited_file();
+	sigset_t mask;
+
+	CHECK_INT(coop_pwrite(fd, data, 1, FILE_LIMIT), ==, -EFBIG);
+	CHECK_INT(sigpending(&mask), ==, 0);
+	CHECK(!sigismember(&mask, SIGXFSZ));
+	CHECK_INT(pthread_sigmask(SIG_BLOCK, NULL, &mask), ==, 0);
+	CHECK(!sigismember(&mask, SIGXFSZ) && !sigismember(&mask, SIGPIPE));
+	CHECK_INT(coop_close(fd), ==, 0);
+	return 0;
+}
