@@ -194,14 +194,15 @@ int coop_connect(int fd, const struct sockaddr *addr, socklen_t len);
  * Waits until the descriptor is ready: POLLIN, POLLOUT, POLLPRI, POLLRDHUP in `events`.
  *
  * For descriptors that others read or write: those of libraries, of other loops, of the kernel.
- * Where the kernel cannot wait for such a file, as a regular one, it is ready at once.
+ * A file that the kernel cannot wait for, as a regular one, is always ready to be read and written.
  *
  * Returns those of `events` that are there, and POLLERR, POLLHUP, POLLNVAL.
  *
  * Checkpoint: always.
  * Cancel: COOP_ECANCELED.
  * Errors: COOP_ECANCELED, COOP_ECLOSED, -EBUSY (another task waits in that direction), -EBADF,
- *   -EINVAL (no event), -ENOMEM, -ENOSPC, COOP_ENOTASK, COOP_EFORK.
+ *   -EINVAL (no event, or others), -EPERM or -EINVAL (nothing can wait for that with such a file),
+ *   -ENOMEM, -ENOSPC, COOP_ENOTASK, COOP_EFORK.
  * Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE

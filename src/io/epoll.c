@@ -59,16 +59,10 @@ static int epoll_run(struct cp_io *io, struct cp_op *op)
 {
 	int r;
 
-	if (op->f->kind == CP_FD_FILE && op->code != CP_OP_SPLICE)
-		return cp_op_file(op);
-	if (op->code == CP_OP_PREAD || op->code == CP_OP_PWRITE || op->code == CP_OP_FSYNC)
+	if (cp_op_is_of_file(op))
 		return cp_op_file(op);
 	r = cp_op_run_ready(io, op, wait_ready);
-	if (CP_UNLIKELY(r == -EPERM && !op->f->watched && op->f->kind == CP_FD_OTHER)) {
-		op->f->kind = CP_FD_FILE; /* some devices and virtual files */
-		return cp_op_file(op);
-	}
-	return r;
+	return CP_UNLIKELY(cp_op_proves_file(op, r)) ? cp_op_file(op) : r;
 }
 
 static void epoll_forget(struct cp_io *io, struct cp_fd *f)

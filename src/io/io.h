@@ -21,6 +21,7 @@
 #include "core/core.h"
 #include "core/engine.h"
 
+#include <errno.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -198,6 +199,24 @@ CP_INLINE void cp_fd_note_read(struct cp_fd *f, int got, size_t wanted)
 {
 	if (f->kind == CP_FD_STREAM && !f->hup && got > 0 && (size_t)got < wanted)
 		f->ready &= (uint8_t)~CP_READS;
+}
+
+/* Goes the way of files? Not a poll or a splice: the kernel can wait for some of those, too. */
+CP_INLINE bool cp_op_is_of_file(const struct cp_op *op)
+{
+	if (op->code == CP_OP_PREAD || op->code == CP_OP_PWRITE || op->code == CP_OP_FSYNC)
+		return true;
+	return op->f->kind == CP_FD_FILE && op->code != CP_OP_SPLICE && op->code != CP_OP_POLL;
+}
+
+/* It ended with `r` because the kernel cannot wait for this file: it is one of the kind FILE. */
+CP_INLINE bool cp_op_proves_file(struct cp_op *op, int r)
+{
+	if (CP_LIKELY(r != -EPERM) || op->f->kind != CP_FD_OTHER || op->f->watched ||
+	    op->code == CP_OP_POLL || op->code == CP_OP_SPLICE)
+		return false;
+	op->f->kind = CP_FD_FILE; /* some devices and virtual files */
+	return true;
 }
 
 /* ---- try.c */

@@ -150,8 +150,6 @@ int cp_op_try(struct cp_op *op)
 /* -EAGAIN: the disk has to work for it. */
 int cp_op_file_now(struct cp_op *op)
 {
-	if (op->code == CP_OP_POLL)
-		return op->flags & (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM);
 	if (op->code == CP_OP_READ || op->code == CP_OP_PREAD)
 		return cp_os_preadv(op->f->fd, op->iov, op->count, op->offset, false);
 	if (op->code == CP_OP_WRITE || op->code == CP_OP_PWRITE)

@@ -390,15 +390,10 @@ static int ring_run(struct cp_io *io, struct cp_op *op)
 
 	if (by_ring(op))
 		return run_socket(e, op);
-	if (op->code == CP_OP_PREAD || op->code == CP_OP_PWRITE || op->code == CP_OP_FSYNC ||
-	    (op->f->kind == CP_FD_FILE && op->code != CP_OP_SPLICE))
+	if (cp_op_is_of_file(op))
 		return run_file(e, op);
 	r = cp_op_run_ready(io, op, wait_ready);
-	if (CP_UNLIKELY(r == -EPERM && op->f->kind == CP_FD_OTHER)) {
-		op->f->kind = CP_FD_FILE;
-		return run_file(e, op);
-	}
-	return r;
+	return CP_UNLIKELY(cp_op_proves_file(op, r)) ? run_file(e, op) : r;
 }
 
 static void ring_end(struct cp_io *io, struct cp_fd *f, uint8_t dirs, int code)

@@ -92,3 +92,63 @@ REAL_IO_TEST(the_signal_is_kept_off_no_longer_than_a_call)
 	CHECK_INT(coop_close(fd), ==, 0);
 	return 0;
 }
+
+/* ---------------------------------------------------------------- what can be waited for */
+
+static void open_within(struct coop_scope *s, int64_t ns)
+{
+	struct coop_scope_opts opts = { .timeout_ns = ns };
+
+	CHECK_INT(coop_scope_open(s, &opts), ==, 0);
+}
+
+/* Nothing can wait for that: epoll and the ring have different words for it. */
+static bool is_refused(int r)
+{
+	return r == -EPERM || r == -EINVAL;
+}
+
+/* A regular file is ready to be read and written, and will never be anything else. */
+REAL_IO_TEST(poll_of_a_regular_file)
+{
+	int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	CHECK_INT(coop_poll(fd, POLLIN), ==, POLLIN);
+	CHECK_INT(coop_poll(fd, POLLIN | POLLOUT | POLLPRI), ==, POLLIN | POLLOUT);
+	CHECK(is_refused(coop_poll(fd, POLLPRI)));
+	CHECK(is_refused(coop_poll(fd, POLLRDHUP)));
+	CHECK_INT(coop_close(fd), ==, 0);
+	return 0;
+}
+
+/* Some files that look like regular ones tell changes: they are waited for, and not said to be
+ * there with no event, for which a caller would ask again and again. */
+REAL_IO_TEST(poll_of_a_file_that_tells_changes)
+{
+	struct coop_scope s = COOP_SCOPE_INIT;
+	int fd = open("/proc/self/mounts", O_RDONLY | O_CLOEXEC);
+
+	CHECK_INT(coop_poll(fd, POLLIN), ==, POLLIN);
+	open_within(&s, MS(5));
+	CHECK_INT(coop_poll(fd, POLLPRI), ==, COOP_ECANCELED);
+	CHECK_INT(coop_scope_close(&s, COOP_ECANCELED), ==, 0);
+	CHECK_INT(coop_poll(fd, POLLIN), ==, POLLIN);
+	CHECK_INT(coop_close(fd), ==, 0);
+	return 0;
+}
+
+/* A device without a way to wait is asked once, and then goes the way of files. */
+REAL_IO_TEST(poll_of_devices)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC), path = open("/tmp", O_PATH | O_CLOEXEC);
+	char c = 0;
+
+	CHECK(is_refused(coop_poll(fd, POLLPRI)));
+	CHECK_INT(coop_poll(fd, POLLIN | POLLOUT), ==, POLLIN | POLLOUT);
+	CHECK_INT(coop_read(fd, &c, 1), ==, 0);
+	CHECK_INT(coop_write(fd, &c, 1), ==, 1);
+	CHECK_INT(coop_poll(path, POLLIN), ==, -EBADF);
+	CHECK_INT(coop_close(path), ==, 0);
+	CHECK_INT(coop_close(fd), ==, 0);
+	return 0;
+}
