@@ -12,6 +12,10 @@
  * for: a single operation is delivered as it ended, be it a descriptor, and the next checkpoint is
  * cancelled; those of many steps stop between two steps and say what has happened.
  *
+ * What waits for somebody else, as the open of a named pipe does, has its thread for so long. A
+ * cancel interrupts coop_open and coop_file_read there: COOP_ECANCELED; but not where the program
+ * handles SIGURG itself (COOP_ON_CANCEL_INTERRUPT).
+ *
  * Paths and data are borrowed for the call. Relative paths are relative to the working directory of
  * the process. What is opened is close-on-exec. The bytes of an open file go by io.h and stream.h.
  */

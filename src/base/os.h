@@ -152,6 +152,9 @@ struct cp_fd_traits {
 int cp_os_fd_traits(int fd, struct cp_fd_traits *ret_traits);
 /* These may wait for a disk: from threads. Without EINTR; new descriptors are close-on-exec. */
 int cp_os_openat(int dir_fd, const char *path, int flags, unsigned mode);
+/* The same two with EINTR, for what waits for somebody else. */
+int cp_os_openat_once(int dir_fd, const char *path, int flags, unsigned mode);
+int cp_os_read_once(int fd, void *buf, size_t bytes);
 int cp_os_statat(int dir_fd, const char *path, bool follow, struct stat *ret_stat);
 int cp_os_renameat(int from_fd, const char *from, int to_fd, const char *to, bool replace);
 int cp_os_linkat(int from_fd, const char *from, int to_fd, const char *to);

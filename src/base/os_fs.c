@@ -56,13 +56,32 @@ int cp_os_fd_traits(int fd, struct cp_fd_traits *ret_traits)
 
 /* ---- one operation on a path, relative to a directory; each may wait for a disk */
 
-int cp_os_openat(int dir_fd, const char *path, int flags, unsigned mode)
+int cp_os_openat_once(int dir_fd, const char *path, int flags, unsigned mode)
 {
 	if (cp_os_files_look(dir_fd, path))
 		return CP_OS_FILES(openat, dir_fd, path, flags, mode);
 	if (cp_os_refused())
 		return cp_os_refusal();
-	return AGAIN(openat(dir_fd, path, flags | O_CLOEXEC, mode));
+	return cp_os_result(openat(dir_fd, path, flags | O_CLOEXEC, mode));
+}
+
+int cp_os_openat(int dir_fd, const char *path, int flags, unsigned mode)
+{
+	int r;
+
+	do
+		r = cp_os_openat_once(dir_fd, path, flags, mode);
+	while (r == -EINTR);
+	return r;
+}
+
+int cp_os_read_once(int fd, void *buf, size_t bytes)
+{
+	struct iovec iov = { buf, bytes };
+
+	if (cp_os_files_have(fd))
+		return CP_OS_FILES(preadv, fd, &iov, 1, -1);
+	return cp_os_refused() ? cp_os_refusal() : cp_os_result(read(fd, buf, bytes));
 }
 
 int cp_os_statat(int dir_fd, const char *path, bool follow, struct stat *ret_stat)

@@ -123,6 +123,11 @@ static int interrupt_prepare(void)
 	return r;
 }
 
+bool cp_offload_can_interrupt(void)
+{
+	return interrupt_prepare() >= 0;
+}
+
 bool cp_offload_interrupts(int sig)
 {
 	return sig == CP_INTERRUPT_SIGNAL && __atomic_load_n(&interrupts, __ATOMIC_RELAXED);

@@ -11,6 +11,9 @@
  */
 int cp_offload_file(struct cp_rt *rt, coop_fn *fn, void *arg);
 
+/* May COOP_ON_CANCEL_INTERRUPT be asked for, or does the program handle that signal itself? */
+bool cp_offload_can_interrupt(void);
+
 /* Is `sig` the one by which offloads interrupt, and has any done so? Then it is nobody else's. */
 bool cp_offload_interrupts(int sig);
 

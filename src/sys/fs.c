@@ -9,6 +9,7 @@
 
 #include "base/os.h"
 #include "base/os_files.h"
+#include "io/offload.h"
 #include "io/world.h"
 
 #include <coop/error.h>
@@ -41,6 +42,50 @@ int cp_fs_run_at(coop_fn *fn, void *arg, const char *site)
 	if (rt && cp_world_of(rt)->files)
 		return run_here(rt, cp_world_of(rt)->files, fn, arg);
 	return coop_offload_at(fn, arg, &opts, site);
+}
+
+int cp_fs_run_apart_at(coop_fn *fn, void *arg, const char *site)
+{
+	struct coop_offload_opts opts = { .lane = COOP_LANE_FS };
+
+	if (cp_offload_can_interrupt())
+		opts.on_cancel = COOP_ON_CANCEL_INTERRUPT;
+	return coop_offload_at(fn, arg, &opts, site);
+}
+
+/* Not where it says itself that it will not wait, or that it has to be a file of its own. */
+bool cp_fs_waits(const char *path, int dir_fd, int flags)
+{
+	struct stat st;
+
+	if (flags & (O_NONBLOCK | O_PATH | O_DIRECTORY | O_EXCL) ||
+	    cp_os_statat(dir_fd, path, true, &st) < 0)
+		return false;
+	return S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode);
+}
+
+int cp_fs_open(int dir_fd, const char *path, int flags, unsigned mode)
+{
+	int r;
+
+	do {
+		r = cp_os_openat_once(dir_fd, path, flags, mode);
+		if (r == -EINTR && coop_thread_cancelled())
+			return COOP_ECANCELED;
+	} while (r == -EINTR);
+	return r;
+}
+
+int cp_fs_read(int fd, void *buf, size_t bytes)
+{
+	int r;
+
+	do {
+		r = cp_fs_between_steps();
+		if (r >= 0)
+			r = cp_os_read_once(fd, buf, bytes);
+	} while (r == -EINTR);
+	return r;
 }
 
 void cp_fs_close(int fd)
@@ -81,6 +126,7 @@ struct operation {
 	int flags;
 	unsigned mode;
 	bool follow;
+	bool apart; /* may wait for somebody else */
 	struct stat stat;
 };
 
@@ -90,14 +136,18 @@ static int run_open(void *arg)
 {
 	struct operation *op = arg;
 
-	return cp_os_openat(op->dir_fd, op->path, op->flags, op->mode);
+	if (!op->apart && cp_fs_waits(op->path, op->dir_fd, op->flags))
+		return CP_FS_APART;
+	return cp_fs_open(op->dir_fd, op->path, op->flags, op->mode);
 }
 
 int coop_open_at(int dir_fd, const char *path, int flags, unsigned mode)
 {
 	struct operation op = { .dir_fd = dir_fd, .path = path, .flags = flags, .mode = mode };
+	int r = cp_fs_run(run_open, &op);
 
-	return cp_fs_run(run_open, &op);
+	op.apart = r == CP_FS_APART;
+	return op.apart ? cp_fs_run_apart(run_open, &op) : r;
 }
 
 int coop_open(const char *path, int flags, unsigned mode)

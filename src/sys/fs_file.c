@@ -24,10 +24,7 @@
 
 static int read_some(int fd, char *buf, size_t bytes)
 {
-	struct iovec iov = { buf, bytes < STEP_BYTES ? bytes : STEP_BYTES };
-	int r = cp_fs_between_steps();
-
-	return r < 0 ? r : cp_os_preadv(fd, &iov, 1, -1, true);
+	return cp_fs_read(fd, buf, bytes < STEP_BYTES ? bytes : STEP_BYTES);
 }
 
 static int write_all(int fd, const char *data, size_t bytes)
@@ -54,6 +51,7 @@ struct reading {
 	size_t limit;
 	char *data;
 	size_t bytes, room; /* one more is kept for the NUL */
+	bool apart;         /* may wait for somebody else */
 };
 
 static int make_room(struct reading *rd, size_t room)
@@ -109,8 +107,11 @@ static int read_file(struct reading *rd, int fd)
 static int run_read(void *arg)
 {
 	struct reading *rd = arg;
-	int fd = cp_os_openat(AT_FDCWD, rd->path, O_RDONLY, 0), r;
+	int fd, r;
 
+	if (!rd->apart && cp_fs_waits(rd->path, AT_FDCWD, O_RDONLY))
+		return CP_FS_APART;
+	fd = cp_fs_open(AT_FDCWD, rd->path, O_RDONLY, 0);
 	if (fd < 0)
 		return fd;
 	r = read_file(rd, fd);
@@ -125,6 +126,9 @@ int coop_file_read(const char *path, size_t limit, char **ret_data, size_t *ret_
 	struct reading rd = { .path = path, .limit = limit < SIZE_MAX / 2 ? limit : SIZE_MAX / 2 };
 	int r = cp_fs_run(run_read, &rd);
 
+	rd.apart = r == CP_FS_APART;
+	if (rd.apart)
+		r = cp_fs_run_apart(run_read, &rd);
 	if (r < 0) {
 		cp_free(rd.data);
 		return r;
