@@ -5,7 +5,7 @@
  * They take plain descriptors, blocking ones or not, and are called like their namesakes of POSIX;
  * what goes wrong is returned as -errno. One transfer each: what a call reports may be less than
  * was asked for, and streams (stream.h) go on from there. A request of more than 0x7ffff000
- * bytes is one of 0x7ffff000.
+ * bytes is one of 0x7ffff000, and MSG_WAITALL means nothing here.
  *
  * Cancel: COOP_ECANCELED always means that nothing has been transferred. What had been completed
  * when the cancel came is returned as completed. A call returns only when the kernel has done
@@ -62,7 +62,7 @@ int coop_write(int fd, const void *buf, size_t bytes);
  * Returns how many bytes; 0 at the end of the file.
  *
  * Checkpoint: always.
- * Cancel: as coop_read.   Errors: as coop_read; -EINVAL (count).
+ * Cancel: as coop_read.   Errors: as coop_read; -EINVAL (count; above 0x7ffff000 bytes).
  * Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
@@ -74,7 +74,7 @@ int coop_readv(int fd, const struct iovec *iov, int count);
  * Returns how many bytes.
  *
  * Checkpoint: always.
- * Cancel: as coop_write.   Errors: as coop_write; -EINVAL (count).
+ * Cancel: as coop_write.   Errors: as coop_write; -EINVAL (count; above 0x7ffff000 bytes).
  * Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
@@ -267,7 +267,7 @@ int coop_close(int fd);
  *
  * Checkpoint: custom, as coop_close.
  * Cancel: never.
- * Errors: as coop_close.
+ * Errors: -EALREADY, COOP_ENOTASK, COOP_EFORK: as coop_close. One that nobody has used here is fine.
  * Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API

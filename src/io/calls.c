@@ -26,6 +26,15 @@ static bool is_busy(const struct cp_op *op)
 	       (op->dirs & CP_WRITES && (op->to ? op->to : op->f)->waiting[1]);
 }
 
+/*
+ * One transfer each: a flag that asks for several would have the ring wait for all of the bytes,
+ * and a cancel find some of them taken, where epoll tells what there is.
+ */
+static int one_transfer(int flags)
+{
+	return flags & ~MSG_WAITALL;
+}
+
 static int refused(struct cp_rt *rt, int r)
 {
 	cp_schedule_point(rt);
@@ -224,7 +233,7 @@ static CP_NOINLINE int recv_op(int fd, void *buf, size_t bytes, int flags)
 			    .one = { buf, cut(bytes) },
 			    .iov = &op.one,
 			    .count = 1,
-			    .flags = flags };
+			    .flags = one_transfer(flags) };
 
 	return run(fd, &op, "coop_recv");
 }
@@ -244,7 +253,7 @@ static CP_NOINLINE int send_op(int fd, const void *buf, size_t bytes, int flags)
 			    .one = { (void *)(uintptr_t)buf, cut(bytes) },
 			    .iov = &op.one,
 			    .count = 1,
-			    .flags = flags };
+			    .flags = one_transfer(flags) };
 
 	return run(fd, &op, "coop_send");
 }
@@ -259,7 +268,9 @@ int coop_send(int fd, const void *buf, size_t bytes, int flags)
 
 int coop_recvmsg(int fd, struct msghdr *msg, int flags)
 {
-	struct cp_op op = { .code = CP_OP_RECVMSG, .dirs = CP_READS, .msg = msg, .flags = flags };
+	struct cp_op op = {
+		.code = CP_OP_RECVMSG, .dirs = CP_READS, .msg = msg, .flags = one_transfer(flags)
+	};
 
 	return msg ? run(fd, &op, "coop_recvmsg") : -EINVAL;
 }
@@ -269,7 +280,7 @@ int coop_sendmsg(int fd, const struct msghdr *msg, int flags)
 	struct cp_op op = { .code = CP_OP_SENDMSG,
 			    .dirs = CP_WRITES,
 			    .msg = (struct msghdr *)(uintptr_t)msg,
-			    .flags = flags };
+			    .flags = one_transfer(flags) };
 
 	return msg ? run(fd, &op, "coop_sendmsg") : -EINVAL;
 }

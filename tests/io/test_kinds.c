@@ -152,3 +152,31 @@ REAL_IO_TEST(poll_of_devices)
 	CHECK_INT(coop_close(fd), ==, 0);
 	return 0;
 }
+
+/* ---------------------------------------------------------------- flags */
+
+static int send_two(void *arg)
+{
+	return coop_send(*(int *)arg, "ab", 2, 0) == 2 ? 0 : -EIO;
+}
+
+/* A receive is one transfer on every engine, also where it is asked to be several. */
+IO_TEST(wait_for_all_is_not_waited_for)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	struct iovec iov = { data, 4 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	int a, b;
+
+	pair(&a, &b);
+	CHECK_INT(coop_group_open(&g, NULL), ==, 0);
+	CHECK_INT(coop_recv(a, data, 4, MSG_DONTWAIT), ==, -EAGAIN);
+	CHECK_INT(coop_spawn(&g, send_two, &b), ==, 0);
+	CHECK_INT(coop_recv(a, data, 4, MSG_WAITALL), ==, 2);
+	CHECK_INT(coop_spawn(&g, send_two, &b), ==, 0);
+	CHECK_INT(coop_recvmsg(a, &msg, MSG_WAITALL), ==, 2);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	CHECK_INT(coop_close(a), ==, 0);
+	CHECK_INT(coop_close(b), ==, 0);
+	return 0;
+}
