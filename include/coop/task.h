@@ -30,6 +30,12 @@ enum coop_task_state {
 
 /* -------------------------------------------------------------- checkpoints */
 
+/*
+ * A call that is said to be a checkpoint notices a cancellation and lets others run now and then,
+ * also where it needs not wait. Only what is refused for its arguments or options (-EINVAL) may be
+ * refused before that.
+ */
+
 /**
  * Notices a cancellation, and lets others run now and then.
  *
