@@ -267,7 +267,7 @@ int coop_close(int fd);
  *
  * Checkpoint: custom, as coop_close.
  * Cancel: never.
- * Errors: -EALREADY, COOP_ENOTASK, COOP_EFORK: as coop_close. One that nobody has used here is fine.
+ * Errors: as coop_close but -EBADF: one that nobody has used here is fine.
  * Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API
