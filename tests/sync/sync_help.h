@@ -118,6 +118,18 @@ static inline int actors_end(void)
 	return coop_group_join(&actors_group, 0);
 }
 
+/* The words of the error that an operation has ended with. */
+static char told[200];
+
+static inline int with_its_words(int r)
+{
+	struct coop_error_info info;
+
+	coop_error_describe(coop_error_peek(r), &info);
+	snprintf(told, sizeof told, "%s", info.message);
+	return r;
+}
+
 /* ---- chance, the same in every run */
 
 static uint64_t dice = 1;

@@ -306,16 +306,9 @@ static int notifies_yields_and_ends(void *arg)
 	return r;
 }
 
-static char told[200];
-
 static int wait_and_be_told(struct actor *a, int arg)
 {
-	struct coop_error_info info;
-	int r = wait_cond(a, arg);
-
-	coop_error_describe(coop_error_peek(r), &info);
-	snprintf(told, sizeof told, "%s", info.message);
-	return r;
+	return with_its_words(wait_cond(a, arg));
 }
 
 /* Whom that end has woken needs neither the condition nor the mutex any more. */

@@ -226,16 +226,9 @@ static int ends_when_somebody_waits(void *arg)
 	return r;
 }
 
-static char told[200];
-
 static int lock_and_be_told(struct actor *a, int which)
 {
-	struct coop_error_info info;
-	int r = lock(a, which);
-
-	coop_error_describe(coop_error_peek(r), &info);
-	snprintf(told, sizeof told, "%s", info.message);
-	return r;
+	return with_its_words(lock(a, which));
 }
 
 /* Whom the owner's end has woken waits no more: the lock may be gone when it runs. */

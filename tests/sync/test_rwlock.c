@@ -146,16 +146,9 @@ static int ends_when_somebody_waits(void *arg)
 	return r;
 }
 
-static char told[200];
-
 static int reads_and_is_told(struct actor *a, int arg)
 {
-	struct coop_error_info info;
-	int r = reads(a, arg);
-
-	coop_error_describe(coop_error_peek(r), &info);
-	snprintf(told, sizeof told, "%s", info.message);
-	return r;
+	return with_its_words(reads(a, arg));
 }
 
 /* Whom the writer's end has woken waits no more: the lock may be gone when it runs. */

@@ -4,28 +4,7 @@
  * at once, later, by time, by a cancel, by a close.
  */
 #include "chan_help.h"
-
-/* A task that selects over up to four cases and notes how that ended. */
-struct chooser {
-	struct coop_case cases[4];
-	int values[4];
-	size_t count;
-	struct coop_select_opts opts;
-	int result;
-	bool ended;
-	int64_t at_ms;
-	struct coop_handle *handle;
-};
-
-static int chooses(void *arg)
-{
-	struct chooser *c = arg;
-
-	c->result = coop_select(c->cases, c->count, &c->opts);
-	c->ended = true;
-	c->at_ms = now_ms();
-	return c->result == COOP_ECANCELED ? c->result : 0;
-}
+#include "select_help.h"
 
 static void start_chooser(struct coop_group *g, struct chooser *c)
 {

@@ -3,7 +3,7 @@
  * Channels between threads as cases of a select: one case is chosen, whoever is on the other side,
  * and of all others nothing has happened; a value that a thread brought is never lost.
  */
-#include "../core/core_help.h"
+#include "select_help.h"
 
 #include "base/os.h"
 #include "core/core.h"
@@ -51,25 +51,6 @@ static pthread_t thread(void *(*fn)(void *), void *arg)
 
 	CHECK_INT(pthread_create(&t, NULL, fn, arg), ==, 0);
 	return t;
-}
-
-/* A task that selects over some cases and notes how that ended. */
-struct chooser {
-	struct coop_case cases[4];
-	int values[4];
-	size_t count;
-	struct coop_select_opts opts;
-	int result;
-	bool ended;
-};
-
-static int chooses(void *arg)
-{
-	struct chooser *c = arg;
-
-	c->result = coop_select(c->cases, c->count, &c->opts);
-	c->ended = true;
-	return c->result == COOP_ECANCELED ? c->result : 0;
 }
 
 static void start_chooser(struct coop_group *g, struct chooser *c)

@@ -434,6 +434,17 @@ static int ask(void *arg)
 	return r < 0 ? r : 0;
 }
 
+/* Tasks that ask for 300 names, each of its own that begins with `label`. */
+static void ask_many(struct coop_group *g, const char *label)
+{
+	ended = 0;
+	coop_group_open(g, NULL);
+	for (int i = 0; i < 300; i++) {
+		snprintf(names[i], sizeof names[i], "%s.n%d.test", label, i);
+		CHECK_INT(coop_spawn(g, ask, names[i]), ==, 0);
+	}
+}
+
 /* More at once than have room, all of them answered. */
 REAL_IO_TEST(many_at_once)
 {
@@ -443,12 +454,7 @@ REAL_IO_TEST(many_at_once)
 	open_server();
 	CHECK_INT(resolve("v4.test", NULL), ==, 1001);
 	fds = fds_open();
-	ended = 0;
-	coop_group_open(&g, NULL);
-	for (int i = 0; i < 300; i++) {
-		snprintf(names[i], sizeof names[i], "both.n%d.test", i);
-		CHECK_INT(coop_spawn(&g, ask, names[i]), ==, 0);
-	}
+	ask_many(&g, "both");
 	CHECK_INT(coop_group_join(&g, 0), ==, 0);
 	CHECK_INT(ended, ==, 300);
 	CHECK_INT(fds_open(), ==, fds);
@@ -489,12 +495,7 @@ REAL_IO_TEST(cancelled_at_once)
 	open_server();
 	CHECK_INT(resolve("v4.test", NULL), ==, 1001);
 	fds = fds_open();
-	ended = 0;
-	coop_group_open(&g, NULL);
-	for (int i = 0; i < 300; i++) {
-		snprintf(names[i], sizeof names[i], "silent.n%d.test", i);
-		CHECK_INT(coop_spawn(&g, ask, names[i]), ==, 0);
-	}
+	ask_many(&g, "silent");
 	CHECK_INT(coop_sleep(MS(5)), ==, 0);
 	CHECK_INT(ended, ==, 0);
 	CHECK_INT(fds_open(), >, fds);
