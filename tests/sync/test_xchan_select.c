@@ -464,6 +464,7 @@ TASK_TEST(told_and_tried)
 		CHECK_INT(cp_rt->external, ==, 0);
 		coop_xchan_unref(x);
 	}
+	PROVES(B174);
 	return 0;
 }
 
@@ -500,6 +501,7 @@ TASK_TEST(told_and_promised)
 	nobody_waits(x);
 	CHECK_INT(cp_rt->external, ==, 0);
 	coop_xchan_unref(x);
+	PROVES(B174);
 	return 0;
 }
 

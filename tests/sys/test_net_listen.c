@@ -259,6 +259,33 @@ SIM_IO_TEST(rel_I02_one_error_ends_nothing)
 	return 0;
 }
 
+/* Rests grow from 10 ms to 100, and begin anew after a connection. */
+SIM_IO_TEST(rests_grow)
+{
+	static const int rests[][2] = {
+		{ 1, 10 },
+		{ 6, 10 + 20 + 40 + 80 + 100 + 100 },
+		{ 2, 10 + 20 },
+	};
+	struct coop_addr addr;
+	struct coop_listener *l = listen_at(&addr, NULL);
+
+	coop_log_set(record, NULL, COOP_LOG_ERROR);
+	for (size_t i = 0; i < sizeof rests / sizeof *rests; i++) {
+		int client = connect_to(&addr);
+		int64_t before = coop_now();
+
+		for (int n = 1; n <= rests[i][0]; n++)
+			CHECK_INT(coop_sim_fail(COOP_SIM_ACCEPT, EMFILE, (uint64_t)n), ==, 0);
+		CHECK_INT(accept_one(l), ==, 7);
+		CHECK_INT(coop_now() - before, ==, MS(rests[i][1]));
+		coop_close(client);
+	}
+	coop_listener_close(l);
+	PROVES(rel_I01);
+	return 0;
+}
+
 static int in_a_row(void *arg)
 {
 	struct coop_addr addr;
