@@ -127,6 +127,20 @@ struct cp_fd *cp_fd_made(struct cp_io *io, int fd, enum cp_fd_kind kind, bool no
 	return f;
 }
 
+void cp_fd_is_new(int fd)
+{
+	struct cp_io *io = cp_rt ? cp_io_of(cp_rt) : NULL;
+	struct cp_fd *f = io ? cp_fd_peek(io, fd) : NULL;
+
+	if (CP_LIKELY(!f) || f->closing)
+		return;
+	io->ops->end(io, f, CP_READS | CP_WRITES, COOP_ECLOSED);
+	if (f->refs) /* the kernel is still at the old one */
+		return;
+	io->ops->forget(io, f);
+	blank(f, CP_FD_NONE);
+}
+
 static int wait_unused(struct cp_rt *rt, struct cp_fd *f, const char *what)
 {
 	struct cp_wait wait = { .what = what, .kind = CP_ON_NOTHING };

@@ -145,6 +145,8 @@ CP_INLINE struct cp_io *cp_io_of(const struct cp_rt *rt)
 struct cp_fd *cp_fd_get(struct cp_io *io, int fd, int *ret_r);
 /* The same for one that was made a moment ago, and is known to be of this kind. */
 struct cp_fd *cp_fd_made(struct cp_io *io, int fd, enum cp_fd_kind kind, bool nonblock);
+/* The number is a new file's: what was known of one that something else has closed is forgotten. */
+void cp_fd_is_new(int fd);
 /* The entry if there is one. */
 CP_INLINE struct cp_fd *cp_fd_peek(struct cp_io *io, int fd)
 {

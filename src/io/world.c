@@ -1,20 +1,41 @@
 /* SPDX-License-Identifier: MIT */
 /* The system as a world: every call goes to the seam. */
+#include "io/io.h"
 #include "io/world.h"
 
 __thread struct cp_queue cp_fd_room;
 
+/*
+ * Who gets a number that was used here, and was closed by something else than coop_close, shall not
+ * wait for what happens at the old file.
+ */
+static int is_new(int r)
+{
+	if (r >= 0)
+		cp_fd_is_new(r);
+	return r;
+}
+
+static int are_new(int r, const int fds[2])
+{
+	if (r >= 0) {
+		cp_fd_is_new(fds[0]);
+		cp_fd_is_new(fds[1]);
+	}
+	return r;
+}
+
 static int world_socket(struct cp_world *world, int domain, int type, int protocol)
 {
 	(void)world;
-	return cp_os_socket(domain, type, protocol);
+	return is_new(cp_os_socket(domain, type, protocol));
 }
 
 static int world_socketpair(struct cp_world *world, int domain, int type, int protocol,
 			    int ret_fds[2])
 {
 	(void)world;
-	return cp_os_socketpair(domain, type, protocol, ret_fds);
+	return are_new(cp_os_socketpair(domain, type, protocol, ret_fds), ret_fds);
 }
 
 static int world_bind(struct cp_world *world, int fd, const struct sockaddr *addr, socklen_t len)
@@ -32,7 +53,7 @@ static int world_listen(struct cp_world *world, int fd, int backlog)
 static int world_accept(struct cp_world *world, int fd, struct sockaddr *ret_addr, socklen_t *len)
 {
 	(void)world;
-	return cp_os_accept(fd, ret_addr, len, 0);
+	return is_new(cp_os_accept(fd, ret_addr, len, 0));
 }
 
 static int world_connect(struct cp_world *world, int fd, const struct sockaddr *addr, socklen_t len)
@@ -78,7 +99,7 @@ static int world_shutdown(struct cp_world *world, int fd, int how)
 static int world_pipe(struct cp_world *world, int ret_fds[2])
 {
 	(void)world;
-	return cp_os_pipe(ret_fds);
+	return are_new(cp_os_pipe(ret_fds), ret_fds);
 }
 
 static int world_set_nonblocking(struct cp_world *world, int fd)

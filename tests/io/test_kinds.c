@@ -4,6 +4,7 @@
 
 #include <coop/fs.h>
 #include <coop/io.h>
+#include <coop/net.h>
 #include <coop/stream.h>
 
 #include <sys/resource.h>
@@ -178,5 +179,44 @@ IO_TEST(wait_for_all_is_not_waited_for)
 	CHECK_INT(coop_group_join(&g, 0), ==, 0);
 	CHECK_INT(coop_close(a), ==, 0);
 	CHECK_INT(coop_close(b), ==, 0);
+	return 0;
+}
+
+/* ---------------------------------------------------------------- closed by something else */
+
+/* Somebody waits on it once, so that the engine knows it well. */
+static void use(int fd)
+{
+	struct coop_scope s = COOP_SCOPE_INIT;
+	char c;
+
+	open_within(&s, MS(2));
+	CHECK_INT(coop_recv(fd, &c, 1, 0), ==, COOP_ECANCELED);
+	CHECK_INT(coop_scope_close(&s, COOP_ECANCELED), ==, 0);
+}
+
+/* What gets the number of a file that was closed without a word is a file of its own. */
+REAL_IO_TEST(a_number_that_was_closed_elsewhere)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	struct coop_scope s = COOP_SCOPE_INIT;
+	int a, b, fds[2], r;
+
+	pair(&a, &b);
+	use(a);
+	use(b);
+	CHECK_INT(close(a), ==, 0);
+	CHECK_INT(close(b), ==, 0);
+	CHECK_INT(coop_socket_pair(SOCK_STREAM, fds), ==, 0);
+	CHECK_INT(fds[0] + fds[1], ==, a + b);
+	open_within(&s, COOP_SECONDS(5));
+	CHECK_INT(coop_group_open(&g, NULL), ==, 0);
+	CHECK_INT(coop_spawn(&g, send_two, &fds[1]), ==, 0);
+	r = coop_recv(fds[0], data, 4, 0);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	CHECK_INT(coop_scope_close(&s, 0), ==, 0);
+	CHECK_INT(r, ==, 2);
+	CHECK_INT(coop_close(fds[0]), ==, 0);
+	CHECK_INT(coop_close(fds[1]), ==, 0);
 	return 0;
 }
