@@ -264,12 +264,11 @@ void run_drain(struct run_task *task)
 		(void)!coop_shield(drain_for, task);
 	} while (is_owing(task->streams[0]) || is_owing(task->streams[1]));
 
+	job_say(task->job, SAY_DETAIL, "%s: somebody holds its output open", task->name);
 	for (int i = 0; i < 2; i++)
 		if (task->streams[i]) {
 			int fd = task->streams[i]->fd;
 
-			job_say(task->job, SAY_DETAIL, "%s: somebody holds its output open",
-				task->name);
 			task->streams[i]->fd = -1;
 			coop_close(fd);
 		}
