@@ -276,6 +276,25 @@ static void put_map(struct report *r)
 	}
 }
 
+/* Of inputs that are read as there is room nobody knows how many there are. */
+static void map_head(const struct job *job, const char *span, char *text, size_t size)
+{
+	const struct run_map *map = job->map;
+	uint64_t count = map->total ? map->total : map->started;
+	char rest[48] = "";
+
+	if (count > map->started)
+		snprintf(rest, sizeof rest, ", %llu not started",
+			 (unsigned long long)(count - map->started));
+	if (map->failed_count)
+		snprintf(text, size, "failed: %llu of %llu in %s%s",
+			 (unsigned long long)map->failed_count, (unsigned long long)count, span,
+			 rest);
+	else
+		snprintf(text, size, "stopped: %u of %llu cancelled in %s%s", job->cancelled,
+			 (unsigned long long)count, span, rest);
+}
+
 static void put_head(struct report *r, int status)
 {
 	const struct job *job = r->job;
@@ -284,9 +303,7 @@ static void put_head(struct report *r, int status)
 
 	text_of_span(coop_now() - job->begun_ns, span);
 	if (job->map)
-		snprintf(text, sizeof text, "failed: %llu of %llu in %s",
-			 (unsigned long long)job->map->failed_count,
-			 (unsigned long long)job->map->done, span);
+		map_head(job, span, text, sizeof text);
 	else if (job->failed)
 		snprintf(text, sizeof text, "failed: %u of %zu tasks in %s", job->failed,
 			 job->task_count, span);

@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 
-from kit import equal, main, test
+from kit import equal, main, test, until
 
 TTY = {'TERM': 'xterm'}
 
@@ -382,6 +382,23 @@ def report_of_a_map_names_the_failed(case):
     for line in (r'false-1  exit 1 after \S+: a\^\[\[2Jb   ←',
                  r'false-2  exit 1 after \S+: c\.\.\.'):
         assert re.search(line, errors), errors
+
+
+@test
+def report_of_a_map_that_was_stopped(case):
+    """How many were cancelled, how many never began; what nobody knows is not told."""
+    task = 'echo up; sleep 1000; true'
+    coop = case.start('map', '-j2', task, ':::', *'12345')
+    until('two', lambda: coop.text.count('up') == 2)
+    coop.signal(signal.SIGINT)
+    equal(coop.end(), -signal.SIGINT)
+    assert re.search(r'stopped: 2 of 5 cancelled in \S+, 3 not started   ended by', coop.text), \
+        coop.text
+    _, _, errors = case.run('map', '-j1', '--fail-fast', 'exit {}', ':::', '0', '4', '0')
+    assert re.search(r'failed: 1 of 3 in \S+, 1 not started   exit status 4', errors), errors
+    case.write('list', '0\n4\n0\n')
+    _, _, errors = case.run('map', '-j1', '--fail-fast', 'exit {}', '::::', 'list')
+    assert re.search(r'failed: 1 of 2 in \S+   exit status 4', errors), errors
 
 
 @test
