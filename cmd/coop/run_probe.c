@@ -300,14 +300,20 @@ static int ask(void *arg)
 	}
 }
 
-/* Once, within a limit; what is said of a failure is kept. */
+/* Those that are answered have noted the answer. */
+static bool has_said(const struct run_task *task, int r)
+{
+	enum plan_probe_kind kind = task->plan->ready.kind;
+
+	return r == -EAGAIN && (kind == PROBE_HTTP || kind == PROBE_CMD);
+}
+
+/* Once, within a limit. Why it is not ready is kept until the next answer. */
 static int ask_once(struct run_task *task, int64_t limit_ns)
 {
-	int r;
+	int r = limit_ns == COOP_NEVER ? ask(task) : coop_fail_after(limit_ns, ask, task);
 
-	task->probe_said[0] = '\0';
-	r = limit_ns == COOP_NEVER ? ask(task) : coop_fail_after(limit_ns, ask, task);
-	if (r < 0 && !coop_is_cancel(r) && !task->probe_said[0])
+	if (r < 0 && !coop_is_cancel(r) && !has_said(task, r))
 		snprintf(task->probe_said, sizeof task->probe_said, "%s",
 			 r == COOP_ETIMEDOUT ? "no answer" : coop_code_text(r));
 	return r;

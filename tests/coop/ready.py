@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Probes: when a task is ready, and what happens if it is not."""
+import http.server
 import os
 import re
 import socket
 import sys
+import threading
 
 from kit import equal, main, test
 
@@ -141,22 +143,34 @@ def too_late(case):
     assert 'not ready within 200ms' in errors and 'never' not in output, output + errors
 
 
+class Refusing(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(503)
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
 @test
 def who_is_asked_says_why_not(case):
     """Of a probe that asks, the last answer stands behind the limit."""
-    port = free_port()
-    case.write('server.py', HTTP.format(port=port).replace('"/health"', '"/never"'))
+    server = http.server.HTTPServer(('127.0.0.1', 0), Refusing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    port = server.server_address[1]
     for ready, command, why in (
             (f'tcp:{free_port()}', 'sleep 1000', 'Connection refused'),
             ('unix:none', 'sleep 1000', 'No such file or directory'),
             ('file:none', 'sleep 1000', 'No such file or directory'),
             ('cmd:exit 7', 'sleep 1000', 'exit 7'),
             ('cmd:no-such-program', 'sleep 1000', 'exit 127'),
-            (f'http:{port}/health', f'exec {PY} server.py', 'answered with 503')):
+            (f'http:127.0.0.1:{port}/health', 'sleep 1000', 'answered with 503')):
         status, _, errors = case.run('run', '--name', 'server', '--ready', ready,
                                      '--ready-timeout', '1500ms', command, 'sleep 1000')
         equal(status, 124, errors)
         assert f'✗ not ready within 1.5s ({why})' in errors, (ready, errors)
+    server.shutdown()
+    server.server_close()
 
 
 @test
