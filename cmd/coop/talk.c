@@ -13,6 +13,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +22,11 @@
 
 enum { JOBS_MAX = 1000, LINE_KEPT_MAX = 64 << 10 };
 
-/* Connects: the descriptor, or -errno. What nobody listens at any more is taken away. */
-static int dial(const char *path, bool is_found)
+/*
+ * Connects: the descriptor, or -errno. A socket that was found, with the number of its process, is
+ * taken away if that one has gone; one that lives may be just about to listen.
+ */
+static int dial(const char *path, int found_pid)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd, error;
@@ -37,7 +41,7 @@ static int dial(const char *path, bool is_found)
 		return fd;
 	error = errno;
 	close(fd);
-	if (error == ECONNREFUSED && is_found)
+	if (error == ECONNREFUSED && found_pid && kill(found_pid, 0) < 0 && errno == ESRCH)
 		unlink(path);
 	return -error;
 }
@@ -73,7 +77,7 @@ static size_t find_jobs(const char *dir, int *pids)
 		if (pid <= 0 || strcmp(end, ".sock") != 0)
 			continue;
 		snprintf(path, sizeof path, "%s/%s", dir, entry->d_name);
-		fd = dial(path, true);
+		fd = dial(path, (int)pid);
 		if (fd < 0)
 			continue;
 		close(fd);
@@ -186,7 +190,7 @@ static int talk_to(const struct plan *plan, const char *path)
 	if (used < 0)
 		return complain(plan, "too many names at once");
 	text[used++] = '\n';
-	fd = dial(path, false);
+	fd = dial(path, 0);
 	if (plan->pid && (fd == -ENOENT || fd == -ECONNREFUSED)) {
 		fprintf(stderr, "coop %s: process %d is no running coop of yours\n",
 			verb_table[plan->verb].name, plan->pid);

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 import sys
 
 from kit import equal, main, test, until
@@ -232,6 +233,21 @@ def wrong_names(case):
         path = os.path.join(case.folder, 'coop', f'{coop.pid}.sock')
         equal(case.run2('stop', '--control', path)[0], 0)
         coop.end()
+
+
+@test
+def sockets_that_nobody_listens_at(case):
+    """Of one who has gone it is taken away; of one who is about to listen it is not."""
+    gone = subprocess.Popen(['true'])
+    gone.wait()
+    os.mkdir(case.path('coop'), 0o700)
+    paths = [case.path(f'coop/{pid}.sock') for pid in (os.getpid(), gone.pid)]
+    with socket.socket(socket.AF_UNIX) as here, socket.socket(socket.AF_UNIX) as there:
+        here.bind(paths[0])
+        there.bind(paths[1])
+        status, _, errors = case.run2('ps')
+    equal((status, errors), (125, 'coop ps: no coop of yours is running\n'))
+    equal([os.path.exists(path) for path in paths], [True, False])
 
 
 @test
