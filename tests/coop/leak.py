@@ -163,7 +163,7 @@ def held_pipe_does_not_hang(case):
         'run', '-v', '(setsid sh -c "echo > away; sleep 1000; :" &); '
         'until [ -s away ]; do sleep 0.01; done; echo last words; exit 3', 'true')
     equal((status, output.split('\u2502')[1]), (3, ' last words\n'), errors)
-    equal(errors.count('somebody holds its output open'), 1, errors)
+    equal(errors.count('setsid: somebody holds its output open'), 1, errors)
 
 
 @test
