@@ -46,6 +46,9 @@
 /* The guard's own. */
 static struct termios terminal;
 static bool has_terminal;
+/* The runtime's: the modes in which the task that owns the terminal has left it. */
+static struct termios owners;
+static bool has_owners;
 static sigset_t start_mask;
 
 static int fail(const char *what)
@@ -66,6 +69,7 @@ void guard_lend_terminal(struct guard *shared)
 	if (!has_terminal)
 		return;
 	shared->is_terminal_set = true;
+	has_owners = false;
 	lent.c_cc[VSUSP] = _POSIX_VDISABLE;
 	tcsetattr(STDIN_FILENO, TCSADRAIN, &lent);
 }
@@ -80,6 +84,7 @@ void guard_restore_terminal(struct guard *shared)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTTOU);
 	sigprocmask(SIG_BLOCK, &set, &before);
+	has_owners = tcgetattr(STDIN_FILENO, &owners) == 0;
 	tcsetpgrp(STDIN_FILENO, getpgrp());
 	tcsetattr(STDIN_FILENO, TCSADRAIN, &terminal);
 	sigprocmask(SIG_SETMASK, &before, NULL);
@@ -90,7 +95,11 @@ bool guard_lend_terminal_again(struct guard *shared, int group)
 {
 	if (tcgetpgrp(STDIN_FILENO) != getpgrp())
 		return false;
-	guard_lend_terminal(shared);
+	if (has_owners)
+		tcsetattr(STDIN_FILENO, TCSADRAIN, &owners);
+	else
+		guard_lend_terminal(shared);
+	shared->is_terminal_set = has_terminal;
 	tcsetpgrp(STDIN_FILENO, group);
 	return true;
 }

@@ -27,7 +27,8 @@ struct guard {
  */
 void guard_lend_terminal(struct guard *shared);
 void guard_restore_terminal(struct guard *shared);
-/* After a pause: the task's group is in the foreground again, if we have been put there. */
+/* After a pause: the task's group is in the foreground again, and the modes are those that it had
+ * set, if we have been put there. */
 bool guard_lend_terminal_again(struct guard *shared, int group);
 
 /*

@@ -207,6 +207,22 @@ def owner_of_the_terminal_stops_itself(case):
 
 
 @test
+def owner_finds_its_modes_again(case):
+    """The shell has the terminal as it was, and after fg it is as the task had set it."""
+    shell = Shell(case, '"$COOP" run --name a --tty "stty -echo; kill -STOP \\$\\$; '
+                        'stty -a > modes; echo on" --name b true')
+    until('Stopped', lambda: 'Stopped' in shell.coop.text)
+    shell.wait_all_stopped()
+    assert termios.tcgetattr(shell.coop.terminal)[3] & termios.ECHO
+    shell.type('fg')
+    shell.coop.wait_for('on\r\n')
+    equal(shell.status(), 0)
+    assert ' -echo ' in case.content('modes'), case.content('modes')
+    assert termios.tcgetattr(shell.coop.terminal)[3] & termios.ECHO
+    shell.end()
+
+
+@test
 def owner_stops_itself_where_there_is_no_shell(case):
     """Nobody could continue it, so it goes on at once."""
     coop = case.start('run', '--tty', 'kill -STOP $$; echo on', 'true', tty=True)
