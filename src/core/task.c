@@ -309,7 +309,7 @@ CP_NOINLINE int cp_task_switch_new(struct cp_rt *rt, struct coop_task *t, struct
 {
 	struct cp_stacks *pool = &rt->stacks;
 	void *top = pool->used;
-	struct cp_body *b = (struct cp_body *)((char *)top - CP_BODY_BYTES);
+	struct cp_body *b = (struct cp_body *)((uintptr_t)top - CP_BODY_BYTES); /* or of none */
 
 	if (CP_UNLIKELY(!top || t->flags || b->stack_top != top || b->pool != pool ||
 			t->group->_scope._eff))
