@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Nothing is left behind, whatever the tasks do and however coop itself ends (K01, S11, S14)."""
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -146,6 +147,9 @@ def after_success(case):
 @test
 def without_proc(case):
     """Where nothing can be seen, nothing is left all the same, nor said to be left."""
+    with open(case.coop, 'rb') as f:
+        if re.search(b'__[at]san_init', f.read()):
+            raise Skip('a sanitizer needs /proc')
     hide = 'mount -t tmpfs none /proc && '
     if subprocess.run(['unshare', '-m', 'sh', '-c', hide + 'true'], check=False,
                       stderr=subprocess.DEVNULL).returncode:
