@@ -17,7 +17,7 @@ import csource
 
 COLUMNS = 100
 FUNCTION_LINES = 70
-UNSAFE = r'strcpy|strcat|sprintf|vsprintf|gmtime|localtime|gets|alloca'
+UNSAFE = r'strcpy|strcat|sprintf|vsprintf|gmtime|localtime|gets|alloca|pthread_cancel'  # rel_I10
 SYSTEM = (r'malloc|calloc|realloc|free|strdup|read|write|close|open|socket|mmap|munmap|mprotect|'
           r'epoll_create1?|epoll_ctl|epoll_p?wait2?|madvise|clock_gettime|nanosleep|poll|eventfd|'
           r'getenv|secure_getenv')

@@ -455,6 +455,7 @@ struct cp_rt {
 	bool main_ended;
 	bool deadlocked;
 	bool internal_failed;
+	bool told_no_stack;
 	enum coop_shutdown shutdown;
 	int stop_signal; /* what began the shutdown */
 	char stop_text[COOP_NAME_MAX + 1];

@@ -12,6 +12,7 @@
  * happens before its group can return.
  */
 #include "core/switch.h"
+#include "ctx/guard.h"
 
 #include <errno.h>
 #include <string.h>
@@ -93,6 +94,21 @@ static struct cp_stacks *pool_of(struct cp_rt *rt, const struct cp_extra *extra)
 	return extra && extra->pool ? extra->pool : &rt->stacks;
 }
 
+/* Once a run: what uses the maps up is seldom in sight of whoever gets -ENOMEM. */
+static CP_COLD void tell_no_stack(struct cp_rt *rt)
+{
+	enum cp_guard_kind kind;
+
+	if (rt->told_no_stack || cp_guard_kind(&kind) < 0 || kind != CP_GUARD_PROTECT ||
+	    cp_guard_room())
+		return;
+	rt->told_no_stack = true;
+	coop_log(COOP_LOG_WARN,
+		 "no stack for more than %llu tasks: on this kernel each has maps of its own, "
+		 "and vm.max_map_count is %ld; raise it, or use Linux 6.13 or later",
+		 (unsigned long long)cp_tasks(rt), cp_os_map_count_max());
+}
+
 int cp_task_new(struct cp_rt *rt, coop_fn *fn, void *arg, const char *site, struct cp_extra *extra,
 		struct coop_task **ret_task)
 {
@@ -102,6 +118,7 @@ int cp_task_new(struct cp_rt *rt, coop_fn *fn, void *arg, const char *site, stru
 		return -ENOMEM;
 	if (CP_UNLIKELY(cp_stacks_reserve(pool_of(rt, extra)) < 0)) {
 		cp_node_free(rt, t);
+		tell_no_stack(rt);
 		return -ENOMEM;
 	}
 	cp_task_fill(rt, t, fn, arg, site);

@@ -17,7 +17,7 @@ static void describe_overflow(const void *top, char *buf, size_t size)
 	const struct cp_body *b = (const struct cp_body *)((const char *)top - body);
 	const char *name = cp_task_name(b->task);
 
-	snprintf(buf, size, "\"%s\" (spawned at %s)", name, cp_at(cp_task_site(b->task)));
+	snprintf(buf, size, "task \"%s\" (spawned at %s)", name, cp_at(cp_task_site(b->task)));
 }
 
 int cp_status_of_signal(int sig, pid_t pid)

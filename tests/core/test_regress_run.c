@@ -5,6 +5,7 @@
  */
 #include "base/os.h"
 #include "core_help.h"
+#include "ctx/guard.h"
 #include "fds.h"
 
 #include <fcntl.h>
@@ -88,6 +89,36 @@ TEST(rel_B19_first_use_from_many_threads)
 		CHECK_INT(pthread_join(threads[i], NULL), ==, 0);
 	pthread_barrier_destroy(&barrier);
 	PROVES(rel_B19);
+}
+
+/* ---- I06: guards that are maps use up the maps there are */
+
+static int many(void *arg)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	int spawned = 0, r = 0;
+
+	(void)arg;
+	coop_group_open(&g, NULL);
+	while (spawned < 60000 && (r = coop_spawn(&g, value, MSARG(0))) == 0)
+		spawned++;
+	CHECK_INT(r, ==, -ENOMEM);
+	CHECK_INT(spawned, >, 1000);
+	CHECK_INT(coop_spawn(&g, value, MSARG(0)), ==, -ENOMEM);
+	CHECK_INT(records_count, ==, 1);
+	CHECK(strstr(records, "vm.max_map_count is "));
+	return coop_group_join(&g, 0);
+}
+
+/* An error from the spawn that needs one more, a hint in the log; all that were spawned run. */
+TEST(rel_I06_maps_are_used_up)
+{
+	if (test_is_light())
+		return; /* valgrind itself has room for 30,000 maps only */
+	cp_guard_force(CP_GUARD_PROTECT);
+	keep_records(COOP_LOG_WARN);
+	CHECK_INT(coop_run(many, NULL, NULL), ==, 0);
+	PROVES(rel_I06);
 }
 
 /* ---- B21: the runner taken away by its own task */

@@ -11,6 +11,7 @@
 #include "sys/overflow.h"
 #include "test.h"
 
+#include <coop.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -95,6 +96,60 @@ TEST_ABORT(overflow_is_a_plain_fault_after_remove, "")
 		_exit(99);
 	cp_overflow_remove();
 	overflow_a_stack();
+}
+
+/* ---- the same in a program */
+
+static int calls_itself(void *arg)
+{
+	volatile char seed[1] = { 0 };
+
+	(void)arg;
+	return go_deeper(seed, 100000);
+}
+
+/* Its far end is beyond the guard. */
+static int has_a_large_frame(void *arg)
+{
+	volatile char frame[1 << 20];
+
+	(void)arg;
+	frame[0] = 1;
+	return frame[0];
+}
+
+static int spawns_deep(void *arg)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+
+	(void)arg;
+	coop_group_open(&g, NULL);
+	return coop_group_join(&g, coop_spawn(&g, calls_itself, NULL));
+}
+
+static int spawns_wide(void *arg)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+
+	(void)arg;
+	coop_group_open(&g, NULL);
+	return coop_group_join(&g, coop_spawn(&g, has_a_large_frame, NULL));
+}
+
+/* A chain of calls that has no end hits the guard, and the report names the task. */
+TEST_ABORT(rel_I07_deep_calls, "coop: stack overflow: task \"calls_itself\" (spawned at ")
+{
+	PROVES(rel_I07);
+	no_handlers();
+	_exit(coop_main(spawns_deep, NULL));
+}
+
+/* A frame larger than the guard does not jump over it. */
+TEST_ABORT(rel_I07_a_large_frame, "coop: stack overflow: task \"has_a_large_frame\" (spawned at ")
+{
+	PROVES(rel_I07);
+	no_handlers();
+	_exit(coop_main(spawns_wide, NULL));
 }
 
 static void *overflow_in_a_thread(void *arg)
