@@ -30,7 +30,7 @@ COOP_BEGIN_DECLS
 /**
  * Reads at most `bytes` bytes.
  *
- * Returns how many; 0 at the end of the file.
+ * Returns how many; 0 at the end of the file, and at once where `bytes` is 0.
  *
  * Checkpoint: always.
  * Cancel: COOP_ECANCELED, and nothing was read; what a disk is working on is waited for.

@@ -35,6 +35,19 @@ static int one_transfer(int flags)
 	return flags & ~MSG_WAITALL;
 }
 
+/* A read of no bytes: read(2) does not wait for them, and leaves a datagram where it is. */
+static bool reads_nothing(const struct cp_op *op)
+{
+	if (op->code != CP_OP_READ || op->f->kind == CP_FD_FILE)
+		return false;
+	for (int i = 0; i < op->count; i++)
+		if (op->iov[i].iov_len)
+			return false;
+	op->f->ready |= CP_READS; /* of pipes and the like the kernel is asked */
+	return op->f->kind != CP_FD_OTHER;
+}
+
+/* A call that ends here, with what it has found out without an engine. */
 static int refused(struct cp_rt *rt, int r)
 {
 	cp_schedule_point(rt);
@@ -63,6 +76,8 @@ CP_INLINE int run(int fd, struct cp_op *op, const char *what)
 		return refused(rt, COOP_ECLOSED);
 	if (CP_UNLIKELY(is_busy(op)))
 		return refused(rt, -EBUSY);
+	if (CP_UNLIKELY(reads_nothing(op)))
+		return refused(rt, 0);
 	op->wait.what = what;
 	return io->ops->run(io, op);
 }
@@ -144,7 +159,9 @@ int coop_read(int fd, void *buf, size_t bytes)
 {
 	int r;
 
-	return recv_now(fd, buf, bytes, 0, "coop_read", &r) ? r : read_op(fd, buf, bytes);
+	if (bytes && recv_now(fd, buf, bytes, 0, "coop_read", &r))
+		return r;
+	return read_op(fd, buf, bytes);
 }
 
 static CP_NOINLINE int write_op(int fd, const void *buf, size_t bytes)

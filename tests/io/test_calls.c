@@ -475,6 +475,59 @@ IO_TEST(empty_pieces_are_no_end)
 	return 0;
 }
 
+static int reads_none(void *fd)
+{
+	struct iovec none[2] = { { NULL, 0 }, { NULL, 0 } };
+	char c;
+
+	CHECK_INT(coop_read((int)(intptr_t)fd, &c, 0), ==, 0);
+	return coop_readv((int)(intptr_t)fd, none, 2);
+}
+
+static int reads_one(void *fd)
+{
+	char c;
+
+	return coop_read((int)(intptr_t)fd, &c, 1);
+}
+
+static void *word_of(int fd)
+{
+	return (void *)(intptr_t)fd;
+}
+
+/* A read of no bytes: at once, whether or not something is there, and it takes nothing away. */
+static void check_reads_of_none(int to, int from)
+{
+	CHECK_INT(coop_fail_after(MS(50), reads_none, word_of(from)), ==, 0);
+	CHECK_INT(coop_fail_after(MS(5), reads_one, word_of(from)), ==, COOP_ETIMEDOUT);
+	CHECK_INT(coop_fail_after(MS(50), reads_none, word_of(from)), ==, 0);
+	CHECK_INT(coop_write(to, "x", 1), ==, 1);
+	CHECK_INT(coop_fail_after(MS(50), reads_none, word_of(from)), ==, 0);
+	CHECK_INT(coop_fail_after(MS(50), reads_one, word_of(from)), ==, 1);
+	close_both(to, from);
+}
+
+IO_TEST(reads_of_no_bytes)
+{
+	int a, b, fds[2];
+
+	pair(&a, &b);
+	check_reads_of_none(a, b);
+	new_pipe(fds);
+	check_reads_of_none(fds[1], fds[0]);
+	return 0;
+}
+
+REAL_IO_TEST(reads_of_no_bytes_leave_datagrams)
+{
+	int fds[2];
+
+	CHECK_INT(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fds), ==, 0);
+	check_reads_of_none(fds[1], fds[0]);
+	return 0;
+}
+
 /* A connection: accept waits, connect waits, and a refused one says so. */
 IO_TEST(accept_and_connect)
 {
