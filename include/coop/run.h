@@ -53,7 +53,7 @@ struct coop_run_opts {
 	const char *name;          /* of the main task, copied; NULL: "main" */
 	enum coop_clock clock;
 	enum coop_engine engine;
-	size_t stack_bytes;        /* of a task; 0: 256 KiB with its guard */
+	size_t stack_bytes;        /* of a task; 0: 240 KiB */
 	uint32_t budget;           /* calls that need not wait, before others run; 0: 128 */
 	uint64_t seed;             /* shuffles what is free in order; 0: strict FIFO */
 	int64_t timer_slack_ns;    /* wake-ups this near are one; 0: 50 us, COOP_NEVER: none */

@@ -42,10 +42,18 @@
 #define COLOURS 16
 #define COLOUR_BYTES 64
 
+/*
+ * A function with a large frame touches it step by step on the way down, if the compiler was asked
+ * to; a guard must not be smaller than a step. On aarch64 compilers take 64 KiB for granted.
+ */
+#ifdef __aarch64__
+#define GUARD_BYTES ((size_t)64 << 10)
+#else
 #define GUARD_BYTES ((size_t)16 << 10)
+#endif
 #define STACK_BYTES_MIN ((size_t)16 << 10)
 #define STACK_BYTES_MAX ((size_t)1 << 30)
-#define SLOT_BYTES_DEFAULT ((size_t)256 << 10)
+#define STACK_BYTES_DEFAULT ((size_t)240 << 10) /* with the guard a round number on x86-64 */
 
 #define SLAB_SLOTS_FIRST 64
 #define SLAB_SLOTS_MAX 4096
@@ -293,7 +301,7 @@ int cp_stacks_open(struct cp_stacks *pool, size_t stack_bytes)
 	if (stack_bytes && (stack_bytes < STACK_BYTES_MIN || stack_bytes > STACK_BYTES_MAX))
 		return -EINVAL;
 
-	slot = stack_bytes ? stack_bytes + COLOURS * COLOUR_BYTES + guard : SLOT_BYTES_DEFAULT;
+	slot = guard + (stack_bytes ? stack_bytes + COLOURS * COLOUR_BYTES : STACK_BYTES_DEFAULT);
 	*pool = (struct cp_stacks){
 		.page_bytes = page,
 		.slot_bytes = round_up(slot, page),

@@ -43,7 +43,7 @@ struct cp_stacks {
 	size_t total;       /* slots there are */
 	size_t page_bytes;  /* the system's */
 	size_t slot_bytes;  /* guard and stack, a multiple of the page */
-	size_t guard_bytes; /* 16 KiB, at least a page */
+	size_t guard_bytes; /* 16 KiB, on aarch64 64; at least a page */
 	size_t cache_bytes; /* bound on the touched bytes of free slots; default 64 MiB */
 	size_t touched_max; /* most slots that were ever in use at once */
 
@@ -69,7 +69,7 @@ struct cp_stacks {
 };
 
 /*
- * stack_bytes: usable bytes wanted, 0 = 256 KiB slots. -EINVAL below 16 KiB or above
+ * stack_bytes: usable bytes wanted, 0 = 240 KiB. -EINVAL below 16 KiB or above
  * 1 GiB. Maps nothing.
  */
 int cp_stacks_open(struct cp_stacks *pool, size_t stack_bytes);
