@@ -690,10 +690,14 @@ int cp_scope_on_thread(const struct coop_scope *s);
 int64_t cp_clock(struct cp_rt *rt); /* reads the clock now */
 #define CP_SECONDS_10 COOP_SECONDS(10)
 
-/* The place that stands in an open struct, whose frame may be gone: a sanitizer must not mind. */
-CP_READS_GONE const char *cp_site_found(const struct coop_scope *s)
+/*
+ * Does an open struct, whose frame may be gone, still say what it must? Where it was opened stands
+ * near its one end, and near the other a value that only a cancel changes: what lies there now need
+ * not begin at the same place. A sanitizer must not mind.
+ */
+CP_READS_GONE bool cp_is_intact(const struct coop_scope *s, const char *site)
 {
-	return s->_site;
+	return s->_site == site && (s->_own_until_ns == COOP_NEVER || s->_own);
 }
 
 /*
@@ -708,7 +712,7 @@ CP_INLINE void cp_check_frames(struct cp_body *body, const void *fp, const char 
 	if (body->inner == &body->base) /* nothing is open, and its line need not be fetched */
 		return;
 	if (CP_UNLIKELY((at < (uintptr_t)fp && at >= (uintptr_t)body->deepest - 4096) ||
-			cp_site_found(body->inner) != body->inner_site))
+			!cp_is_intact(body->inner, body->inner_site)))
 		cp_die_abandoned(body, where);
 }
 

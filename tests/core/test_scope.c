@@ -226,6 +226,32 @@ TEST(left_open_by_a_return)
 	PROVES(B28);
 }
 
+/* A struct whose frame is gone, and a new one that covers a part of it: all that may lie apart. */
+static int apart;
+
+static int covers(void *arg)
+{
+	const struct coop_scope fresh = COOP_SCOPE_INIT;
+	char memory[3 * sizeof fresh] __attribute__((aligned(16)));
+	struct coop_scope *old = (struct coop_scope *)(memory + sizeof fresh), *new;
+	int line = __LINE__ + 4;
+
+	(void)arg;
+	*old = fresh;
+	coop_scope_open(old, NULL);
+	PLACES(line, line);
+	new = (struct coop_scope *)(memory + sizeof fresh + apart);
+	memcpy(new, &fresh, sizeof fresh);
+	return coop_scope_open(new, NULL);
+}
+
+TEST(left_open_and_covered_in_part)
+{
+	for (apart = -112; apart <= 112; apart += 8)
+		dies(covers, "left open");
+	PROVES(B28);
+}
+
 /* A loop that goes on past an open block of its body: found where the body begins anew. */
 static int leaves_open_in_loop(void *arg)
 {
