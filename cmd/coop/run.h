@@ -251,6 +251,9 @@ void world_give_back(void);
 
 /* ------------------------------------------------------------------ run_group.c */
 
+/* Cancels a coop task that works for another one, if there is any, and has it end first. */
+void job_end_helper(struct coop_handle **helper, const char *why);
+
 /* Carries out a group: a coop task. Returns 0; what has failed is in the group. */
 int run_group(void *arg);
 

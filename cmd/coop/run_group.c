@@ -147,21 +147,19 @@ static int start_limiter(struct run_group *group)
 	return coop_spawn_with(&group->job->plumbing, limiter, group, &opts, &group->limiter);
 }
 
-static int await_limiter(void *arg)
+static int await_helper(void *arg)
 {
-	const struct run_group *group = arg;
-
-	return coop_handle_wait(group->limiter, NULL);
+	return coop_handle_wait(arg, NULL);
 }
 
-static void end_limiter(struct run_group *group)
+void job_end_helper(struct coop_handle **helper, const char *why)
 {
-	if (!group->limiter)
+	if (!*helper)
 		return;
-	coop_handle_cancel(group->limiter, "the group has ended");
-	(void)!coop_shield(await_limiter, group);
+	coop_handle_cancel(*helper, why);
+	(void)!coop_shield(await_helper, *helper);
 	coop_error_clear();
-	group->limiter = coop_handle_release(group->limiter);
+	*helper = coop_handle_release(*helper);
 }
 
 /* ------------------------------------------------------------------- its members */
@@ -180,7 +178,7 @@ static int members(struct run_group *group)
 		r = start_members(group);
 	r = coop_group_join(&group->coop, r);
 	group->is_open = false;
-	end_limiter(group);
+	job_end_helper(&group->limiter, "the group has ended");
 	return r;
 }
 

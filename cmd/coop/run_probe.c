@@ -393,21 +393,9 @@ int run_probe_start(struct run_task *task)
 	return coop_spawn_with(&task->job->plumbing, prober, task, &opts, &task->prober);
 }
 
-static int await_prober(void *arg)
-{
-	struct run_task *task = arg;
-
-	return coop_handle_wait(task->prober, NULL);
-}
-
 static void end_prober(struct run_task *task)
 {
-	if (!task->prober)
-		return;
-	coop_handle_cancel(task->prober, "the attempt has ended");
-	(void)!coop_shield(await_prober, task);
-	coop_error_clear();
-	task->prober = coop_handle_release(task->prober);
+	job_end_helper(&task->prober, "the attempt has ended");
 }
 
 static int last_look(void *arg)

@@ -312,10 +312,9 @@ struct cp_hold {
 	void *of; /* NULL: free */
 };
 
-/* The body: at the top of the stack. A switch touches the first line, a park the second too. */
 /*
- * What a switch writes comes first, then what a beginning does: neighbours are stored two at a
- * time, others one by one, and that is what these are made of.
+ * The body: at the top of the stack. What a switch writes comes first, then what a beginning
+ * does: neighbours are stored two at a time, others one by one, and that is what these are made of.
  */
 struct cp_body {
 	struct cp_ctx ctx;

@@ -63,6 +63,15 @@ class Shell:
         self.type('echo "status=$?."')
         return int(until('a status', lambda: re.search(r'status=(\d+)\.', self.coop.text))[1])
 
+    def continue_with_a_line(self, task):
+        """fg, and the task that owns the terminal reads a line, with which all end well."""
+        self.type('fg')
+        until('the terminal', lambda: os.tcgetpgrp(self.coop.terminal) == task)
+        self.coop.type(b'hello\n')
+        self.coop.wait_for('got=hello')
+        equal(self.status(), 0)
+        self.end()
+
 
 @test
 def ctrl_z_stops_the_whole_tree(case):
@@ -168,12 +177,7 @@ def terminal_goes_back_to_its_task(case):
     shell.type('bg')
     until('the stop of who reads in the background',
           lambda: alive(shell.runtime()) in 'SR' and alive(task) == 'T')
-    shell.type('fg')
-    until('the terminal', lambda: os.tcgetpgrp(shell.coop.terminal) == task)
-    shell.coop.type(b'hello\n')
-    shell.coop.wait_for('got=hello')
-    equal(shell.status(), 0)
-    shell.end()
+    shell.continue_with_a_line(task)
 
 
 @test
@@ -198,12 +202,7 @@ def owner_of_the_terminal_stops_itself(case):
     shell.type('bg')
     until('the end of the pause', lambda: alive(shell.runtime()) in 'SR')
     equal(alive(task), 'T')
-    shell.type('fg')
-    until('the terminal', lambda: os.tcgetpgrp(shell.coop.terminal) == task)
-    shell.coop.type(b'hello\n')
-    shell.coop.wait_for('got=hello')
-    equal(shell.status(), 0)
-    shell.end()
+    shell.continue_with_a_line(task)
 
 
 @test

@@ -15,6 +15,15 @@ def lines(case):
     return case.content('log').split()
 
 
+def two_at_a_time(case, count):
+    """`+` where one begins and another word where it ends: two at once at most, and they were."""
+    running = most = 0
+    for word in lines(case):
+        running += 1 if word == '+' else -1
+        most = max(most, running)
+    equal((most, running, len(lines(case))), (2, 0, count))
+
+
 @test
 def after_waits_for_a_good_end(case):
     """--after T: T has ended well before this one starts."""
@@ -78,11 +87,7 @@ def shares_the_jobserver_of_make(case):
     os.chmod(case.path('one'), 0o755)
     make = case.start('-s', '-j2', program='make')
     equal(make.end(), 0, make.text)
-    running = most = 0
-    for word in lines(case):
-        running += 1 if word == '+' else -1
-        most = max(most, running)
-    equal((most, running, len(lines(case))), (2, 0, 24))
+    two_at_a_time(case, 24)
 
 
 @test
@@ -111,11 +116,7 @@ def jobserver_by_name(case):
     equal(status, 0, errors)
     equal(os.read(pipe, 10), b'+')
     os.close(pipe)
-    running = most = 0
-    for word in lines(case):
-        running += 1 if word == '+' else -1
-        most = max(most, running)
-    equal((most, running, len(lines(case))), (2, 0, 10))
+    two_at_a_time(case, 10)
 
 
 @test
