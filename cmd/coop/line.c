@@ -284,7 +284,7 @@ void line_output(struct pen *pen, struct line_style *style, struct run_task *tas
 		else
 			put_time(pen, style);
 		if (style->is_safe)
-			pen_safe(pen, data, line);
+			pen_safe_output(pen, data, line);
 		else
 			pen_put(pen, data, line);
 		pen_text(pen, "\n");

@@ -17,6 +17,8 @@
 #include <utf8proc.h>
 #endif
 
+enum { LINK_MAX = 4096 };
+
 void pen_put(struct pen *pen, const void *data, size_t size)
 {
 	if (pen->used + size > pen->room) {
@@ -141,14 +143,48 @@ static size_t sgr(const char *data, size_t size)
 	return 0;
 }
 
+/* A link, ESC ] 8 ; ... up to BEL or ESC \, at `data`; or 0. */
+static size_t hyperlink(const char *data, size_t size)
+{
+	size_t i = 4;
+
+	if (size < 5 || memcmp(data, "\033]8;", 4) != 0)
+		return 0;
+	while (i < size && i < LINK_MAX && (unsigned char)data[i] >= 0x20 && data[i] != 0x7f)
+		i++;
+	if (i < size && data[i] == '\a')
+		return i + 1;
+	return i + 1 < size && data[i] == '\033' && data[i + 1] == '\\' ? i + 2 : 0;
+}
+
+/*
+ * What colourful programs write around their text (gcc, grep and tput do), and what has no meaning
+ * in a line that stands alone: ESC [ K, which erases the rest of it, and ESC ( B; links. 0: else.
+ */
+static size_t ornament(const char *data, size_t size)
+{
+	size_t digits;
+
+	if (size < 3 || data[0] != '\033')
+		return 0;
+	if (data[1] == '(')
+		return data[2] == 'B' ? 3 : 0;
+	if (data[1] == ']')
+		return hyperlink(data, size);
+	digits = data[1] == '[' && data[2] >= '0' && data[2] <= '2';
+	return data[1] == '[' && 2 + digits < size && data[2 + digits] == 'K' ? 3 + digits : 0;
+}
+
 size_t pen_clip(struct pen *pen, size_t from, size_t columns)
 {
 	size_t at = from, width = 0;
+	bool is_coloured = false;
 
 	while (at < pen->used) {
 		size_t len = sgr(pen->bytes + at, pen->used - at), more = 0;
 		uint32_t c;
 
+		is_coloured |= len > 0;
 		if (!len) {
 			len = next_char(pen->bytes + at, pen->used - at, &c);
 			more = len ? char_width(c) : 1;
@@ -161,7 +197,8 @@ size_t pen_clip(struct pen *pen, size_t from, size_t columns)
 	}
 	if (at < pen->used) {
 		pen->used = at;
-		pen_text(pen, "\033[0m");
+		if (is_coloured)
+			pen_text(pen, "\033[0m");
 	}
 	return width;
 }
@@ -217,6 +254,8 @@ void pen_safe(struct pen *pen, const char *data, size_t size)
 		} else if ((len = sgr(data, size))) {
 			is_coloured = true;
 			pen_put(pen, data, len);
+		} else if ((len = ornament(data, size))) {
+			/* left out */
 		} else if (*data == '\n' && is_coloured) {
 			pen_text(pen, "\033[0m\n");
 			is_coloured = false;
@@ -229,6 +268,30 @@ void pen_safe(struct pen *pen, const char *data, size_t size)
 	}
 	if (is_coloured)
 		pen_text(pen, "\033[0m");
+}
+
+/* Where the last state of a line begins; `size` is without carriage returns at its end. */
+static size_t last_state(const char *line, size_t size)
+{
+	const char *cr = size ? memrchr(line, '\r', size) : NULL;
+
+	return cr ? (size_t)(cr + 1 - line) : 0;
+}
+
+void pen_safe_output(struct pen *pen, const char *data, size_t size)
+{
+	while (size) {
+		const char *end = memchr(data, '\n', size);
+		size_t len = end ? (size_t)(end - data) : size, text = len, from;
+
+		while (text && data[text - 1] == '\r')
+			text--;
+		from = last_state(data, text);
+		pen_safe(pen, data + from, text - from);
+		pen_put(pen, "\n", end != NULL);
+		data += len + (end != NULL);
+		size -= len + (end != NULL);
+	}
 }
 
 /* ----------------------------------------------------------------------------- JSON */

@@ -25,13 +25,19 @@ void pen_repeat(struct pen *pen, const char *text, size_t count);
 
 /* For a terminal: characters, tabs and SGR sequences as they are; C0, C1 and ESC in caret form,
  * what turns text round and bytes that are no character as <hex>. A carriage return before the end
- * of the line is dropped. Colours that are on at the end are turned off. */
+ * of the line is dropped, and what programs write beside their colours: to erase the rest of a
+ * line, to go back to ASCII, links. Colours that are on at the end are turned off. */
 void pen_safe(struct pen *pen, const char *data, size_t size);
+
+/* The same of what a command has written. Of a line that was begun again by a carriage return, as
+ * a progress bar is, it is what was written last. */
+void pen_safe_output(struct pen *pen, const char *data, size_t size);
 
 /* The inside of a JSON string; what is no UTF-8 becomes U+FFFD. */
 void pen_json(struct pen *pen, const char *data, size_t size);
 
-/* Cuts after `columns` columns; escape sequences take none. The width of what is left. */
+/* Cuts after `columns` columns; escape sequences take none. The width of what is left; if it has
+ * colours they end there. */
 size_t pen_clip(struct pen *pen, size_t from, size_t columns);
 
 /* How many columns a text without escape sequences takes. */

@@ -13,6 +13,7 @@
 #include "nested.h"
 #include "run_map.h"
 #include "text.h"
+#include "utf8.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -54,12 +55,22 @@ static bool is_failure(const struct run_task *task)
 
 /* ----------------------------------------------------------------------- the tree */
 
+/* The last bytes of what it wrote, from a whole character on. */
+static size_t read_last(const struct run_task *task, char *buf)
+{
+	uint64_t from = task->tail.total > LAST_BYTES ? task->tail.total - LAST_BYTES : 0;
+	size_t size = tail_read(&task->tail, from, buf, LAST_BYTES);
+	size_t rest = from ? utf8_rest(buf, size) : 0;
+
+	memmove(buf, buf + rest, size - rest);
+	return size - rest;
+}
+
 /* The last lines of what it wrote, each in a line of its own. */
 static void put_last(struct report *r, const struct run_task *task, const char *indent)
 {
 	char text[LAST_BYTES + 1];
-	uint64_t from = task->tail.total > LAST_BYTES ? task->tail.total - LAST_BYTES : 0;
-	size_t size = tail_read(&task->tail, from, text, LAST_BYTES), lines = 0;
+	size_t size = read_last(task, text), lines = 0;
 	const char *at;
 
 	while (size && (text[size - 1] == '\n' || text[size - 1] == '\r'))
@@ -75,7 +86,7 @@ static void put_last(struct report *r, const struct run_task *task, const char *
 
 		mark = r->pen->used;
 		pen_printf(r->pen, "%s   \u2502 ", indent);
-		pen_safe(r->pen, at, len);
+		pen_safe_output(r->pen, at, len);
 		if (r->columns)
 			pen_clip(r->pen, mark, r->columns);
 		pen_text(r->pen, "\n");
@@ -379,7 +390,6 @@ static void json_nested(struct report *r, const struct run_task *task)
 static void json_task(struct report *r, const struct run_task *task)
 {
 	char text[LAST_BYTES]; /* more than SCREEN_TEXT */
-	uint64_t from = task->tail.total > LAST_BYTES ? task->tail.total - LAST_BYTES : 0;
 	size_t size;
 
 	_Static_assert((int)LAST_BYTES >= (int)SCREEN_TEXT, "");
@@ -402,7 +412,7 @@ static void json_task(struct report *r, const struct run_task *task)
 	put_ms(r->pen, "started_s", task->first_ns, r->job->begun_ns);
 	put_ms(r->pen, "ready_s", task->ready_ns, r->job->begun_ns);
 	put_ms(r->pen, "ended_s", task->ended_ns, r->job->begun_ns);
-	size = tail_read(&task->tail, from, text, LAST_BYTES);
+	size = read_last(task, text);
 	pen_text(r->pen, ",\"last_output\":\"");
 	pen_json(r->pen, text, size);
 	pen_text(r->pen, "\"");

@@ -13,6 +13,7 @@
 #include "run_map.h"
 #include "screen.h"
 #include "sink.h"
+#include "utf8.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -23,7 +24,7 @@
 
 #define DRAIN_NS COOP_SECONDS(1)
 
-enum { BUF_MIN = 4 << 10, LINE_CAP = 64 << 10 };
+enum { BUF_MIN = 4 << 10, LINE_CAP = 64 << 10, SEQUENCE_MAX = 64 };
 
 struct run_stream {
 	struct run_task *task;
@@ -115,12 +116,26 @@ static int hand_on(struct run_stream *s, const char *data, size_t size)
 	return r;
 }
 
-/* The whole lines in the buffer, or all of it where it is full. */
+/* As much of a line that is too long as can stand alone: no character and no sequence is cut. */
+static size_t piece_of(const char *line, size_t size)
+{
+	const char *esc = memrchr(line + size - SEQUENCE_MAX, '\033', SEQUENCE_MAX);
+	size_t len = esc ? (size_t)(line + size - esc) : 0, at = 1;
+
+	if (len < 2)
+		return len ? size - 1 : utf8_whole(line, size);
+	if (esc[1] == '[')
+		for (at = 2; at < len && (esc[at] < '@' || esc[at] > '~');)
+			at++;
+	return at < len ? utf8_whole(line, size) : size - len;
+}
+
+/* The whole lines in the buffer, or a piece of one that fills it. */
 static int hand_on_lines(struct run_stream *s)
 {
 	bool is_full = s->used == LINE_CAP;
 	const char *end = memrchr(s->buf, '\n', s->used);
-	size_t size = end ? (size_t)(end + 1 - s->buf) : is_full ? s->used : 0;
+	size_t size = end ? (size_t)(end + 1 - s->buf) : is_full ? piece_of(s->buf, s->used) : 0;
 	int r;
 
 	if (!s->task->job->screen->ops->wants_lines && !s->task->has_regex)

@@ -114,7 +114,7 @@ static int group_output(struct screen *screen, struct run_task *task, int stream
 	if (!b)
 		return -ENOMEM;
 	if (isatty(STDOUT_FILENO) && !screen->job->plan->is_raw)
-		pen_safe(&b->text, data, size);
+		pen_safe_output(&b->text, data, size);
 	else
 		pen_put(&b->text, data, size);
 	if (b->text.used && b->text.bytes[b->text.used - 1] != '\n')

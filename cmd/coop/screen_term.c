@@ -25,7 +25,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { PENDING_MAX = 64 << 10, PIDS_SHOWN = 4, TASKS_WITH_PIDS = 3 };
+enum { PENDING_MAX = 64 << 10, PIDS_SHOWN = 4, TASKS_WITH_PIDS = 3, ECHO_ROOM = 4 };
 
 #define DRAW_NS COOP_MILLISECONDS(100)
 
@@ -78,6 +78,12 @@ static void take_away(struct term *t, struct pen *pen)
 		pen_printf(pen, "\033[%zuA", up);
 	pen_text(pen, "\033[J");
 	t->drawn = 0;
+}
+
+/* A key that is echoed behind the footer, as ^C is, must not make two lines of it. */
+static size_t footer_room(const struct term *t)
+{
+	return t->columns - (t->columns > 4 * ECHO_ROOM ? 1 + ECHO_ROOM : 1);
 }
 
 /* -------------------------------------------------------------------------- the footer */
@@ -261,7 +267,7 @@ static void draw(struct screen *screen)
 	if (has_footer) {
 		t->last.used = 0;
 		pen_put(&t->last, t->line.bytes, t->line.used);
-		t->drawn = pen_clip(&t->line, 0, t->columns - 1);
+		t->drawn = pen_clip(&t->line, 0, footer_room(t));
 		pen_put(&all, t->line.bytes, t->line.used);
 		pen_text(&all, "\033[0m");
 		t->drawn_ns = coop_now();

@@ -127,7 +127,7 @@ static void put_safely(const char *data, size_t size, bool is_end)
 	while (whole && kept.bytes[whole - 1] != '\n' && !is_end && kept.used < LINE_KEPT_MAX)
 		whole--;
 	if (whole) {
-		pen_safe(&safe, kept.bytes, whole);
+		pen_safe_output(&safe, kept.bytes, whole);
 		fwrite(safe.bytes, 1, safe.used, stdout);
 		memmove(kept.bytes, kept.bytes + whole, kept.used - whole);
 		kept.used -= whole;

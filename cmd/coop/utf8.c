@@ -6,21 +6,32 @@
 
 #include <string.h>
 
+/* How long a character is that begins so; 0: none does. */
+static size_t length(unsigned char first)
+{
+	return first < 0x80       ? 1
+	       : first >> 5 == 6  ? 2
+	       : first >> 4 == 14 ? 3
+	       : first >> 3 == 30 ? 4
+				  : 0;
+}
+
+static bool is_continuation(char byte)
+{
+	return ((unsigned char)byte & 0xc0) == 0x80;
+}
+
 size_t utf8_char(const char *text, uint32_t *ret_char)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
 	unsigned char first = (unsigned char)text[0];
-	size_t len = first < 0x80       ? 1
-		     : first >> 5 == 6  ? 2
-		     : first >> 4 == 14 ? 3
-		     : first >> 3 == 30 ? 4
-					: 0;
+	size_t len = length(first);
 	uint32_t c = len == 1 ? first : len ? first & (0x7fu >> len) : 0;
 
 	if (len == 0 || first == 0)
 		return 0;
 	for (size_t i = 1; i < len; i++) {
-		if (((unsigned char)text[i] & 0xc0) != 0x80)
+		if (!is_continuation(text[i]))
 			return 0;
 		c = c << 6 | ((unsigned char)text[i] & 0x3f);
 	}
@@ -28,6 +39,26 @@ size_t utf8_char(const char *text, uint32_t *ret_char)
 		return 0;
 	*ret_char = c;
 	return len;
+}
+
+size_t utf8_whole(const char *text, size_t size)
+{
+	size_t at = size;
+
+	while (at && size - at < 3 && is_continuation(text[at - 1]))
+		at--;
+	if (at && length((unsigned char)text[at - 1]) > size - at + 1)
+		return at - 1;
+	return size;
+}
+
+size_t utf8_rest(const char *text, size_t size)
+{
+	size_t at = 0;
+
+	while (at < size && at < 3 && is_continuation(text[at]))
+		at++;
+	return at;
 }
 
 bool utf8_is_control(uint32_t c)

@@ -20,7 +20,15 @@ class Terminal:
         self.lines, self.row, self.column, self.columns = [''], 0, 0, columns
         self.widest = 0
 
+    def next_line(self):
+        self.row += 1
+        if self.row == len(self.lines):
+            self.lines.append('')
+
     def put(self, char):
+        if self.column == self.columns:
+            self.next_line()
+            self.column = 0
         line = self.lines[self.row]
         self.lines[self.row] = line[:self.column] + char + line[self.column + 1:]
         self.column += 1
@@ -29,9 +37,7 @@ class Terminal:
     def feed(self, data):
         for piece in re.findall(r'\033\[[0-9;]*[A-Za-z]|.', data, re.S):
             if piece == '\n':
-                self.row += 1
-                if self.row == len(self.lines):
-                    self.lines.append('')
+                self.next_line()
             elif piece == '\r':
                 self.column = 0
             elif piece == '\033[J':
@@ -53,10 +59,13 @@ def on_terminal(case, *args, env=None):
     coop = case.start(*args, tty=True, env=dict(TTY, **(env or {})))
     status = coop.end()
     case.check_left()
-    raw = coop.data.decode(errors='replace')
-    terminal = Terminal()
-    terminal.feed(raw)
-    return status, raw, terminal
+    return status, coop.data.decode(errors='replace'), seen_at_end(coop)
+
+
+def seen_at_end(coop, columns=100):
+    terminal = Terminal(columns)
+    terminal.feed(coop.data.decode(errors='replace'))
+    return terminal
 
 
 @test
@@ -73,6 +82,19 @@ def footer_leaves_no_trace(case):
         assert line in text, text
     assert '\033[?' not in raw, raw  # no alternate screen, no hidden cursor
     assert terminal.widest < 100, terminal.widest
+
+
+@test
+def footer_has_room_for_a_key(case):
+    """What the terminal echoes behind a footer that is cut (^C) leaves none of it behind."""
+    coop = case.start('run', '--name', 'a-long-name-' * 3, '--pty', 'off',
+                      'trap "" INT; echo up; sleep 0.3 & wait; exit 0', '--name', 'b', 'sleep 1000',
+                      tty=True, columns=40, env=TTY)
+    coop.wait_for('2 running')
+    coop.type(b'\003')
+    equal(coop.end(), -signal.SIGINT)
+    text = seen_at_end(coop, 40).text()
+    assert '^C stopping' in text and 'running' not in text, text
 
 
 @test
@@ -162,6 +184,52 @@ def s15_no_command_controls_the_terminal(case):
 def on_terminal_raw(case, *args):
     coop = case.start(*args, tty=True, env=TTY)
     return coop.end(), coop.data.decode(errors='replace'), None
+
+
+@test
+def ornaments_of_colourful_programs(case):
+    """What gcc, grep and tput write beside their colours is no text: erasing to the end of the
+    line, the way back to ASCII, links."""
+    _, raw, terminal = on_terminal(
+        case, 'run', '--name', 'a', r'printf "\033[01;31m\033[Kred\033[m\033[K \033[2Kx\033(B\n"; '
+        r'printf "\033]8;;http://x/\033\\link\033]8;;\007 \033]8;;open\n"', '--name', 'b', 'true')
+    for line in ('a │ red x\n', 'a │ link ^[]8;;open\n'):
+        assert line in terminal.text(), (line, terminal.text())
+    assert '\033[K' not in raw and '\033]8' not in raw, raw
+
+
+@test
+def progress_is_shown_as_it_was_last(case):
+    """A line that is begun again by a carriage return does not show all its states, here nor in
+    the report; and nothing of it is written over what stands there."""
+    _, raw, terminal = on_terminal(
+        case, 'run', '--name', 'a', r'printf "1%%\r50%%\r99%%\r\nx\r\r\n100%%\r\033[K\n"; '
+        r'printf "open 1\ropen 2"; exit 3', '--name', 'b', 'sleep 1000')
+    assert re.search('a │ 99%\na │ x\na │\na │ open 2\n', terminal.text()), terminal.text()
+    assert '50%' not in raw and '^M' not in raw, raw
+    report = terminal.text()[terminal.text().index('failed: 1'):]
+    assert re.search('│ x\n[ │]+│\n[ │]+│ open 2\n', report), report
+    _, output, _ = case.run('run', '-o', 'prefix', r'printf "1%%\r2%%\n"', 'true')
+    assert '1%\r2%\n' in output, output
+
+
+@test
+def long_lines_are_cut_between_characters(case):
+    """A line that comes in pieces has whole characters and sequences in each, and the last bytes
+    that the report keeps begin with one."""
+    word = '\u00e9' * 3000
+    for shift in (0, 1):
+        case.write('line', 'x' * (65534 + shift) + word + '\n')
+        _, output, errors = case.run('run', '-o', 'json', '--report', 'json', '--name', 'a',
+                                     'cat line; exit 3', '--name', 'b', 'sleep 1000')
+        lines = [e['line'] for e in objects(output) if e['event'] == 'output']
+        equal(len(lines), 2)
+        assert '\ufffd' not in ''.join(lines) and ''.join(lines).endswith(word), lines
+        tail = json.loads(errors.splitlines()[-1])['tasks'][0]['last_output']
+        assert tail.strip('\u00e9') == '\n', tail
+    case.write('line', 'x' * 65530 + '\033[38;5;200mpink\n')
+    _, raw, _ = on_terminal(case, 'run', 'cat line', 'true')
+    assert '\033[38;5;200mpink' in raw and '^[' not in raw, raw[-2000:]
 
 
 @test
@@ -358,6 +426,7 @@ def report_on_a_narrow_terminal(case):
                      report), report
     assert re.search(r'⊘ other +cancelled after \S+: a-long-name: exit 4', report), report
     assert '│ 123456789 123' in report and '123456789 123456789' not in report, report
+    assert '\033' not in report, report
 
 
 @test
