@@ -4,11 +4,14 @@
  */
 #include "line.h"
 #include "text.h"
+#include "utf8.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { NAME_WIDTH_MAX = 20, CANCELLED_NAMED = 5, INPUT_SHOWN = 200 };
 
@@ -17,14 +20,46 @@ enum { COLOURS = sizeof colours / sizeof colours[0] };
 
 /* ------------------------------------------------------------------------ the end */
 
+/* What could not be had or done; of the program itself its name. */
+static void start_place(const struct run_task *task, char *buf, size_t size)
+{
+	static const char *const places[] = {
+		[COOP_PROCESS_AT_STREAMS] = ": its pipes or terminal",
+		[COOP_PROCESS_AT_CLONE] = ": one more process",
+		[COOP_PROCESS_AT_GROUP] = ": its process group",
+		[COOP_PROCESS_AT_CGROUP] = ": its cgroup",
+		[COOP_PROCESS_AT_DEATH] = ": its death signal",
+		[COOP_PROCESS_AT_FDS] = ": its descriptors",
+		[COOP_PROCESS_AT_TERMINAL] = " with --tty",
+		[COOP_PROCESS_AT_LIMITS] = ": its limits, or --nice",
+	};
+	enum coop_process_step step = task->spawn_step;
+	const char *place = step < sizeof places / sizeof places[0] ? places[step] : NULL;
+
+	if (step == COOP_PROCESS_AT_NOTHING && task->plan->ready.kind != PROBE_NONE)
+		snprintf(buf, size, " with --ready %s", task->plan->ready.text);
+	else if (step == COOP_PROCESS_AT_CWD)
+		snprintf(buf, size, " in %s", task->plan->cwd);
+	else if (step == COOP_PROCESS_AT_EXEC)
+		snprintf(buf, size, ": %s", task->argv[0]);
+	else if (step == COOP_PROCESS_AT_STREAMS && access("/dev/null", R_OK | W_OK) < 0)
+		snprintf(buf, size, ": /dev/null");
+	else
+		snprintf(buf, size, "%s", place ? place : "");
+}
+
 static void start_text(const struct run_task *task, char *buf, size_t size)
 {
-	bool is_cwd = task->spawn_step == COOP_PROCESS_AT_CWD;
-	bool is_tty = task->spawn_step == COOP_PROCESS_AT_TERMINAL;
-	const char *where = is_cwd ? " in " : is_tty ? " with --tty" : "";
+	int error = -task->spawn_error;
+	bool is_clone = task->spawn_step == COOP_PROCESS_AT_CLONE;
+	char place[RUN_WHY_SIZE / 2]; /* the error has its room */
 
-	snprintf(buf, size, "cannot be started%s%s: %s", where, is_cwd ? task->plan->cwd : "",
-		 strerror(-task->spawn_error));
+	start_place(task, place, sizeof place);
+	utf8_make_visible(place);
+	snprintf(buf, size, "cannot be started%s: %s%s", place, strerror(error),
+		 error == EMFILE              ? " (see ulimit -n)"
+		 : error == EAGAIN && is_clone ? " (see ulimit -u)"
+					       : "");
 }
 
 static void exit_text(const struct run_task *task, char *buf, size_t size)

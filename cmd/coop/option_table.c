@@ -153,7 +153,7 @@ const struct option option_table[] = {
 	{ "log-dir", 0, "DIR", .verbs = RUNS, AT_PLAN(log_dir), .topic = TOPIC_OUTPUT,
 	  .set = set_path,
 	  .help = "The output of each task, unchanged, in a file of its own there; a DIR that is "
-		  "missing is made." },
+		  "missing is made. If a log cannot be written, success is 125." },
 	{ "timestamps", 0, NULL, .verbs = RUNS, AT_PLAN(has_timestamps), .topic = TOPIC_OUTPUT,
 	  .set = set_flag, .help = "The time before each line." },
 	{ "raw", 0, NULL, .verbs = RUNS, AT_PLAN(is_raw), .topic = TOPIC_OUTPUT, .set = set_flag,

@@ -159,15 +159,35 @@ size_t proc_group(int leader, proc_known *is_known, void *ctx, int *pids, size_t
 
 /* ------------------------------------------------------------------------ signals */
 
+bool proc_is_blind(void)
+{
+	return access("/proc/self/stat", F_OK) < 0;
+}
+
+/* It needs no /proc. A child keeps its number until we reap it. */
+static bool is_live_child(int pid)
+{
+	siginfo_t info = { 0 };
+
+	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && !info.si_pid;
+}
+
+/* It is where it was found, or one more of ours. */
+static bool is_meant(const struct coop_process_info *proc)
+{
+	struct coop_process_info now;
+
+	return coop_process_info(proc->pid, &now) == 0 && now.state != 'Z' &&
+	       (now.parent == proc->parent || proc_is_below(now.parent, getpid()));
+}
+
 void proc_signal(const struct coop_process_info *proc, int sig)
 {
 	int fd = (int)syscall(SYS_pidfd_open, proc->pid, 0);
-	struct coop_process_info now;
 
 	if (fd < 0 && errno != ENOSYS)
 		return;
-	if (coop_process_info(proc->pid, &now) == 0 && now.state != 'Z' &&
-	    (now.parent == proc->parent || proc_is_below(now.parent, getpid()))) {
+	if (proc_is_blind() ? is_live_child(proc->pid) : is_meant(proc)) {
 		if (fd >= 0)
 			(void)!syscall(SYS_pidfd_send_signal, fd, sig, NULL, 0);
 		else
@@ -208,27 +228,31 @@ void proc_continue(struct proc_list *stopped)
 	stopped->count = 0;
 }
 
-bool proc_is_blind(void)
-{
-	return access("/proc/self/stat", F_OK) < 0;
-}
-
 /*
  * Every number is asked for whether it is a child of ours: half a second for all that there may be.
- * It stays that child's own, since nobody reaps it meanwhile. Orphans of a killed one come to us,
- * and are found the next time.
+ * Orphans of a killed one come to us, and are found the next time.
  */
+void proc_orphans_blindly(proc_known *is_known, void *ctx, struct proc_list *list)
+{
+	struct coop_process_info proc = { .parent = getpid(), .name = "?" };
+
+	for (proc.pid = 2; proc.pid < PIDS_MAX; proc.pid++)
+		if (is_live_child(proc.pid) && !(is_known && is_known(proc.pid, ctx)) &&
+		    !list_add(list, &proc))
+			return;
+}
+
 static size_t kill_children_blindly(void)
 {
-	size_t alive = 0;
+	struct proc_list list = { 0 };
+	size_t count;
 
-	for (id_t pid = 2; pid < PIDS_MAX; pid++) {
-		siginfo_t info = { 0 };
-
-		if (waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && !info.si_pid)
-			alive += kill((pid_t)pid, SIGKILL) == 0;
-	}
-	return alive;
+	proc_orphans_blindly(NULL, NULL, &list);
+	for (size_t i = 0; i < list.count; i++)
+		proc_signal(&list.items[i], SIGKILL);
+	count = list.count;
+	proc_list_free(&list);
+	return count;
 }
 
 size_t proc_kill_below(int root)

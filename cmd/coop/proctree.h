@@ -62,12 +62,15 @@ void proc_reap(proc_known *is_known, void *ctx);
 /* Reaps every child that has ended; whether others are left. It needs no /proc. */
 bool proc_reap_all(void);
 
-/* Whether there is no /proc, so that nothing can be seen but how many children we have. Then
- * proc_kill_below our own number finds at least these. */
+/* Whether there is no /proc, so that nothing can be seen but who our children are. Then
+ * proc_kill_below our own number finds at least these, and only they can be signalled. */
 bool proc_is_blind(void);
 
 /* The children of ours that live and are not known: orphans that came to us. */
 void proc_orphans(proc_known *is_known, void *ctx, struct proc_list *list);
+
+/* The same without /proc, at the price of a look at every number; their names are not known. */
+void proc_orphans_blindly(proc_known *is_known, void *ctx, struct proc_list *list);
 
 /* Signals the process that was found, and no other that has got its number since. */
 void proc_signal(const struct coop_process_info *proc, int sig);

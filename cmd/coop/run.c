@@ -149,7 +149,10 @@ static void ask_orphans(struct job *job)
 {
 	struct proc_list list = { 0 };
 
-	proc_orphans(job_is_leader, job, &list);
+	if (proc_is_blind())
+		proc_orphans_blindly(job_is_leader, job, &list);
+	else
+		proc_orphans(job_is_leader, job, &list);
 	for (size_t i = 0; i < list.count; i++) {
 		job_say(job, SAY_DETAIL, "process %d (%s) was left over: ending it",
 			list.items[i].pid, list.items[i].name);
@@ -306,7 +309,7 @@ static int open_plumbing(struct job *job)
 
 /* ------------------------------------------------------------------------- the status */
 
-static int status_of(const struct job *job)
+static int status_of_tasks(const struct job *job)
 {
 	const struct run_task *main_task = job->main_ended;
 
@@ -319,6 +322,14 @@ static int status_of(const struct job *job)
 	if (main_task && main_task->outcome == OUTCOME_FAILED)
 		return main_task->code;
 	return run_group_status(&job->groups[0]);
+}
+
+/* What went well, but was not written down, is no success. */
+static int status_of(const struct job *job)
+{
+	int status = status_of_tasks(job);
+
+	return !status && job->logs_lost ? STATUS_OWN : status;
 }
 
 static int body(struct job *job)
@@ -355,6 +366,15 @@ static void settle_output(struct job *job)
 		run_output_failed(job, sink_error(out));
 }
 
+static void tell_logs(struct job *job)
+{
+	unsigned lost = job->logs_lost;
+
+	if (lost)
+		job_say(job, SAY_ALERT, "--log-dir %s: %u log%s not complete", job->plan->log_dir,
+			lost, lost > 1 ? "s are" : " is");
+}
+
 static int job_main(void *arg)
 {
 	struct job *job = arg;
@@ -368,6 +388,7 @@ static int job_main(void *arg)
 		r = body(job);
 	if (job->screen->is_open) {
 		settle_output(job);
+		tell_logs(job);
 		events_finish(job, finish(job, r));
 		job->screen->ops->finish(job->screen, finish(job, r));
 		settle_output(job);

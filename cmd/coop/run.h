@@ -177,6 +177,7 @@ struct job {
 	struct coop_process_limit files; /* the limit that we were started with */
 	bool has_files;                  /* and it was raised for us */
 	size_t left;                     /* processes that could not be ended */
+	unsigned logs_lost;              /* of --log-dir, that are not complete */
 
 	struct run_locks *locks;
 	struct run_jobserver *jobserver;
@@ -276,6 +277,9 @@ int run_task(void *arg);
 
 /* What has been set up before a task has an end, whatever it did: only the bookkeeping. */
 void run_task_end(struct run_task *task, enum run_outcome outcome);
+
+/* What it writes, or wrote, is not in its log: tells so, and the job cannot succeed any more. */
+void run_log_lost(struct run_task *task, const char *why);
 
 /* Notes in words why it is cancelled, in its own coop task. */
 void run_note_why(struct run_task *task);

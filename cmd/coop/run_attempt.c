@@ -197,6 +197,7 @@ static void forget_attempt(struct run_task *task)
 {
 	task->status = (struct coop_process_status){ 0 };
 	task->spawn_error = task->code = 0;
+	task->spawn_step = COOP_PROCESS_AT_NOTHING;
 	task->is_ended = task->is_late = task->is_timed_out = task->is_restart_asked = false;
 	task->is_stopped = false;
 	task->is_line_open[0] = task->is_line_open[1] = false;

@@ -35,17 +35,31 @@ struct run_stream {
 	bool is_reading; /* not handing on: all that was read has got through */
 };
 
+/* It cannot be written any more: what is in it stays. The job goes on, and fails at its end. */
+static void log_failed(struct run_task *task, int r)
+{
+	if (task->log_fd < 0) /* the other stream has told it */
+		return;
+	coop_close(task->log_fd);
+	task->log_fd = -1;
+	run_log_lost(task, strerror(-r));
+}
+
 /* Both streams into one file: one of them writes at a time. */
 static int to_log(struct run_task *task, const char *data, size_t size)
 {
-	int r = task->log_fd < 0 ? 0 : coop_mutex_lock(&task->logging);
+	int r = coop_mutex_lock(&task->logging);
 
-	if (r < 0 || task->log_fd < 0)
+	if (r < 0)
 		return r;
-	while (r >= 0 && size) {
+	while (r >= 0 && size && task->log_fd >= 0) {
 		r = coop_write(task->log_fd, data, size);
 		data += r > 0 ? r : 0;
 		size -= r > 0 ? (size_t)r : 0;
+	}
+	if (r < 0 && !coop_is_cancel(r)) {
+		log_failed(task, r);
+		r = 0;
 	}
 	(void)!coop_mutex_unlock(&task->logging);
 	return r;
@@ -100,12 +114,8 @@ static int hand_on(struct run_stream *s, const char *data, size_t size)
 	if (!size)
 		return 0;
 	tail_put(&task->tail, data, size);
-	r = to_log(task, data, size);
-	if (r < 0 && !coop_is_cancel(r) && task->log_fd >= 0) {
-		job_say(task->job, SAY_ALERT, "%s: its log: %s", task->name, strerror(-r));
-		coop_close(task->log_fd);
-		task->log_fd = -1;
-	}
+	if (task->log_fd >= 0)
+		(void)!to_log(task, data, size);
 	r = task->number ? map_output(task, s->which, data, size)
 			 : screen->ops->output(screen, task, s->which, data, size);
 	to_probe(task, data, size); /* now that the line can be seen */

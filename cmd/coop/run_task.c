@@ -7,11 +7,15 @@
 #include "screen.h"
 #include "text.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
+
+enum { LOGS_TOLD = 5 }; /* each that is not complete; the rest is counted */
 
 void run_task_init(struct run_task *task, struct job *job, const struct plan_task *plan)
 {
@@ -309,20 +313,48 @@ void run_note_why(struct run_task *task)
 		 info.source == COOP_CANCEL_DEADLINE ? "the time limit was reached" : info.text);
 }
 
-static void open_log(struct run_task *task)
+static void log_path(const struct run_task *task, char *path)
 {
-	const char *dir = task->job->plan->log_dir;
+	snprintf(path, PATH_MAX, "%s/%s.log", task->job->plan->log_dir, task->name);
+}
+
+void run_log_lost(struct run_task *task, const char *why)
+{
 	char path[PATH_MAX];
 
-	if (!dir)
+	if (task->job->logs_lost++ >= LOGS_TOLD)
 		return;
-	snprintf(path, sizeof path, "%s/%s.log", dir, task->name);
+	log_path(task, path);
+	job_say(task->job, SAY_ALERT, "%s: %s: %s: the log of this task is not complete",
+		task->name, path, why);
+}
+
+static void open_log(struct run_task *task)
+{
+	char path[PATH_MAX];
+
+	if (!task->job->plan->log_dir)
+		return;
+	log_path(task, path);
 	task->log_fd = open(path,
 			    O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC |
 				    (task->is_again ? O_APPEND : O_TRUNC),
 			    0600);
 	if (task->log_fd < 0)
-		job_say(task->job, SAY_ALERT, "%s: %m", path);
+		run_log_lost(task, strerror(errno));
+}
+
+/* What has no name any more is lost. */
+static void close_log(struct run_task *task)
+{
+	struct stat st;
+
+	if (task->log_fd < 0)
+		return;
+	if (fstat(task->log_fd, &st) == 0 && st.st_nlink == 0)
+		run_log_lost(task, "it was removed");
+	coop_close(task->log_fd);
+	task->log_fd = -1;
 }
 
 int run_task(void *arg)
@@ -345,9 +377,7 @@ int run_task(void *arg)
 		outcome = OUTCOME_FAILED;
 		task->code = STATUS_OWN;
 	}
-	if (task->log_fd >= 0)
-		coop_close(task->log_fd);
-	task->log_fd = -1;
+	close_log(task);
 	run_task_end(task, outcome);
 	pass_on(task);
 	return 0;

@@ -144,9 +144,7 @@ def after_success(case):
     equal(status, 0, errors)
 
 
-@test
-def without_proc(case):
-    """Where nothing can be seen, nothing is left all the same, nor said to be left."""
+def run_without_proc(case, *args):
     with open(case.coop, 'rb') as f:
         if re.search(b'__[at]san_init', f.read()):
             raise Skip('a sanitizer needs /proc')
@@ -154,10 +152,28 @@ def without_proc(case):
     if subprocess.run(['unshare', '-m', 'sh', '-c', hide + 'true'], check=False,
                       stderr=subprocess.DEVNULL).returncode:
         raise Skip('no file system may be mounted here')
-    run = 'exec "$COOP" run "(setsid sh -c \'sleep 1000 & sleep 1000; true\' &); exit 3" true'
-    status, _, errors = case.run('-m', 'sh', '-c', hide + run, program='unshare')
+    return case.run('-m', 'sh', '-c', hide + 'exec "$COOP" "$@"', 'sh', *args, program='unshare')
+
+
+@test
+def without_proc(case):
+    """Where nothing can be seen, nothing is left all the same, nor said to be left."""
+    status, _, errors = run_without_proc(
+        case, 'run', "(setsid sh -c 'sleep 1000 & sleep 1000; true' &); exit 3", 'true')
     equal(status, 3, errors)
     assert 'no process left behind' in errors, errors
+
+
+@test
+def without_proc_politely(case):
+    """There, too, orphans are told to end before they are killed."""
+    orphan = ('trap "echo asked > polite; exit" TERM; echo > up; '
+              'while :; do sleep 0.05; done')
+    status, _, errors = run_without_proc(
+        case, 'run', '-v', f"(setsid sh -c '{orphan}' &); until [ -s up ]; do sleep 0.01; done",
+        'true')
+    equal((status, case.content('polite')), (0, 'asked\n'), errors)
+    assert 'was left over: ending it' in errors, errors
 
 
 @test

@@ -116,6 +116,56 @@ def logs_need_a_folder(case):
     equal((status, output, errors), (125, '', 'coop run: --log-dir file: Not a directory\n'))
 
 
+LOG_SMALL = 'ulimit -f 8; exec "$COOP" "$@"'
+
+
+@test
+def logs_that_cannot_be_written(case):
+    """No room: told at once with the name, all is shown and done, and what would be success is
+    125; a status of the tasks stays."""
+    both = 'seq 1 3000 & seq 3001 6000 >&2; wait'
+    for end, wanted in (('', 125), ('; exit 3', 3)):
+        status, output, errors = case.run(
+            '-c', LOG_SMALL, 'sh', 'run', '-o', 'stream', '--log-dir', 'logs', '--name', 'big',
+            both + end, '--after', 'big:done', 'echo small', program='sh')
+        equal(status, wanted, errors)
+        lines = errors.splitlines()
+        equal([line for line in lines if line.startswith('coop: ')][0],
+              'coop: big: logs/big.log: File too large: the log of this task is not complete')
+        assert 'coop: --log-dir logs: 1 log is not complete' in lines, errors
+        equal(sorted(int(n) for n in output.split() + lines if n.isdigit()),
+              list(range(1, 6001)))
+        assert os.path.getsize(case.path('logs/big.log')) <= 4096
+        if not end:
+            equal(case.content('logs/echo.log'), 'small\n')
+
+
+@test
+def logs_that_are_removed(case):
+    """What was taken away while it was written is not complete, nor what has no folder any more."""
+    status, _, errors = case.run('run', '--log-dir', 'logs', '--name', 'a', 'rm -r logs; echo x',
+                                 '--name', 'b', '--after', 'a', 'echo y')
+    equal(status, 125, errors)
+    equal([line for line in errors.splitlines() if line.startswith('coop: ')],
+          [f'coop: {name}: logs/{name}.log: it was removed: the log of this task is not complete'
+           for name in 'ab'] + ['coop: --log-dir logs: 2 logs are not complete'])
+    status, _, errors = case.run('map', '-j1', '--log-dir', 'logs', '-n', 'm', 'rm -rf logs; echo',
+                                 ':::', '1', '2')
+    equal(status, 125, errors)
+    assert 'coop: m-2: logs/m-2.log: No such file or directory: the log' in errors, errors
+
+
+@test
+def lost_logs_of_many_are_counted(case):
+    """Of a map without room the first few are told, and then how many there were."""
+    status, output, errors = case.run(
+        '-c', LOG_SMALL, 'sh', 'map', '--log-dir', 'logs', 'seq 3000; : {}', ':::', *'123456789',
+        program='sh')
+    equal((status, output.count('3000\n')), (125, 9), errors)
+    equal(errors.count('the log of this task is not complete'), 5)
+    assert 'coop: --log-dir logs: 9 logs are not complete' in errors, errors
+
+
 @test
 def inputs_that_are_none(case):
     """A byte that no argument can have, a folder: told with its place, and nothing is cut short."""

@@ -287,7 +287,7 @@ def end_lines(case):
                             '--name', 'three', '--ok-codes', '3', 'exit 3')
     for pattern in (r'well   ✓ \d\.\ds$', 'limit  ✗ timeout after 50ms$',
                     r'killed ✗ killed by SIGSEGV.* after \d\.\ds$',
-                    'not    ✗ cannot be started: No such file or directory$',
+                    'not    ✗ cannot be started: ./no-file: No such file or directory$',
                     r'three  ✓ exit 3 after \d\.\ds$'):
         assert re.search('^' + pattern, errors, re.M), (pattern, errors)
 
