@@ -57,7 +57,8 @@ static void start_text(const struct run_task *task, char *buf, size_t size)
 	start_place(task, place, sizeof place);
 	utf8_make_visible(place);
 	snprintf(buf, size, "cannot be started%s: %s%s", place, strerror(error),
-		 error == EMFILE              ? " (see ulimit -n)"
+		 error == EMFILE               ? " (see ulimit -n)"
+		 : error == ENOTTY             ? " (standard input is no terminal)"
 		 : error == EAGAIN && is_clone ? " (see ulimit -u)"
 					       : "");
 }

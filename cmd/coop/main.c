@@ -9,7 +9,10 @@
 #include "run.h"
 #include "verbs.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* One row a verb. */
@@ -39,9 +42,11 @@ static int make_plan(int argc, char **argv, struct plan **ret_plan)
 /* What was printed may have met a full disk or a closed pipe. */
 static int finish_output(int status)
 {
-	if (fflush(stdout) == 0 && !ferror(stdout))
+	int error = fflush(stdout) == 0 ? EIO : errno;
+
+	if (error == EIO && !ferror(stdout))
 		return status;
-	fputs("coop: cannot write to standard output\n", stderr);
+	fprintf(stderr, "coop: cannot write to standard output: %s\n", strerror(error));
 	return status ? status : STATUS_OWN;
 }
 
@@ -49,6 +54,18 @@ static int finish_output(int status)
 static bool is_set_id(void)
 {
 	return getuid() != geteuid() || getgid() != getegid();
+}
+
+/*
+ * A stream that was closed stays as good as closed: else its number would be that of the next thing
+ * we open, and a task would have it. Neither a read nor a write of what it is now succeeds.
+ */
+static bool hold_closed_streams(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/", O_PATH) != fd)
+			return false;
+	return true;
 }
 
 int main(int argc, char **argv)
@@ -60,6 +77,8 @@ int main(int argc, char **argv)
 		fputs("coop: it does not run as another user (set-uid, set-gid)\n", stderr);
 		return STATUS_OWN;
 	}
+	if (!hold_closed_streams())
+		return STATUS_OWN;
 	if (make_plan(argc, argv, &plan) < 0) {
 		fprintf(stderr, "%s\n", plan->error);
 		status = STATUS_OWN;

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 
-from kit import equal, main, test, until
+from kit import Skip, equal, main, test, until
 
 PY = sys.executable
 
@@ -212,6 +212,48 @@ def logs_in_a_folder(case):
     equal(sorted(case.content('logs/a.log').split()), ['err', 'out'])
     equal(case.content('logs/b.log'), 'b')
     equal(os.stat(case.path('logs/a.log')).st_mode & 0o777, 0o600)
+
+
+@test
+def streams_that_are_closed(case):
+    """They stay so, and nothing of ours gets their numbers, for whoever inherits them."""
+    def closed(which, *args):
+        return case.run('-c', f'exec "$COOP" "$@" {which}', 'sh', *args, program='sh')
+    equal(closed('<&-', 'exec', 'cat'), (1, '', 'cat: -: Bad file descriptor\n'))
+    equal(closed('<&-', 'map', 'echo'),
+          (125, '', 'coop: standard input, input 1: Bad file descriptor\n'))
+    equal(closed('<&-', 'run', 'cat; echo x'), (0, 'x\n', ''))
+    status, _, errors = closed('>&-', 'run', 'echo x', 'true')
+    equal((status, errors.splitlines()[-1]),
+          (125, 'coop: standard output: Bad file descriptor'))
+    equal(closed('>&-', '--help'),
+          (125, '', 'coop: cannot write to standard output: Bad file descriptor\n'))
+    equal(closed('2>&-', 'exec', 'sh', '-c', 'echo x; echo y >&2 || echo z'), (0, 'x\nz\n', ''))
+    equal(closed('<&- >&- 2>&-', 'run', 'touch done', 'true')[0], 0)
+    assert os.path.exists(case.path('done'))
+
+
+@test
+def starts_that_fail_say_of_what(case):
+    """The program, the folder, the null device, the terminal, too many files."""
+    for args, wanted in ((('nosuch-program',), ': nosuch-program: No such file or directory'),
+                         (('-C', '/none', 'true'), ' in /none: No such file or directory'),
+                         (('--tty', 'true'), ' with --tty: Inappropriate ioctl for device '
+                                             '(standard input is no terminal)')):
+        errors = case.run('run', '-n', 'a', *args)[2]
+        equal(errors, f'coop: a: cannot be started{wanted}\n')
+    script = 'ulimit -n 12; exec "$COOP" run "sleep 0.1" "sleep 0.1" "sleep 0.1" "sleep 0.1"'
+    errors = case.run('-c', script, program='sh')[2]
+    assert ('cannot be started: its pipes or terminal: Too many open files (see ulimit -n)' in
+            errors), errors
+    hide = 'mount -t tmpfs none /dev && '
+    if subprocess.run(['unshare', '-m', 'sh', '-c', hide + 'true'], check=False,
+                      stderr=subprocess.DEVNULL).returncode:
+        raise Skip('no file system may be mounted here')
+    status, _, errors = case.run('-m', 'sh', '-c', hide + 'exec "$COOP" run -n a true',
+                                 program='unshare')
+    equal((status, errors),
+          (125, 'coop: a: cannot be started: /dev/null: No such file or directory\n'))
 
 
 @test
