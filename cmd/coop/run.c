@@ -217,7 +217,7 @@ static int end_left(void *arg)
 
 /* ---------------------------------------------------------------------- the plumbing */
 
-/* Two that are closed (see main.c) are not: who writes to one of them may not write to the other. */
+/* Two that are closed (main.c) are not: who writes to one of them may not write to the other. */
 static bool is_one_file(int a, int b)
 {
 	struct stat x, y;
