@@ -227,6 +227,10 @@ int yaml_unknown(struct yaml *y, const struct yaml_key *keys,
 	for (size_t i = 0; is_usable && i < option_count; i++)
 		if (is_usable(&option_table[i]))
 			text_near_offer(&near, with_underscores(y->plan, option_table[i].name));
+	if (is_usable == option_in_task) { /* what a task executes is no option */
+		text_near_offer(&near, "run");
+		text_near_offer(&near, "command");
+	}
 	if (near.best)
 		return yaml_fail(y, "unknown key '%s'; did you mean %s?", y->key, near.best);
 	return yaml_fail(y, "unknown key '%s'", y->key);

@@ -51,9 +51,10 @@ static int read_condition(struct yaml *y, const char *key, struct fy_node *value
 		}
 		text_near_offer(&near, conditions[i].name);
 	}
-	return yaml_fail(y, "condition '%s' is none%s%s%s", text,
-			 near.best ? "; did you mean " : "", near.best ? near.best : "",
-			 near.best ? "?" : "");
+	if (near.best)
+		return yaml_fail(y, "condition '%s' is none; did you mean %s?", text, near.best);
+	return yaml_fail(y, "condition '%s' is none of %s|%s|%s", text, conditions[0].name,
+			 conditions[1].name, conditions[2].name);
 }
 
 static int read_dependency(struct yaml *y, const char *key, struct fy_node *value)

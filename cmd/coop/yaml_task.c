@@ -42,6 +42,8 @@ int yaml_command(struct yaml *y, struct fy_node *value, struct plan_command *ret
 		return -EINVAL;
 	if (fy_node_is_sequence(value))
 		return read_words(y, value, ret_command);
+	if (fy_node_is_mapping(value))
+		return yaml_fail(y, "%s is neither a line nor a list of words", y->key);
 	error = yaml_text(y, value, &text);
 	if (!error)
 		error = yaml_compose_dollars(y, true, &text);

@@ -244,6 +244,12 @@ TEST(yaml_refuses_containers)
 		"f:2:33: working_dir: variables are not expanded here; $$ is a dollar");
 	no_yaml("services:\n  a: {command: x, depends_on: {b: {condition: service_healty}}}\n",
 		"f:2:47: condition 'service_healty' is none; did you mean service_healthy?");
+	no_yaml("services:\n  a: {command: x, depends_on: {b: {condition: x}}}\n",
+		"f:2:47: condition 'x' is none of "
+		"service_started|service_healthy|service_completed_successfully");
+	no_yaml("tasks:\n  a:\n    rum: a\n", "f:3:5: unknown key 'rum'; did you mean run?");
+	no_yaml("tasks:\n  a:\n    run: {b: c}\n",
+		"f:3:5: run is neither a line nor a list of words");
 	no_yaml("services:\n  a: {command: x, depends_on: {b: {required: false}}}\n",
 		"f:2:46: required: false is not supported");
 	no_yaml("services:\n  a: {command: x, healthcheck: {interval: 1s}}\n",
