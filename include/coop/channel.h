@@ -735,9 +735,7 @@ int coop_xchan_recv(struct coop_xchan *xchan, void *ret_item);
 /**
  * Sends a copy of `item` if that needs no waiting.
  *
- * Without a buffer somebody has to wait for it: in a call, or in a select of the same run. A select
- * of another thread may choose something else at this moment, so it cannot be given the value
- * without waiting for its loop: -EAGAIN. A buffer of one, or a call that waits, is for that.
+ * Without a buffer somebody has to wait for it, in a call or in a select, of any thread.
  *
  * Returns 0.
  *
@@ -788,10 +786,9 @@ int coop_xchan_recv_thread(struct coop_xchan *xchan, void *ret_item, int64_t tim
 /**
  * Makes a case of a select that sends `item`, which is read when the case is chosen.
  *
- * Calls that wait come before selects that wait. Without a buffer it meets calls that wait,
- * from wherever, and whatever is done in its own run; a try_ call or a select of another thread
- * sees nobody there. It may complete with COOP_ECLOSED, or, at the first wait of a run,
- * with -ENOMEM.
+ * Calls that wait come before selects that wait. Without a buffer it meets calls and selects of
+ * any thread: whichever case of a select is completed first, here or there, is the only one. It
+ * may complete with COOP_ECLOSED, or, at the first wait of a run, with -ENOMEM.
  *
  * Returns the case; `xchan` and `item` are kept by it. NULL for a channel: never chosen.
  *

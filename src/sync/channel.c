@@ -9,6 +9,7 @@
  * made ready. From then on no cancel and no close changes what it returns.
  */
 #include "sync/channel.h"
+#include "sync/select.h"
 
 #include <errno.h>
 
@@ -74,7 +75,7 @@ int cp_chan_send_now(struct cp_rt *rt, struct coop_chan *chan, const void *item)
 		return chan->sends ? COOP_ECLOSED : -EPERM;
 	if (CP_UNLIKELY(c->rt != rt))
 		return COOP_EWRONGTHREAD;
-	e = cp_queue_take(&c->receivers);
+	e = cp_select_take(&c->receivers);
 	if (e) {
 		cp_item_copy(cp_party(e)->item, item, c->bytes);
 		c->sent++;
@@ -109,7 +110,7 @@ int cp_chan_recv_now(struct cp_rt *rt, struct coop_chan *chan, void *ret_item)
 	if (c->used) {
 		cp_item_copy(ret_item, c->ring + c->head, c->bytes);
 		cp_chan_was_got(c);
-		e = cp_queue_take(&c->senders); /* whose the free place is */
+		e = cp_select_take(&c->senders); /* whose the free place is */
 		if (e) {
 			put(c, cp_party(e)->item);
 			cp_waiter_wake(rt, e, 0);
@@ -118,7 +119,7 @@ int cp_chan_recv_now(struct cp_rt *rt, struct coop_chan *chan, void *ret_item)
 		}
 		return 0;
 	}
-	e = cp_queue_take(&c->senders);
+	e = cp_select_take(&c->senders);
 	if (e) {
 		cp_item_copy(ret_item, cp_party(e)->item, c->bytes);
 		c->sent++;

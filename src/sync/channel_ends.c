@@ -8,6 +8,7 @@
  * last hold: so a value has left the books before it is called, and the channel is held meanwhile.
  */
 #include "sync/channel.h"
+#include "sync/select.h"
 
 #include <errno.h>
 
@@ -178,7 +179,8 @@ static void wake(struct cp_chan *c, struct cp_queue *q, const struct coop_chan *
 		next = e->next;
 		if (!chan || cp_party(e)->chan == chan) {
 			cp_queue_remove(e);
-			cp_waiter_wake(c->rt, e, result);
+			if (!e->chosen || cp_select_claim(e))
+				cp_waiter_wake(c->rt, e, result);
 			if (next && next->queue != q)
 				next = q->first; /* it was of the same select */
 		}

@@ -6,6 +6,7 @@
  *   1. Once set, the queue is empty for ever.
  *   2. Who was in the queue when it was set has been woken with 0, whatever comes after.
  */
+#include "sync/select.h"
 #include "sync/sync.h"
 
 CP_INLINE struct cp_queue *queue_of(const struct coop_event *event)
@@ -26,7 +27,7 @@ int coop_event_set(struct coop_event *event)
 	if (event->_set)
 		return 1;
 	event->_set = 1;
-	while (cp_queue_wake(rt, queue_of(event), 0))
+	while (cp_select_wake(rt, queue_of(event), 0))
 		;
 	return 0;
 }

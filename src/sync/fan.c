@@ -68,8 +68,8 @@ int cp_fan_close(struct cp_fan *f)
 	if (f->closed)
 		return 1;
 	f->closed = true;
-	while (f->waiting.first)
-		cp_queue_wake(f->rt, &f->waiting, COOP_EOF);
+	while (cp_select_wake(f->rt, &f->waiting, COOP_EOF))
+		;
 	return 0;
 }
 
@@ -110,7 +110,7 @@ int cp_fan_send(struct cp_fan *f, const void *item)
 		return COOP_ECLOSED;
 	cp_item_copy(slot(f, f->sent), item, f->bytes);
 	f->sent++;
-	for (struct cp_waiter *e; (e = cp_queue_take(&f->waiting));) {
+	for (struct cp_waiter *e; (e = cp_select_take(&f->waiting));) {
 		struct coop_case *c = cp_case_of(e);
 
 		cp_item_copy(c->_item, item, f->bytes);

@@ -65,7 +65,7 @@ static void settle(struct cp_rt *rt, struct coop_future *future, int code, void 
 	future->_code = code;
 	future->_value = value;
 	future->_state = DONE;
-	while ((e = cp_queue_take(queue_of(future)))) {
+	while ((e = cp_select_take(queue_of(future)))) {
 		if (e->chosen)
 			answer_case(cp_case_of(e), code, value);
 		else

@@ -7,6 +7,7 @@
  *   2. A pulse that has woken a task is gone, also if that task is cancelled afterwards: it was
  *      woken with 0, and its wait returns 0.
  */
+#include "sync/select.h"
 #include "sync/sync.h"
 
 CP_INLINE struct cp_queue *queue_of(const struct coop_pulse *pulse)
@@ -24,7 +25,7 @@ int coop_pulse_send(struct coop_pulse *pulse)
 	r = cp_sync_home(&pulse->_home, rt);
 	if (CP_UNLIKELY(r < 0))
 		return r;
-	if (cp_queue_wake(rt, queue_of(pulse), 0))
+	if (cp_select_wake(rt, queue_of(pulse), 0))
 		return 0;
 	if (pulse->_set)
 		return 1;
@@ -42,7 +43,7 @@ int coop_pulse_send_all(struct coop_pulse *pulse)
 	r = cp_sync_home(&pulse->_home, rt);
 	if (CP_UNLIKELY(r < 0))
 		return r;
-	while (cp_queue_wake(rt, queue_of(pulse), 0))
+	while (cp_select_wake(rt, queue_of(pulse), 0))
 		n++;
 	return n;
 }

@@ -6,7 +6,7 @@
  * there is none are all of them enlisted, and nothing runs in between. Whoever takes an entry
  * out to wake the task calls `chosen`, which takes out the rest before anybody can look; so a
  * value is handed to one case only, and a select cannot meet itself: while it tries, it waits
- * nowhere.
+ * nowhere. Where another thread may complete a case as well, one word decides, see select.h.
  *
  * A time limit is a scope around the park: its deadline cancels the wait like any other, and
  * whether it was that or a cancel from outside is decided where scopes decide it.
@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 
 struct select {
 	struct cp_wait wait;
@@ -25,8 +26,11 @@ struct select {
 	struct coop_case *chosen; /* NULL: none yet */
 	struct coop_case *timer;  /* the case whose time is up first; NULL: that of the options */
 	int64_t limit_ns;         /* absolute; COOP_NEVER: no limit */
-	bool settles;             /* there is a case that has to be settled */
+	bool settles;             /* there is a case that has to be settled: others know of it */
+	uint32_t decided;         /* atomic if it settles: enum */
 };
+
+enum { OPEN, HELD, DECIDED };
 
 static const struct cp_selectable *ops_of(const struct coop_case *c)
 {
@@ -172,21 +176,77 @@ int coop_select_try(struct coop_case *cases, size_t count, const struct coop_sel
 	return try_all(rt, cases, count, opts && opts->fair);
 }
 
+/* ------------------------------------------------------------------------- deciding */
+
+bool cp_select_hold(void *select)
+{
+	struct select *s = select;
+	uint32_t was = OPEN;
+
+	/* Pairs with the releases below, also where it fails: who is chosen is read then. */
+	while (!__atomic_compare_exchange_n(&s->decided, &was, HELD, false, __ATOMIC_ACQUIRE,
+					    __ATOMIC_ACQUIRE)) {
+		if (was == DECIDED)
+			return false;
+		was = OPEN;
+		sched_yield();
+	}
+	return true;
+}
+
+bool cp_select_is_open(void *select)
+{
+	return __atomic_load_n(&((struct select *)select)->decided, __ATOMIC_RELAXED) != DECIDED;
+}
+
+void cp_select_let_go(void *select)
+{
+	__atomic_store_n(&((struct select *)select)->decided, OPEN, __ATOMIC_RELEASE);
+}
+
+void cp_select_choose(void *select, struct coop_case *c)
+{
+	struct select *s = select;
+
+	s->chosen = c;
+	__atomic_store_n(&s->decided, DECIDED, __ATOMIC_RELEASE);
+}
+
 /* -------------------------------------------------------------------------- waiting */
 
+/* A case that has been withdrawn is of no select; the chosen one is until that goes on. */
 static void withdraw_all(struct select *s)
 {
 	for (size_t i = 0; i < s->count; i++) {
 		struct coop_case *c = &s->cases[i];
 
-		c->_select = NULL;
-		if (c == s->chosen)
+		if (c == s->chosen || !c->_select)
 			continue;
 		if (cp_case_entry(c)->queue)
 			cp_queue_remove(cp_case_entry(c));
 		if (ops_of(c)->withdraw)
 			ops_of(c)->withdraw(cp_rt, c);
+		c->_select = NULL;
 	}
+}
+
+bool cp_select_is_shared(struct cp_waiter *e)
+{
+	return ((struct select *)cp_case_of(e)->_select)->settles;
+}
+
+bool cp_select_claim(struct cp_waiter *e)
+{
+	struct select *s = cp_case_of(e)->_select;
+
+	if (CP_LIKELY(!s->settles))
+		return true;
+	if (cp_select_hold(s)) {
+		cp_select_choose(s, cp_case_of(e));
+		return true;
+	}
+	withdraw_all(s);
+	return false;
 }
 
 static void chosen(struct cp_waiter *e)
@@ -199,7 +259,14 @@ static void chosen(struct cp_waiter *e)
 
 static bool select_abort(struct cp_wait *wait)
 {
-	withdraw_all(CP_CONTAINER_OF(wait, struct select, wait));
+	struct select *s = CP_CONTAINER_OF(wait, struct select, wait);
+
+	if (CP_UNLIKELY(s->settles)) {
+		if (!cp_select_hold(s))
+			return false; /* completed, and on its way here */
+		cp_select_choose(s, NULL);
+	}
+	withdraw_all(s);
 	return true;
 }
 
@@ -213,7 +280,8 @@ static void enlist_all(struct cp_rt *rt, struct select *s)
 		e->queue = NULL;
 		e->task = rt->cur;
 		e->chosen = chosen;
-		s->settles |= ops_of(c)->settle != NULL;
+		if (ops_of(c)->settle)
+			s->settles = true;
 		ops_of(c)->enlist(rt, c);
 	}
 }
@@ -234,6 +302,7 @@ static int park(struct cp_rt *rt, struct select *s)
 	if (CP_UNLIKELY(s->settles))
 		settle_all(rt, s);
 	if (s->chosen) {
+		s->chosen->_select = NULL;
 		s->chosen->rc = r;
 		return 0;
 	}

@@ -3,11 +3,13 @@
  * Semaphores: a count of permits, and those who wait for one.
  *
  * Invariants
- *   1. While somebody waits, the count is 0: a permit that is released goes to the first
- *      who waits and is never seen in the count, so nobody can take it in between.
+ *   1. While somebody waits (other than a select that is decided), the count is 0: a permit that is
+ *      released goes to the first who waits and is never seen in the count, so nobody can take it
+ *      in between.
  *   2. count <= max. Permits are conserved: a waiter that was cancelled has left the queue before
  *      it could be given one; one that was given a permit returns 0.
  */
+#include "sync/select.h"
 #include "sync/sync.h"
 
 CP_INLINE struct cp_queue *queue_of(const struct coop_sem *sem)
@@ -72,14 +74,19 @@ int coop_sem_try_acquire(struct coop_sem *sem)
 	return 0;
 }
 
-/* How many tasks `count` permits would wake. A select may wait here with several entries. */
-static uint32_t would_wake(const struct cp_queue *q, uint32_t count)
+/*
+ * How many tasks `count` permits wake for certain. A select may wait here with several entries, and
+ * one that another thread may complete at any moment is not to be counted on.
+ */
+static uint32_t will_wake(const struct cp_queue *q, uint32_t count)
 {
 	uint32_t n = 0;
 
-	for (const struct cp_waiter *e = q->first; e && n < count; e = e->next) {
+	for (struct cp_waiter *e = q->first; e && n < count; e = e->next) {
 		const struct cp_waiter *before = e->chosen ? e->prev : NULL;
 
+		if (e->chosen && cp_select_is_shared(e))
+			continue;
 		while (before && before->task != e->task)
 			before = before->prev;
 		n += !before;
@@ -89,14 +96,14 @@ static uint32_t would_wake(const struct cp_queue *q, uint32_t count)
 
 static CP_NOINLINE int wake_first(struct cp_rt *rt, struct coop_sem *sem)
 {
-	cp_queue_wake(rt, queue_of(sem), 0);
+	if (!cp_select_wake(rt, queue_of(sem), 0))
+		sem->_count++;
 	return 0;
 }
 
 int coop_sem_release_many(struct coop_sem *sem, uint32_t count)
 {
 	struct cp_rt *rt = cp_rt;
-	uint32_t waking;
 	int r;
 
 	if (CP_UNLIKELY(!rt))
@@ -104,12 +111,11 @@ int coop_sem_release_many(struct coop_sem *sem, uint32_t count)
 	r = check(sem, rt);
 	if (CP_UNLIKELY(r < 0))
 		return r;
-	waking = would_wake(queue_of(sem), count);
-	if (count - waking > sem->_max - sem->_count)
+	if (count - will_wake(queue_of(sem), count) > sem->_max - sem->_count)
 		return -EOVERFLOW;
-	sem->_count += count - waking;
-	while (waking--)
-		cp_queue_wake(rt, queue_of(sem), 0);
+	while (count && cp_select_wake(rt, queue_of(sem), 0))
+		count--;
+	sem->_count += count;
 	return 0;
 }
 

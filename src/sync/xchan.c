@@ -16,8 +16,9 @@
  *   3. The frame of a settled waiter stays until it has been woken.
  *   4. Once closed, nothing is put into the ring and nobody waits to send.
  *
- * A select waits beside the queues, see xchan_case.c: a thread that brings something, and finds
- * nobody in a queue to give it to, tells one of the selects, which come and try.
+ * A select waits beside the queues, see xchan_case.c: who finds nobody in a queue to give a value
+ * to, or to take one from, meets one of the selects if there is no buffer. If there is, the value
+ * or the place is left there, and one of them is told of it, which comes and tries.
  */
 #include "sync/xchan.h"
 
@@ -174,17 +175,23 @@ int cp_xchan_now(struct coop_xchan *x, struct xqueue *q, void *item, struct xtol
 	return q == &x->senders ? send_now(x, item, told) : recv_now(x, item, told);
 }
 
+/* The same, and with those who wait in a select. */
+static int now_or_meet(struct coop_xchan *x, struct xqueue *q, void *item, struct xtold *told)
+{
+	int r = cp_xchan_now(x, q, item, told);
+
+	return r == -EAGAIN && !x->stats.cap ? cp_xlookout_meet(x, q, item, told) : r;
+}
+
 int cp_xchan_try(struct coop_xchan *x, struct xqueue *q, void *item)
 {
 	struct xtold told = { NULL, NULL };
 	int r;
 
 	cp_xchan_lock(x);
-	r = cp_xchan_now(x, q, item, &told);
+	r = now_or_meet(x, q, item, &told);
 	cp_xchan_unlock(x);
 	cp_xchan_wake(&told);
-	if (CP_UNLIKELY(r == -EAGAIN && !x->stats.cap && cp_rt))
-		r = cp_xlookout_meet(x, q, item);
 	return r;
 }
 
@@ -195,7 +202,7 @@ static int now_or_enqueue(struct coop_xchan *x, struct xqueue *q, struct xwaiter
 	int r;
 
 	cp_xchan_lock(x);
-	r = cp_xchan_now(x, q, w->item, &told);
+	r = now_or_meet(x, q, w->item, &told);
 	if (r == -EAGAIN) {
 		enqueue(q, w);
 		cp_xlookout_tell(q == &x->senders ? &x->receives : &x->sends, &told);

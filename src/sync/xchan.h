@@ -29,23 +29,31 @@ struct xqueue {
 };
 
 /*
- * Who waits in a select: in its case. It is told that there may be something, and its loop tries
- * whether there is.
+ * Who waits in a select: in its case. Where there is a buffer it is told that there may be
+ * something, and its loop tries whether there is; where there is none it is met.
  *
  *   NONE --enlist--> LISTED --told--> TOLD --arrived--> NONE, chosen; or LISTED: it was too late
- *   LISTED, TOLD --withdraw, or met by its own run and chosen--> NONE, LEFT
- *   LEFT --arrived--> NONE
+ *   LISTED, TOLD --met--> MET --arrived--> NONE, chosen
+ *   LISTED --withdraw--> NONE
+ *   TOLD --withdraw--> LEFT --arrived--> NONE
  *   LEFT --the select's task waits for it--> AWAITED --arrived--> NONE, woken
  *
- * Other threads make TOLD of LISTED, under the lock; all else is done by the loop, of LISTED and
- * TOLD under the lock, too.
+ * Any thread makes TOLD of LISTED, and MET of either, under the lock; all else is done by the loop,
+ * of LISTED and TOLD under the lock, too.
  */
-enum xlookout_state { CP_XL_NONE, CP_XL_LISTED, CP_XL_TOLD, CP_XL_LEFT, CP_XL_AWAITED };
+enum xlookout_state {
+	CP_XL_NONE,
+	CP_XL_LISTED,
+	CP_XL_TOLD,
+	CP_XL_MET,
+	CP_XL_LEFT,
+	CP_XL_AWAITED,
+};
 
 struct xlookout {
-	struct xlookout *next, *prev; /* LISTED; once told, `next` is of those still to be posted */
+	struct xlookout *next, *prev; /* LISTED; then `next` is of those still to be posted */
 	struct cp_inbox *inbox;       /* of its run */
-	struct cp_post post;          /* TOLD, LEFT, AWAITED */
+	struct cp_post post;          /* TOLD, MET, LEFT, AWAITED */
 };
 
 struct xlookouts {
@@ -83,7 +91,7 @@ CP_INLINE void cp_xchan_unlock(struct coop_xchan *x)
 
 /* xchan.c: a send or a receive, by `q`: where it would wait. 0, an error, or -EAGAIN. Locked. */
 int cp_xchan_now(struct coop_xchan *x, struct xqueue *q, void *item, struct xtold *told);
-/* With the lock and on its own. Meets a select of this run as well. */
+/* With the lock and on its own. */
 int cp_xchan_try(struct coop_xchan *x, struct xqueue *q, void *item);
 /* Without the lock. */
 void cp_xchan_wake(const struct xtold *told);
@@ -93,8 +101,8 @@ void cp_xlookout_tell(struct xlookouts *l, struct xtold *told);
 void cp_xlookout_tell_all(struct xlookouts *l, struct xtold *told);
 /* Without the lock: the loops hear of it. */
 void cp_xlookout_post(struct xlookout *first);
-/* At a channel without a buffer: is there a select of this run at the other end of `q`? Then it has
- * the value, or has given it, and 0 is returned; or -EAGAIN. */
-int cp_xlookout_meet(struct coop_xchan *x, struct xqueue *q, void *item);
+/* At a channel without a buffer: is there a select at the other end of `q`? Then it has the value,
+ * or has given it, and 0 is returned; or -EAGAIN. Locked. */
+int cp_xlookout_meet(struct coop_xchan *x, struct xqueue *q, void *item, struct xtold *told);
 
 #endif

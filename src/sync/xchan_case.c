@@ -2,23 +2,30 @@
 /*
  * Channels between threads as cases of a select.
  *
- * Another thread must not complete such a case: at the same moment a task of the run may complete
- * another one, and only one of them may have an effect. So it is the loop that does. A case that
- * waits is a *lookout* at the channel; a thread that brings what it waits for takes it off the
- * list and tells its loop by a post, and there the case is tried like any other that may be ready:
- * if that succeeds it is chosen, and if somebody was faster it goes back to where it was.
+ * At the same moment a task of the run may complete another case of the select, and a third thread
+ * yet another, and only one of them may have an effect: what decides is a word of the select, see
+ * select.h. A case that waits is a *lookout* at the channel.
  *
- * Invariants, under the lock
- *   1. As many lookouts have been told, or more, as there are values to be had (or places, and
- *      receivers that wait), or all have been. So each thing that comes tells one; one that is
- *      enlisted while there is something has told itself; and one that leaves after it was told
- *      tells another.
- *   2. Its post lies in the case. So a select that leaves a case that has been told is not
- *      over before the post has arrived; that is a turn of the loop at most. The same holds if its
- *      own run completes such a case.
+ * Without a buffer it is *met* by whoever is at the other end: a call of any thread decides the
+ * select and copies the value, both under the lock of the channel, and posts to the loop, where the
+ * select then finds itself completed. A cancel that comes in between is too late.
  *
- * Who waits in a call comes before the lookouts. Where there is no buffer, a select meets calls
- * that wait, and everything of its own run; not a try_ call, or a select, of another thread.
+ * With a buffer a value lies in the ring, where it is anybody's. So a thread that brings one
+ * decides nothing; it takes a lookout off the list and tells its loop by a post, and there the case
+ * is tried like any other that may be ready: if that succeeds it is chosen, and if somebody was
+ * faster it goes back to where it was. A select that is enlisted and sees that there is something
+ * tells itself; so does one that could be met by another select, since only in its loop, where it
+ * is parked, both can be decided at once.
+ *
+ * Invariants, under the lock, of lookouts of selects that are not decided
+ *   1. As many have been told, or more, as there are values to be had (or places, and calls that
+ *      wait), or all have been. So each thing that comes tells one; one that is enlisted while
+ *      there is something has told itself; and one that leaves after it was told tells another.
+ *   2. Of two that could meet, one has been told; so it tries, and meets the other.
+ *   3. The post lies in the case. So a select that leaves a case that has been told is not over
+ *      before the post has arrived; that is a turn of the loop at most.
+ *
+ * Who waits in a call comes before the lookouts.
  */
 #include "sync/select.h"
 #include "sync/xchan.h"
@@ -96,6 +103,8 @@ void cp_xlookout_tell(struct xlookouts *l, struct xtold *told)
 {
 	struct xlookout *w = l->first;
 
+	while (CP_UNLIKELY(w != NULL) && !cp_select_is_open(case_of(w)->_select))
+		w = w->next; /* it comes no more */
 	if (CP_LIKELY(!w))
 		return;
 	list_remove(l, w);
@@ -104,8 +113,12 @@ void cp_xlookout_tell(struct xlookouts *l, struct xtold *told)
 
 void cp_xlookout_tell_all(struct xlookouts *l, struct xtold *told)
 {
-	while (l->first)
-		cp_xlookout_tell(l, told);
+	struct xlookout *w;
+
+	while ((w = l->first)) {
+		list_remove(l, w);
+		tell(l, w, told);
+	}
 }
 
 void cp_xlookout_post(struct xlookout *first)
@@ -119,7 +132,7 @@ void cp_xlookout_post(struct xlookout *first)
 	}
 }
 
-/* -------------------------------------------------------------------------- waiting */
+/* ---------------------------------------------------------------------------- a case */
 
 static const struct cp_selectable send_ops, recv_ops;
 
@@ -152,90 +165,155 @@ static bool ready(const struct coop_xchan *x, const struct xlookouts *l)
 	return x->stats.used || x->senders.first;
 }
 
-static bool is_local(struct xlookout *w, const void *select)
+/* -------------------------------------------------------------------------- meeting */
+
+/* Decides the select of `c`, and, if it is not NULL, that of `self`, which is another one. */
+static bool decide(struct coop_case *c, struct coop_case *self)
 {
-	return cp_inbox_is_of(w->inbox, cp_rt) && case_of(w)->_select != select;
+	void *first = c->_select, *second = self ? self->_select : NULL;
+
+	if (first == second)
+		return false;
+	if (second && (uintptr_t)second < (uintptr_t)first) {
+		first = self->_select;
+		second = c->_select;
+	}
+	if (!cp_select_hold(first))
+		return false;
+	if (second && !cp_select_hold(second)) {
+		cp_select_let_go(first);
+		return false;
+	}
+	cp_select_choose(c->_select, c);
+	if (self)
+		cp_select_choose(self->_select, self);
+	return true;
 }
 
-/*
- * The first lookout of this run that is no case of `select`; off its list. One that was told is as
- * good, if it will find nothing: there are more of them than calls that wait. Locked.
- */
-static struct coop_case *local_lookout(struct xlookouts *l, uint32_t calls, const void *select)
+/* The first of `l` that could be decided; off its list, MET. Locked. */
+static struct coop_case *meet_first(struct xlookouts *l, uint32_t calls, struct coop_case *self,
+				    struct xtold *told)
 {
 	for (struct xlookout *w = l->first; w; w = w->next)
-		if (is_local(w, select)) {
+		if (decide(case_of(w), self)) {
 			list_remove(l, w);
-			l->count--;
+			w->next = told->lookouts;
+			told->lookouts = w;
+			case_of(w)->_time_ns = CP_XL_MET;
 			return case_of(w);
 		}
+	/* One that was told is as good, if it will find nothing: there are more than calls. */
 	if (l->told_count <= calls)
 		return NULL;
 	for (struct cp_waiter *e = l->told; e; e = e->next)
-		if (is_local(lookout_of(cp_case_of(e)), select)) {
-			told_remove(l, cp_case_of(e), CP_XL_LEFT); /* its post is on the way */
-			l->count--;
+		if (decide(cp_case_of(e), self)) {
+			told_remove(l, cp_case_of(e), CP_XL_MET); /* its post is on the way */
 			return cp_case_of(e);
 		}
 	return NULL;
 }
 
-/* Without a buffer: the case at the other end that this one has met, to be chosen. Locked. */
-static struct coop_case *meet(struct coop_xchan *x, bool sending, void *item, const void *select)
+/* For a call, or for a case that waits, which is decided then. 0 or -EAGAIN. Locked. */
+static int meet(struct coop_xchan *x, bool sending, void *item, struct coop_case *self,
+		struct xtold *told)
 {
+	struct xlookouts *l = sending ? &x->receives : &x->sends;
+	uint32_t calls = sending ? x->senders.count : x->receivers.count;
 	struct coop_case *c;
 
-	if (x->stats.cap || x->stats.closed)
-		return NULL;
-	if (sending)
-		c = local_lookout(&x->receives, x->senders.count, select);
-	else
-		c = local_lookout(&x->sends, x->receivers.count, select);
+	if (CP_LIKELY(!l->count))
+		return -EAGAIN;
+	c = meet_first(l, calls, self, told);
 	if (!c)
-		return NULL;
+		return -EAGAIN;
+	l->count--;
 	cp_item_copy(sending ? c->_item : item, sending ? item : c->_item, x->stats.item_bytes);
 	x->stats.sent++;
 	x->stats.received++;
-	return c;
+	return 0;
 }
 
-static void chosen(struct cp_rt *rt, struct coop_case *c, int r)
+int cp_xlookout_meet(struct coop_xchan *x, struct xqueue *q, void *item, struct xtold *told)
 {
-	rt->external--;
-	cp_waiter_wake(rt, cp_case_entry(c), r);
+	return meet(x, q == &x->senders, item, NULL, told);
 }
 
-/* In the loop: somebody has brought something. */
-static void arrived(struct cp_rt *rt, struct cp_post *post)
+/* Is there a lookout at the other end that `c` might meet? Locked. */
+static bool may_meet(const struct coop_xchan *x, const struct coop_case *c)
 {
-	struct xlookout *w = CP_CONTAINER_OF(post, struct xlookout, post);
-	struct coop_case *c = case_of(w), *other = NULL;
-	struct coop_xchan *x = c->_on;
-	struct xtold told = { NULL, NULL };
-	int64_t state = c->_time_ns; /* told, so that only the loop changes it */
+	const struct xlookouts *l = sends(c) ? &x->receives : &x->sends;
+	const void *select = c->_select;
+
+	if (x->stats.cap)
+		return false;
+	for (struct xlookout *w = l->first; w; w = w->next)
+		if (case_of(w)->_select != select)
+			return true;
+	for (struct cp_waiter *e = l->told; e; e = e->next)
+		if (cp_case_of(e)->_select != select)
+			return true;
+	return false;
+}
+
+/* -------------------------------------------------------------------------- waiting */
+
+/* What `c`, which was told, finds: the result of it, decided; or -EAGAIN. Locked. */
+static int told_now(struct coop_xchan *x, struct coop_case *c, struct xtold *told)
+{
 	int r;
 
-	if (state != CP_XL_TOLD) {
-		c->_time_ns = CP_XL_NONE;
-		if (state == CP_XL_AWAITED)
-			cp_wake(rt, cp_case_entry(c)->task, 0);
-		return;
+	if (!cp_select_hold(c->_select))
+		return -EAGAIN;
+	r = cp_xchan_now(x, queue_of(c), c->_item, told);
+	if (r != -EAGAIN) {
+		cp_select_choose(c->_select, c);
+		return r;
 	}
+	cp_select_let_go(c->_select);
+	return x->stats.cap ? r : meet(x, sends(c), c->_item, c, told);
+}
+
+/* It was told, and comes: 0 or an error, with which it is chosen; or -EAGAIN. Locked. */
+static int try_told(struct coop_xchan *x, struct coop_case *c, struct xtold *told)
+{
+	struct xlookouts *l = list_of(c);
+	int r;
+
+	told_remove(l, c, CP_XL_NONE);
+	r = told_now(x, c, told);
+	if (r != -EAGAIN) {
+		l->count--;
+		return r;
+	}
+	list_put_back(l, lookout_of(c));
+	if (ready(x, l)) /* its select is decided: this is for another one */
+		cp_xlookout_tell(l, told);
+	return r;
+}
+
+/* In the loop: somebody has brought something, or a value itself. */
+static void arrived(struct cp_rt *rt, struct cp_post *post)
+{
+	struct coop_case *c = case_of(CP_CONTAINER_OF(post, struct xlookout, post));
+	struct coop_xchan *x = c->_on;
+	struct xtold told = { NULL, NULL };
+	enum xlookout_state state;
+	int r = 0;
+
 	cp_xchan_lock(x);
-	told_remove(list_of(c), c, CP_XL_NONE);
-	r = cp_xchan_now(x, queue_of(c), c->_item, &told);
-	if (r == -EAGAIN && (other = meet(x, sends(c), c->_item, c->_select)))
-		r = 0; /* one that came while this was not on the list */
-	if (r == -EAGAIN)
-		list_put_back(list_of(c), w);
+	state = c->_time_ns;
+	if (state == CP_XL_TOLD)
+		r = try_told(x, c, &told);
 	else
-		list_of(c)->count--;
+		c->_time_ns = CP_XL_NONE;
 	cp_xchan_unlock(x);
 	cp_xchan_wake(&told);
-	if (other)
-		chosen(rt, other, 0);
-	if (r != -EAGAIN)
-		chosen(rt, c, r);
+	if (state == CP_XL_AWAITED)
+		cp_wake(rt, cp_case_entry(c)->task, 0);
+	if (state == CP_XL_AWAITED || state == CP_XL_LEFT || r == -EAGAIN)
+		return;
+	rt->external--;
+	cp_waiter_wake(rt, cp_case_entry(c), r);
 }
 
 static int xchan_take(struct cp_rt *rt, struct coop_case *c)
@@ -249,20 +327,21 @@ static int xchan_take(struct cp_rt *rt, struct coop_case *c)
 
 static void xchan_enlist(struct cp_rt *rt, struct coop_case *c)
 {
-	struct xlookouts *l = list_of(c);
 	struct xlookout *w = lookout_of(c);
+	struct coop_xchan *x = c->_on;
+	struct xlookouts *l = list_of(c);
 	struct xtold told = { NULL, NULL };
 
 	w->inbox = cp_inbox_of(rt);
 	w->post = (struct cp_post){ .arrived = arrived };
 	rt->external++;
-	cp_xchan_lock(c->_on);
+	cp_xchan_lock(x);
 	l->count++;
-	if (ready(c->_on, l)) /* since it was tried */
-		tell(l, w, &told);
+	if (ready(x, l) || may_meet(x, c))
+		tell(l, w, &told); /* since it was tried */
 	else
 		list_append(l, w);
-	cp_xchan_unlock(c->_on);
+	cp_xchan_unlock(x);
 	cp_xchan_wake(&told);
 }
 
@@ -297,19 +376,6 @@ static void xchan_settle(struct cp_rt *rt, struct coop_case *c)
 	rt->external++;
 	cp_park(rt, &wait);
 	rt->external--;
-}
-
-int cp_xlookout_meet(struct coop_xchan *x, struct xqueue *q, void *item)
-{
-	struct coop_case *c;
-
-	cp_xchan_lock(x);
-	c = meet(x, q == &x->senders, item, NULL);
-	cp_xchan_unlock(x);
-	if (!c)
-		return -EAGAIN;
-	chosen(cp_rt, c, 0);
-	return 0;
 }
 
 /* ---------------------------------------------------------------------------- cases */

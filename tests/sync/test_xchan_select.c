@@ -3,69 +3,9 @@
  * Channels between threads as cases of a select: one case is chosen, whoever is on the other side,
  * and of all others nothing has happened; a value that a thread brought is never lost.
  */
-#include "select_help.h"
+#include "xchan_help.h"
 
 #include "base/os.h"
-#include "core/core.h"
-
-#include <pthread.h>
-#include <sched.h>
-
-static struct coop_xchan *int_xchan(uint32_t cap)
-{
-	struct coop_xchan *x;
-
-	CHECK_INT(coop_xchan_new(sizeof(int), &(struct coop_xchan_opts){ .cap = cap }, &x), ==, 0);
-	return x;
-}
-
-static struct coop_xchan_stats stats_of(struct coop_xchan *x)
-{
-	struct coop_xchan_stats s;
-
-	coop_xchan_stats(x, &s);
-	return s;
-}
-
-static int try_send(struct coop_xchan *x, int n)
-{
-	return coop_xchan_try_send(x, &n);
-}
-
-static int try_recv(struct coop_xchan *x)
-{
-	int n = -1, r = coop_xchan_try_recv(x, &n);
-
-	return r < 0 ? r : n;
-}
-
-static void nobody_waits(struct coop_xchan *x)
-{
-	CHECK_INT(stats_of(x).senders, ==, 0);
-	CHECK_INT(stats_of(x).receivers, ==, 0);
-}
-
-static pthread_t thread(void *(*fn)(void *), void *arg)
-{
-	pthread_t t;
-
-	CHECK_INT(pthread_create(&t, NULL, fn, arg), ==, 0);
-	return t;
-}
-
-static void start_chooser(struct coop_group *g, struct chooser *c)
-{
-	c->ended = false;
-	CHECK_INT(coop_spawn(g, chooses, c), ==, 0);
-	CHECK_INT(coop_yield(), ==, 0);
-	CHECK(!c->ended);
-}
-
-/* Lets everything happen that is on its way. */
-static void settle(void)
-{
-	CHECK_INT(coop_sleep(MS(1)), ==, 0);
-}
 
 /* ---- ready at once */
 
@@ -382,129 +322,6 @@ TASK_TEST(told_and_too_late)
 	return 0;
 }
 
-static void *sends_in_vain(void *arg)
-{
-	int n = 44;
-
-	CHECK_INT(coop_xchan_send_thread(arg, &n, 0), ==, COOP_ETIMEDOUT);
-	return NULL;
-}
-
-static void *receives_in_vain(void *arg)
-{
-	int n;
-
-	CHECK_INT(coop_xchan_recv_thread(arg, &n, 0), ==, COOP_ETIMEDOUT);
-	return NULL;
-}
-
-/* Without a buffer: a select was told of a thread that has gone again, and before it hears of that
- * another select of the run waits at the other end; they meet, and neither meets itself. */
-TASK_TEST(told_and_met)
-{
-	for (int way = 0; way < 2; way++) {
-		struct coop_xchan *x = int_xchan(0);
-		struct coop_group g = COOP_GROUP_INIT;
-		struct chooser to = { .count = 2 }, from = { .values = { 31 }, .count = 1 };
-		struct chooser *c[2] = { &to, &from };
-
-		to.cases[0] = coop_case_xchan_recv(x, &to.values[0]);
-		from.cases[0] = coop_case_xchan_send(x, &from.values[0]);
-		if (way) { /* the sender waits first, and at both ends */
-			from.count = 2;
-			to.count = 1;
-			from.cases[1] = coop_case_xchan_recv(x, &from.values[1]);
-		} else {
-			to.values[1] = 32;
-			to.cases[1] = coop_case_xchan_send(x, &to.values[1]);
-		}
-		coop_group_open(&g, NULL);
-		start_chooser(&g, c[way]);
-		pthread_join(thread(way ? receives_in_vain : sends_in_vain, x), NULL);
-		CHECK_INT(coop_spawn(&g, chooses, c[!way]), ==, 0);
-		CHECK_INT(coop_yield(), ==, 0);
-		settle();
-		CHECK(to.ended && from.ended);
-		CHECK_INT(to.values[0], ==, 31);
-		CHECK_INT(coop_group_join(&g, 0), ==, 0);
-		nobody_waits(x);
-		CHECK_INT(stats_of(x).sent, ==, 1);
-		CHECK_INT(stats_of(x).received, ==, 1);
-		CHECK_INT(cp_rt->external, ==, 0);
-		coop_xchan_unref(x);
-	}
-	return 0;
-}
-
-/* The same for a try_ call of the run: the select waits there, whatever it was told. It has been
- * completed then, a cancel comes too late, and the post that is on its way still finds its case. */
-TASK_TEST(told_and_tried)
-{
-	for (int way = 0; way < 4; way++) {
-		struct coop_xchan *x = int_xchan(0);
-		struct coop_group g = COOP_GROUP_INIT;
-		struct chooser c = { .values = { 31 }, .count = 1 };
-		bool sending = way & 1;
-
-		c.cases[0] = sending ? coop_case_xchan_send(x, &c.values[0])
-				     : coop_case_xchan_recv(x, &c.values[0]);
-		coop_group_open(&g, NULL);
-		start_chooser(&g, &c);
-		pthread_join(thread(sending ? receives_in_vain : sends_in_vain, x), NULL);
-		CHECK_INT(sending ? try_recv(x) : try_send(x, 31), ==, sending ? 31 : 0);
-		CHECK_INT(sending ? try_recv(x) : try_send(x, 32), ==, -EAGAIN);
-		nobody_waits(x);
-		if (way & 2)
-			coop_group_cancel(&g, "enough");
-		CHECK_INT(coop_group_join(&g, 0), ==, 0);
-		CHECK(c.ended && c.result == 0 && c.cases[0].rc == 0);
-		CHECK_INT(c.values[0], ==, 31);
-		CHECK_INT(stats_of(x).sent, ==, 1);
-		CHECK_INT(stats_of(x).received, ==, 1);
-		CHECK_INT(cp_rt->external, ==, 0);
-		coop_xchan_unref(x);
-	}
-	PROVES(B174);
-	return 0;
-}
-
-static void *sends_in_time(void *arg)
-{
-	int n = 44;
-
-	CHECK_INT(coop_xchan_send_thread(arg, &n, COOP_NEVER), ==, 0);
-	return NULL;
-}
-
-/* A select that was told of a thread which still waits is that one's; the next one is anybody's. */
-TASK_TEST(told_and_promised)
-{
-	struct coop_xchan *x = int_xchan(0);
-	struct coop_group g = COOP_GROUP_INIT;
-	struct chooser c[2] = { { .count = 1 }, { .count = 1 } };
-	pthread_t t;
-
-	coop_group_open(&g, NULL);
-	for (int i = 0; i < 2; i++) {
-		c[i].cases[0] = coop_case_xchan_recv(x, &c[i].values[0]);
-		start_chooser(&g, &c[i]);
-	}
-	t = thread(sends_in_time, x);
-	while (stats_of(x).senders == 0)
-		sched_yield(); /* no turn of the loop */
-	CHECK_INT(try_send(x, 31), ==, 0);
-	CHECK_INT(try_send(x, 32), ==, -EAGAIN);
-	CHECK_INT(coop_group_join(&g, 0), ==, 0);
-	pthread_join(t, NULL);
-	CHECK_INT(c[0].values[0], ==, 44);
-	CHECK_INT(c[1].values[0], ==, 31);
-	nobody_waits(x);
-	CHECK_INT(cp_rt->external, ==, 0);
-	coop_xchan_unref(x);
-	PROVES(B174);
-	return 0;
-}
-
 /* Several values brought at once are for as many selects. */
 TASK_TEST(each_value_tells_one)
 {
@@ -664,19 +481,6 @@ static void *thread_receives(void *arg)
 		open -= r == COOP_EOF;
 	}
 	return NULL;
-}
-
-/* The index of the case, or COOP_ECANCELED: the limit has struck. */
-static int limited_select(struct coop_case *cases, size_t count, unsigned n)
-{
-	struct coop_scope_opts so = { .timeout_ns = n & 1 ? SEC(100) : (n >> 1 & 127) * 1000 + 1 };
-	struct coop_scope s = COOP_SCOPE_INIT;
-	int r;
-
-	coop_scope_open(&s, &so);
-	r = coop_select(cases, count, &(struct coop_select_opts){ .fair = n >> 8 & 1 });
-	CHECK_INT(coop_scope_close(&s, r == COOP_ECANCELED ? r : 0), ==, 0);
-	return r;
 }
 
 static int task_sends(void *arg)
