@@ -2,7 +2,10 @@
 /*
  * The report: the tree of groups and tasks, without what went well.
  *
- * Of `map` no task is kept but the last of those that failed, so its tree is a list of these.
+ * Of `map` no task is kept but the first of those that failed, so its tree is a list of these.
+ *
+ * What has failed is shown all; of those that were cancelled because of it, or never began, a few
+ * of each group, so that the first failure of a large job is not far above the end.
  *
  * On a narrow terminal the last lines of a task are cut; what coop itself says is not, though it
  * may take two lines then: it is what somebody looks for.
@@ -20,7 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LAST_LINES = 3, LAST_BYTES = 2048, ROW_DEPTH = 8 };
+enum { LAST_LINES = 3, LAST_BYTES = 2048, ROW_DEPTH = 8, OTHERS_MAX = 10 };
 
 struct report {
 	const struct job *job;
@@ -242,6 +245,24 @@ static size_t tasks_of(const struct report *r, const struct run_group *group,
 	return count;
 }
 
+static void put_more(struct report *r, const char *indent, bool is_last, uint64_t count,
+		     const char *what)
+{
+	pen_printf(r->pen, "%s%s %llu more%s\n", indent,
+		   is_last ? "\u2514\u2500" : "\u251c\u2500", (unsigned long long)count, what);
+}
+
+/* How many of them are shown: all that have failed, which stand first, and a few others. */
+static size_t count_shown(const struct report *r, const struct run_task **tasks, size_t count)
+{
+	size_t failed = 0;
+
+	while (failed < count && is_failure(tasks[failed]))
+		failed++;
+	return r->job->plan->verbosity || count - failed <= OTHERS_MAX + 1 ? count
+									   : failed + OTHERS_MAX;
+}
+
 /* Depth is bounded by the plan. */
 static void put_group(struct report *r, const struct run_group *group, const char *indent,
 		      bool is_last, unsigned depth)
@@ -249,7 +270,7 @@ static void put_group(struct report *r, const struct run_group *group, const cha
 	const struct job *job = r->job;
 	const struct run_task **tasks = calloc(job->task_count + 1, sizeof *tasks);
 	char below[3 * PLAN_DEPTH_MAX * 4];
-	size_t count, groups = 0;
+	size_t count, shown, groups = 0;
 
 	pen_printf(r->pen, "%s%s %s%s\n", indent, is_last ? "\u2514\u2500" : "\u251c\u2500",
 		   group->plan->name, group->is_timed_out ? " (timed out)" : "");
@@ -259,8 +280,11 @@ static void put_group(struct report *r, const struct run_group *group, const cha
 	for (size_t i = 0; i < job->plan->group_count; i++)
 		groups += job->groups[i].parent == group && has_anything(r, &job->groups[i]);
 	count = tasks_of(r, group, tasks);
-	for (size_t i = 0; i < count; i++)
+	shown = count_shown(r, tasks, count);
+	for (size_t i = 0; i < shown; i++)
 		put_task(r, tasks[i], below, i + 1 == count && !groups);
+	if (shown < count)
+		put_more(r, below, !groups, count - shown, ", cancelled or skipped");
 	free(tasks);
 	for (size_t i = 0; i < job->plan->group_count && depth < PLAN_DEPTH_MAX; i++)
 		if (job->groups[i].parent == group && has_anything(r, &job->groups[i]))
@@ -269,22 +293,19 @@ static void put_group(struct report *r, const struct run_group *group, const cha
 
 static void put_map(struct report *r)
 {
-	const struct run_task *task = NULL, *next;
+	const struct run_map *map = r->job->map;
+	const struct run_task *task, *next;
 	uint64_t kept = 0;
 
 	pen_printf(r->pen, "\u2514\u2500 map%s\n",
 		   r->job->groups[0].is_timed_out ? " (timed out)" : "");
-	for (next = map_failed(r->job->map, NULL); next; next = map_failed(r->job->map, task)) {
-		task = next;
+	for (task = map_failed(map, NULL); task; task = next) {
+		next = map_failed(map, task);
 		kept++;
+		put_task(r, task, "   ", !next && kept == map->failed_count);
 	}
-	if (kept < r->job->map->failed_count)
-		pen_printf(r->pen, "   \u251c\u2500 %llu more\n",
-			   (unsigned long long)(r->job->map->failed_count - kept));
-	for (task = map_failed(r->job->map, NULL); task; task = next) {
-		next = map_failed(r->job->map, task);
-		put_task(r, task, "   ", !next);
-	}
+	if (kept < map->failed_count)
+		put_more(r, "   ", true, map->failed_count - kept, "");
 }
 
 /* Of inputs that are read as there is room nobody knows how many there are. */

@@ -224,8 +224,9 @@ static void item_leave(struct run_item *item)
 
 	if ((outcome == OUTCOME_FAILED || outcome == OUTCOME_STOP_FAILED) &&
 	    map->failed_kept < FAILED_KEPT) {
-		item->next = map->failed;
-		map->failed = item;
+		item->next = NULL;
+		*(map->last_failed ? &map->last_failed->next : &map->failed) = item;
+		map->last_failed = item;
 		map->failed_kept++;
 	} else {
 		item_free(item);

@@ -16,7 +16,7 @@ struct run_map {
 	struct coop_sem places;
 	struct coop_pulse moved; /* the head has changed */
 	struct run_item *first, *last;
-	struct run_item *failed;
+	struct run_item *failed, *last_failed;
 	uint32_t failed_kept;
 	bool is_passing;
 	int fd;
@@ -33,5 +33,5 @@ int map_run(struct run_map *map);
 /* What a task of the map has written, in its turn. */
 int map_output(struct run_task *task, int stream, const char *data, size_t size);
 
-/* The failed ones that were kept, the last first; `after` NULL: the first of them. */
+/* The failed ones that were kept, as they ended; `after` NULL: the first of them. */
 const struct run_task *map_failed(const struct run_map *map, const struct run_task *after);

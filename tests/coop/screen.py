@@ -454,6 +454,24 @@ def report_of_a_map_names_the_failed(case):
 
 
 @test
+def report_of_many(case):
+    """Failures are all there, as they came, the first one on top; others only a few, but with -v;
+    and how many more."""
+    _, _, errors = case.run('map', '-j1', 'exit {}', ':::', '1', '2', '3')
+    equal(re.findall(r'✗ exit-\d  exit (\d)', errors[errors.index('└─ map'):]), ['1', '2', '3'])
+    args = ('run', '--name', 'bad', 'sleep 0.2; exit 3', *['sleep 1000'] * 30)
+    _, _, errors = case.run(*args)
+    report = errors[errors.index('└─ run'):].splitlines()
+    equal((len(report), report[-2]), (14, '   └─ 20 more, cancelled or skipped'), errors)
+    assert '✗ bad ' in report[1] and '⊘ sleep' in report[2], errors
+    _, _, errors = case.run(args[0], '-v', *args[1:])
+    report = errors[errors.index('└─ run'):]
+    equal((report.count('⊘ sleep'), 'more' in report), (30, False), errors)
+    _, _, errors = case.run('map', '-j8', 'exit 1; : {}', ':::', *map(str, range(1003)))
+    assert errors.endswith('   └─ 3 more\nno process left behind\n'), errors[-300:]
+
+
+@test
 def report_of_a_map_that_was_stopped(case):
     """How many were cancelled, how many never began; what nobody knows is not told."""
     task = 'echo up; sleep 1000; true'
