@@ -208,13 +208,16 @@ static bool is_failure(const struct run_task *task)
 
 void line_input(struct pen *pen, const struct run_task *task)
 {
-	size_t len = task->number ? strcspn(task->text, "\n") : 0;
+	size_t len;
 
 	if (!task->number)
 		return;
+	len = strcspn(task->text, "\n");
+	if (len > INPUT_SHOWN)
+		len = utf8_whole(task->text, INPUT_SHOWN);
 	pen_text(pen, ": ");
-	pen_safe(pen, task->text, len < INPUT_SHOWN ? len : INPUT_SHOWN);
-	pen_text(pen, len > INPUT_SHOWN || task->text[len] ? "..." : "");
+	pen_safe(pen, task->text, len);
+	pen_text(pen, task->text[len] ? "..." : "");
 }
 
 static bool is_below(const struct run_group *group, const struct run_group *top)

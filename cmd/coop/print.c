@@ -5,6 +5,7 @@
  */
 #include "front.h"
 #include "option.h"
+#include "pen.h"
 #include "text.h"
 #include "verbs.h"
 
@@ -150,11 +151,19 @@ static void print_stop(struct plan *plan, struct facts *f, const struct plan_tas
 	facts_end(f);
 }
 
+/* printf's widths are bytes. */
+static void print_name(const char *name, int width)
+{
+	int pad = width - (int)pen_width(name);
+
+	printf("  %s%*s  ", name, pad > 0 ? pad : 0, "");
+}
+
 static void print_task(struct plan *plan, const struct plan_task *task, int width)
 {
 	struct facts facts = { .indent = width + 4 };
 
-	printf("  %-*s  ", width, task->name);
+	print_name(task->name, width);
 	print_argv(plan, task->command.argv);
 	print_start(plan, &facts, task);
 	print_failure(&facts, task);
@@ -197,7 +206,7 @@ static void print_group(struct plan *plan, const struct plan_group *group, int w
 	if (group->finally_count && !has_head)
 		print_head(group);
 	for (size_t i = 0; i < group->finally_count; i++) {
-		printf("  %-*s  ", width, "finally");
+		print_name("finally", width);
 		print_argv(plan, group->finally[i].argv);
 	}
 }
@@ -208,7 +217,7 @@ static int name_width(const struct plan *plan)
 	size_t width = 7;
 
 	for (size_t i = 0; i < plan->task_count; i++) {
-		size_t len = strlen(plan->tasks[i]->name);
+		size_t len = pen_width(plan->tasks[i]->name);
 
 		if (len > width && len <= 24)
 			width = len;

@@ -250,12 +250,17 @@ void run_resize(struct job *job, unsigned rows, unsigned columns)
 				(void)!ioctl(task->streams[i]->fd, TIOCSWINSZ, &size);
 }
 
+static bool is_drained(const struct run_task *task)
+{
+	return !task->streams[0] && !task->streams[1];
+}
+
 static int await_drained(void *arg)
 {
 	struct run_task *task = arg;
 	int r = 0;
 
-	while ((task->streams[0] || task->streams[1]) && r >= 0)
+	while (!is_drained(task) && r >= 0)
 		r = coop_pulse_wait(&task->drained);
 	return r;
 }
@@ -283,11 +288,13 @@ void run_drain(struct run_task *task)
 {
 	note_owed(task->streams[0]);
 	note_owed(task->streams[1]);
-	do {
-		if (!task->streams[0] && !task->streams[1])
-			return;
+	while (!is_drained(task)) {
 		(void)!coop_shield(drain_for, task);
-	} while (is_owing(task->streams[0]) || is_owing(task->streams[1]));
+		if (!is_owing(task->streams[0]) && !is_owing(task->streams[1]))
+			break;
+	}
+	if (is_drained(task))
+		return;
 
 	job_say(task->job, SAY_DETAIL, "%s: somebody holds its output open", task->name);
 	for (int i = 0; i < 2; i++)

@@ -21,7 +21,18 @@
 struct plain {
 	struct line_style style;
 	struct pen pen;
+	bool is_line_open; /* where we speak, too, a command has written a line without its end */
 };
+
+/* What we say begins a line. */
+static void end_line(struct screen *screen)
+{
+	struct plain *own = screen->own;
+
+	if (own->is_line_open)
+		sink_put(screen->err, "\n", 1);
+	own->is_line_open = false;
+}
 
 static int plain_open(struct screen *screen)
 {
@@ -40,6 +51,8 @@ static void plain_say(struct screen *screen, enum screen_level level, const char
 	struct plain *own = screen->own;
 
 	line_say(&own->pen, &own->style, level, text);
+	if (own->pen.used)
+		end_line(screen);
 	pen_flush(&own->pen, screen->err);
 }
 
@@ -48,6 +61,8 @@ static void plain_finish(struct screen *screen, int status)
 	struct plain *own = screen->own;
 
 	report_write(screen->job, status, false, 0, &own->pen);
+	if (own->pen.used)
+		end_line(screen);
 	pen_flush(&own->pen, screen->err);
 }
 
@@ -97,23 +112,30 @@ static void plain_happened(struct screen *screen, struct run_task *task, enum sc
 {
 	char text[SCREEN_TEXT];
 
-	if (event == SCREEN_SIGNAL && task->is_in_shield && !task->stop_sig)
+	if (event == SCREEN_SIGNAL && task->is_in_shield && !task->stop_sig) {
+		end_line(screen);
 		sink_printf(screen->err, "coop: %s is shielded, pid %d\n", task->name, task->pid);
+	}
 	if (event != SCREEN_ENDED ||
 	    (task->outcome != OUTCOME_FAILED && task->outcome != OUTCOME_STOP_FAILED))
 		return;
 	if (task->spawn_error || task->is_timed_out || task->is_late || task->status.signal ||
 	    task->why[0] ||
-	    screen->ops == &screen_quiet || screen->job->task_count > 1)
+	    screen->ops == &screen_quiet || screen->job->task_count > 1) {
+		end_line(screen);
 		sink_printf(screen->err, "coop: %s: %s\n", task->name, screen_end_text(task, text));
+	}
 }
 
 static int stream_output(struct screen *screen, struct run_task *task, int stream, const char *data,
 			 size_t size)
 {
 	struct sink *sink = stream == 2 ? screen->err : screen->out;
+	struct plain *own = screen->own;
 
 	(void)task;
+	if (sink == screen->err)
+		own->is_line_open = data[size - 1] != '\n';
 	sink_put(sink, data, size);
 	return sink_wait(sink);
 }

@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PENDING_MAX = 64 << 10, PIDS_SHOWN = 4, TASKS_WITH_PIDS = 3, ECHO_ROOM = 4 };
@@ -64,6 +65,14 @@ static bool wants_colours(void)
 	const char *no = getenv("NO_COLOR");
 
 	return !(no && *no) && !is_dumb();
+}
+
+/* What reads our output (tee, a pager) writes to the same terminal, and would meet a footer. */
+static bool is_piped(void)
+{
+	struct stat st;
+
+	return fstat(STDOUT_FILENO, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode));
 }
 
 /* A footer that was drawn on a wider terminal may stand on several lines by now. */
@@ -309,14 +318,30 @@ static void term_pause(struct screen *screen, bool is_paused)
 
 /* ------------------------------------------------------------------------------ lines */
 
+/* The other one of our outputs is no terminal: what goes there is as it is where there is none. */
+static void output_elsewhere(struct term *t, struct sink *sink, struct run_task *task, int stream,
+			     const char *data, size_t size)
+{
+	struct line_style plain = t->style;
+	struct pen pen = { 0 };
+
+	plain.has_colours = plain.is_safe = false;
+	if (plain.has_names || plain.plan->has_timestamps)
+		line_output(&pen, &plain, task, stream, data, size);
+	else
+		pen_put(&pen, data, size);
+	pen_flush(&pen, sink);
+	pen_free(&pen);
+}
+
 static int term_output(struct screen *screen, struct run_task *task, int stream, const char *data,
 		       size_t size)
 {
 	struct term *t = screen->own;
 	struct sink *sink = stream == 2 ? screen->err : screen->out;
 
-	if (sink != t->sink) { /* the other one goes to a file: as it is */
-		sink_put(sink, data, size);
+	if (sink != t->sink) {
+		output_elsewhere(t, sink, task, stream, data, size);
 		return sink_wait(sink);
 	}
 	line_output(&t->pending, &t->style, task, stream, data, size);
@@ -361,8 +386,7 @@ static int term_open(struct screen *screen)
 	t->fd = isatty(STDERR_FILENO) ? STDERR_FILENO : STDOUT_FILENO;
 	t->sink = t->fd == STDERR_FILENO ? screen->err : screen->out;
 	t->has_footer = job->plan->output == OUTPUT_AUTO && !job->plan->is_quiet &&
-			!outer_is_there() &&
-			!is_dumb();
+			!outer_is_there() && !is_dumb() && !is_piped();
 	t->style = line_style_for(job);
 	t->style.has_names = !job->map || job->plan->output == OUTPUT_PREFIX;
 	t->style.has_colours = wants_colours();

@@ -8,12 +8,13 @@
 #include "nested.h"
 #include "screen.h"
 #include "text.h"
+#include "utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME_WIDTH = 20 };
+enum { NAME_WIDTH = 20, INPUT_SHOWN = 200 };
 
 static const char *took(const struct run_task *task, char *buf)
 {
@@ -63,13 +64,22 @@ static void describe_lives(const struct run_task *task, char *buf)
 			 used ? ", " : "", task->restarts, task->restarts > 1 ? "s" : "");
 }
 
+/* As far as it is one line. */
+static void describe_input(const char *text, char *buf)
+{
+	size_t line = strcspn(text, "\n");
+	size_t len = line < INPUT_SHOWN ? line : utf8_whole(text, INPUT_SHOWN);
+
+	snprintf(buf, SCREEN_TEXT, "%.*s%s", (int)len, text, text[len] ? "..." : "");
+}
+
 static void describe(const struct run_task *task, char *buf)
 {
 	buf[0] = '\0';
 	if (task->state == RUN_ENDED)
 		screen_end_text(task, buf);
 	else if (task->number)
-		snprintf(buf, SCREEN_TEXT, "%.200s", task->text);
+		describe_input(task->text, buf);
 	else
 		describe_lives(task, buf);
 }

@@ -33,6 +33,18 @@ def ps_and_tree(case):
 
 
 @test
+def ps_of_a_map(case):
+    """Each input is a line, whatever is in it, and no character of it is cut."""
+    coop = case.start('map', '-j2', 'echo up; sleep 1000; : {}', ':::', 'a\nb', '\u00e9' * 150)
+    until('both', lambda: coop.text.count('up') == 2)
+    lines = case.run2('ps')[1].splitlines()
+    equal((len(lines), sorted(line.split()[-1] for line in lines[1:])),
+          (3, ['a...', '\u00e9' * 100 + '...']), lines)
+    coop.signal(signal.SIGTERM)
+    equal(coop.end(), -signal.SIGTERM)
+
+
+@test
 def logs(case):
     """What a task has written: all, the last lines, and what is still to come."""
     wait = 'while ! [ -e go ]; do sleep 0.02; done; '

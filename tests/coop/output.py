@@ -215,6 +215,15 @@ def logs_in_a_folder(case):
 
 
 @test
+def no_output_is_held_by_nobody(case):
+    """That somebody holds an output is not said of one that has ended, on a terminal or not."""
+    for tty in (True, False):
+        coop = case.start('run', '-v', 'echo x', 'true', 'echo y', '--name', 'z', 'true', tty=tty,
+                          env={'TERM': 'xterm'})
+        equal((coop.end(), 'holds' in coop.text), (0, False), coop.text)
+
+
+@test
 def streams_that_are_closed(case):
     """They stay so, and nothing of ours gets their numbers, for whoever inherits them."""
     def closed(which, *args):

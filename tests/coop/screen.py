@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 
 from kit import equal, main, test, until
@@ -276,6 +277,32 @@ def the_same_lines_on_every_screen(case):
     for text in seen:
         for pattern in wanted[1:] if text is seen[0] else wanted:
             assert re.search('^' + pattern, text, re.M), (pattern, text)
+
+
+@test
+def what_is_no_terminal_gets_the_same_lines(case):
+    """A standard output that goes elsewhere has the names that it has without a terminal, and no
+    colours; beside a reader of it (tee, a pager) there is no footer. A map's are bytes as ever."""
+    for way in ('run', 'run -o prefix'):
+        run = f'"$COOP" {way} -n a "echo out; echo err >&2" -n b --after a "sleep 0.3; echo x"'
+        for to, has_footer in (('> f', True), ('| cat > f', False)):
+            coop = case.start('-c', f'{run} {to}', program='sh', tty=True, env=TTY)
+            equal(coop.end(), 0)
+            equal(case.content('f'), 'a │ out\nb │ x\n')
+            equal('running' in coop.text, has_footer and way == 'run', coop.text)
+            assert 'err' in coop.text, coop.text
+    coop = case.start('-c', '"$COOP" map "printf %s {}" ::: 1 2 > f', program='sh', tty=True)
+    equal((coop.end(), case.content('f')), (0, '12'))
+
+
+@test
+def what_we_say_begins_a_line(case):
+    """Behind a line of a command that has no end, where both go to one place."""
+    for args in (('run', '-o', 'stream', 'printf x; exit 2', 'sleep 1000'),
+                 ('run', 'printf x; sleep 1000', '--timeout', '300ms')):
+        coop = case.start(*args, stderr=subprocess.STDOUT)
+        coop.end()
+        assert re.match('x\ncoop: ', coop.text), coop.text
 
 
 @test
