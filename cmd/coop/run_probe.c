@@ -11,6 +11,7 @@
 #include "run.h"
 #include "screen.h"
 #include "text.h"
+#include "utf8.h"
 
 #include <coop/net.h>
 
@@ -308,14 +309,24 @@ static bool has_said(const struct run_task *task, int r)
 	return r == -EAGAIN && (kind == PROBE_HTTP || kind == PROBE_CMD);
 }
 
+static const char *no_answer(const struct run_task *task, int r)
+{
+	enum plan_probe_kind kind = task->plan->ready.kind;
+
+	if (r == -ENOENT && (kind == PROBE_TCP || kind == PROBE_HTTP))
+		return "no such host";
+	if (r == -EAGAIN && kind == PROBE_TCP)
+		return "no name server answers";
+	return r == COOP_ETIMEDOUT ? "no answer" : coop_code_text(r);
+}
+
 /* Once, within a limit. Why it is not ready is kept until the next answer. */
 static int ask_once(struct run_task *task, int64_t limit_ns)
 {
 	int r = limit_ns == COOP_NEVER ? ask(task) : coop_fail_after(limit_ns, ask, task);
 
 	if (r < 0 && !coop_is_cancel(r) && !has_said(task, r))
-		snprintf(task->probe_said, sizeof task->probe_said, "%s",
-			 r == COOP_ETIMEDOUT ? "no answer" : coop_code_text(r));
+		snprintf(task->probe_said, sizeof task->probe_said, "%s", no_answer(task, r));
 	return r;
 }
 
@@ -355,10 +366,10 @@ static void too_late(struct run_task *task)
 	char text[TEXT_DURATION_SIZE];
 
 	task->is_late = true;
-	snprintf(task->why, sizeof task->why, "not ready within %s%s%s%s",
-		 text_of_duration(task->plan->ready_timeout_ns, text),
-		 task->probe_said[0] ? " (" : "", task->probe_said,
-		 task->probe_said[0] ? ")" : "");
+	snprintf(task->why, sizeof task->why, "not ready within %s (%.60s%s%s)",
+		 text_of_duration(task->plan->ready_timeout_ns, text), task->plan->ready.text,
+		 task->probe_said[0] ? ": " : "", task->probe_said);
+	utf8_make_visible(task->why);
 	if (task->wait_scope)
 		coop_scope_cancel(task->wait_scope, "not ready in time");
 }

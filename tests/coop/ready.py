@@ -140,7 +140,7 @@ def too_late(case):
         'run', '--name', 'server', '--ready', 'file:up', '--ready-timeout', '200ms', 'sleep 1000',
         '--after', 'server:ready', 'echo never')
     equal(status, 124, errors)
-    assert 'not ready within 200ms' in errors and 'never' not in output, output + errors
+    assert 'not ready within 200ms (file:up' in errors and 'never' not in output, output + errors
 
 
 class Refusing(http.server.BaseHTTPRequestHandler):
@@ -168,9 +168,18 @@ def who_is_asked_says_why_not(case):
         status, _, errors = case.run('run', '--name', 'server', '--ready', ready,
                                      '--ready-timeout', '1500ms', command, 'sleep 1000')
         equal(status, 124, errors)
-        assert f'✗ not ready within 1.5s ({why})' in errors, (ready, errors)
+        assert f'✗ not ready within 1.5s ({ready}: {why})' in errors, (ready, errors)
     server.shutdown()
     server.server_close()
+
+
+@test
+def hosts_that_are_none(case):
+    """Of a name that leads nowhere it is said, and not of a file; with or without name servers."""
+    _, _, errors = case.run('run', '--name', 'a', '--ready', 'tcp:no-such-host.invalid:1',
+                            '--ready-timeout', '500ms', 'sleep 1000')
+    assert re.search(r'\(tcp:no-such-host.invalid:1(: no such host|: no name server answers|'
+                     r': no answer|)\)', errors), errors
 
 
 @test
