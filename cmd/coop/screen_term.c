@@ -75,7 +75,10 @@ static bool is_piped(void)
 	return fstat(STDOUT_FILENO, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode));
 }
 
-/* A footer that was drawn on a wider terminal may stand on several lines by now. */
+/*
+ * A footer that was drawn on a wider terminal may stand on several lines by now. Only then is all
+ * below erased, too: tmux keeps a screen that is erased from its top on, and with it the footer.
+ */
 static void take_away(struct term *t, struct pen *pen)
 {
 	size_t up = t->drawn ? (t->drawn - 1) / t->columns : 0;
@@ -85,7 +88,7 @@ static void take_away(struct term *t, struct pen *pen)
 	pen_text(pen, "\r");
 	if (up)
 		pen_printf(pen, "\033[%zuA", up);
-	pen_text(pen, "\033[J");
+	pen_text(pen, up ? "\033[J" : "\033[K");
 	t->drawn = 0;
 }
 

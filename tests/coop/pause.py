@@ -104,7 +104,7 @@ def footer_and_terminal(case):
     shell.stop()
     written = shell.coop.text
     last = written.rindex('running')
-    assert '\x1b[J' in written[last:written.index('Stopped')], written
+    assert '\x1b[K' in written[last:written.index('Stopped')], written
     shell.type('fg')
     until('the footer', lambda: ' running' in shell.after('fg\r\n'))
     equal(termios.tcgetattr(shell.coop.terminal), before)
