@@ -47,6 +47,10 @@ int plan_read_file(struct plan *plan, const char *path, const struct plan_place 
 	if (memchr(text, '\0', (size_t)len))
 		return plan_fail(plan, place, "cannot read %s: it is no text", path);
 	text[len] = '\0';
+	if (strncmp(text, "\xef\xbb\xbf", 3) == 0) { /* a mark that some editors put there */
+		text += 3;
+		len -= 3;
+	}
 	*ret_text = text;
 	*ret_len = (size_t)len;
 	return 0;
