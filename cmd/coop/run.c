@@ -10,6 +10,7 @@
  * our own; else the status is that of the root group, of main, or the signal's.
  */
 #include "control.h"
+#include "front.h"
 #include "nested.h"
 #include "outer.h"
 #include "proctree.h"
@@ -427,6 +428,29 @@ static void init_groups(struct job *job)
 	}
 }
 
+static bool has_name(const struct job *job, const char *name, size_t finals)
+{
+	const struct plan *plan = job->plan;
+
+	for (size_t i = 0; i < plan->task_count; i++)
+		if (strcmp(plan->tasks[i]->name, name) == 0)
+			return true;
+	for (size_t i = 0; i < finals; i++)
+		if (strcmp(job->finals[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* One that no task has: it is that of a log, too. `finals` have theirs. */
+static const char *name_final(const struct job *job, size_t finals)
+{
+	const char *name = "finally";
+
+	for (size_t n = 2; has_name(job, name, finals); n++)
+		name = plan_format(job->plan, "finally-%zu", n);
+	return name;
+}
+
 /* A --finally is a task that is shielded, and has a ladder of its own. */
 static void init_final(struct job *job, struct plan_task *plan, struct plan_group *group,
 		       const struct plan_command *command, size_t index)
@@ -436,7 +460,7 @@ static void init_final(struct job *job, struct plan_task *plan, struct plan_grou
 
 	*plan = (struct plan_task){
 		.index = index,
-		.name = "finally",
+		.name = name_final(job, (size_t)(plan - job->finals)),
 		.group = group,
 		.command = *command,
 		.timeout_ns = group->finally_timeout_ns,

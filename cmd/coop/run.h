@@ -278,6 +278,10 @@ int run_task(void *arg);
 /* What has been set up before a task has an end, whatever it did: only the bookkeeping. */
 void run_task_end(struct run_task *task, enum run_outcome outcome);
 
+/* Its log, in the folder of --log-dir, if there is one: before it starts, and after its end. */
+void run_log_open(struct run_task *task);
+void run_log_close(struct run_task *task);
+
 /* What it writes, or wrote, is not in its log: tells so, and the job cannot succeed any more. */
 void run_log_lost(struct run_task *task, const char *why);
 

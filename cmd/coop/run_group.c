@@ -191,11 +191,13 @@ static int run_final(void *arg)
 	int r;
 
 	task->attempt = 1;
+	run_log_open(task);
 	r = run_attempt(task);
+	run_log_close(task);
 	if (r < 0)
 		return r;
 	run_task_end(task, task->code ? OUTCOME_FAILED : OUTCOME_OK);
-	snprintf(why, sizeof why, "finally: %s", screen_end_text(task, text));
+	snprintf(why, sizeof why, "%s: %s", task->name, screen_end_text(task, text));
 	if (task->code)
 		run_group_failed(task->group, task->code, false, why);
 	return 0;

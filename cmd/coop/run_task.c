@@ -329,7 +329,7 @@ void run_log_lost(struct run_task *task, const char *why)
 		task->name, path, why);
 }
 
-static void open_log(struct run_task *task)
+void run_log_open(struct run_task *task)
 {
 	char path[PATH_MAX];
 
@@ -344,14 +344,13 @@ static void open_log(struct run_task *task)
 		run_log_lost(task, strerror(errno));
 }
 
-/* What has no name any more is lost. */
-static void close_log(struct run_task *task)
+void run_log_close(struct run_task *task)
 {
 	struct stat st;
 
 	if (task->log_fd < 0)
 		return;
-	if (fstat(task->log_fd, &st) == 0 && st.st_nlink == 0)
+	if (fstat(task->log_fd, &st) == 0 && st.st_nlink == 0) /* nobody can read it */
 		run_log_lost(task, "it was removed");
 	coop_close(task->log_fd);
 	task->log_fd = -1;
@@ -364,7 +363,7 @@ int run_task(void *arg)
 	int r;
 
 	(void)!coop_set_name(task->name);
-	open_log(task);
+	run_log_open(task);
 	coop_scope_open(&task->scope, NULL);
 	r = live(task, &outcome);
 	if (r < 0)
@@ -377,7 +376,7 @@ int run_task(void *arg)
 		outcome = OUTCOME_FAILED;
 		task->code = STATUS_OWN;
 	}
-	close_log(task);
+	run_log_close(task);
 	run_task_end(task, outcome);
 	pass_on(task);
 	return 0;

@@ -226,6 +226,17 @@ def finally_runs_whatever_happened(case):
 
 
 @test
+def each_finally_has_a_name_of_its_own(case):
+    """In the report, and for its log, also beside a task that is called so."""
+    _, _, errors = case.run('run', '-k', '--log-dir', 'logs', '--name', 'finally', 'echo task',
+                            '--finally', 'echo one; exit 1', '--policy', 'g:finally=echo two',
+                            '--group', 'g', 'true')
+    equal([case.content(f'logs/{name}.log') for name in ('finally', 'finally-2', 'finally-3')],
+          ['task\n', 'one\n', 'two\n'])
+    assert '✗ finally-2  exit 1' in errors, errors
+
+
+@test
 def finally_has_a_limit(case):
     """--finally-timeout; that it has failed cancels nobody."""
     status, _, errors = case.run('run', 'true', '--finally', 'sleep 1000',
