@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -141,8 +142,23 @@ static int next_input(struct run_map *map, char **ret_text)
 	return next_of_file(map, ret_text);
 }
 
+/* That of a named pipe waits for who writes to it, and a cancel must reach it; for all else no
+ * thread is needed. */
+static int open_file(const char *path)
+{
+	struct stat st;
+	int fd;
+
+	if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode))
+		return coop_open(path, O_RDONLY, 0);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 static int open_input(struct run_map *map)
 {
+	int r;
+
 	const struct plan_map *plan = &map->job->plan->map;
 
 	map->fd = STDIN_FILENO;
@@ -150,11 +166,12 @@ static int open_input(struct run_map *map)
 		map->total = plan->args.count;
 	if (plan->input != INPUT_FILE)
 		return 0;
-	map->fd = open(plan->file, O_RDONLY | O_CLOEXEC);
-	if (map->fd >= 0)
-		return 0;
-	map->fd = job_refuse(map->job, -errno, "::::", plan->file);
-	return map->fd;
+	r = open_file(plan->file);
+	if (r >= 0)
+		map->fd = r;
+	else if (!coop_is_cancel(r))
+		(void)job_refuse(map->job, r, "::::", plan->file);
+	return r < 0 ? r : 0;
 }
 
 /* ------------------------------------------------------------------------- ordered */

@@ -337,7 +337,7 @@ void run_log_open(struct run_task *task)
 		return;
 	log_path(task, path);
 	task->log_fd = open(path,
-			    O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC |
+			    O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK |
 				    (task->is_again ? O_APPEND : O_TRUNC),
 			    0600);
 	if (task->log_fd < 0)

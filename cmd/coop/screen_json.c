@@ -140,7 +140,8 @@ static int open_stream(struct job *job)
 	stream.fd = plan->events_fd;
 	if (stream.is_ours)
 		stream.fd = open(plan->events_file,
-				 O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+				 O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+				 0600);
 	if (stream.fd < 0)
 		return job_refuse(job, -errno, "--events", plan->events_file);
 	stream.sink = sink_open(&job->plumbing, stream.fd);
