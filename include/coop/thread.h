@@ -242,8 +242,9 @@ int coop_portal_close(struct coop_portal *portal, bool cancel);
  *
  * Checkpoint: never.
  * Errors: fn's own; COOP_ETASKCANCELLED (the task was cancelled), COOP_ECLOSED (the portal is
- *   stopped, or its run has ended: fn was not run), COOP_EWRONGTHREAD (this is the portal's own
- *   loop, which would wait for itself), -ENOMEM, -EINVAL.
+ *   stopped, or its run has ended: fn was not run), COOP_EFORK (a forked child, where the run is
+ *   not), COOP_EWRONGTHREAD (this is the portal's own loop, which would wait for itself), -ENOMEM,
+ *   -EINVAL.
  * Thread: any but the portal's.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
@@ -257,7 +258,7 @@ int coop_portal_call(struct coop_portal *portal, coop_fn *fn, void *arg);
  * Returns 0, with what remains of it here in `ret_remote`: for coop_remote_unref.
  *
  * Checkpoint: never.
- * Errors: COOP_ECLOSED, COOP_EWRONGTHREAD, -ENOMEM, -EINVAL: as coop_portal_call.
+ * Errors: COOP_ECLOSED, COOP_EFORK, COOP_EWRONGTHREAD, -ENOMEM, -EINVAL: as coop_portal_call.
  * Thread: any but the portal's.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
@@ -290,7 +291,8 @@ int coop_portal_start(struct coop_portal *portal, coop_start_fn *fn, void *arg, 
  * Checkpoint: never.
  * Errors: the function's own; -EAGAIN (not ended yet), COOP_ETASKCANCELLED, COOP_ECLOSED (the
  *   portal was stopped just before), COOP_EWRONGTHREAD (as coop_portal_call, if it would have
- *   to wait), -EINVAL (negative timeout).   Thread: any but the portal's.   Since: 0.1
+ *   to wait), COOP_EFORK (a forked child: it had not ended before), -EINVAL (negative timeout).
+ * Thread: any but the portal's.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
 int coop_remote_wait(struct coop_remote *remote, int64_t timeout_ns);
@@ -298,7 +300,7 @@ int coop_remote_wait(struct coop_remote *remote, int64_t timeout_ns);
 /**
  * Cancels the task, and no other; before it has begun it never does.
  *
- * Returns 0, or 1 if it had ended or was cancelled already.
+ * Returns 0, or 1 if it had ended or was cancelled already, and in a forked child.
  *
  * Checkpoint: never; never allocates.   Errors: none.   Thread: any.   Since: 0.1
  */
@@ -371,7 +373,7 @@ struct coop_token *coop_token_unref(struct coop_token *token);
  *
  * Checkpoint: never; never allocates, never blocks.
  * Errors: -EAGAIN (COOP_SOON_MAX are waiting; it is counted), COOP_ECLOSED (the run has ended, or
- *   is past calling), -EINVAL. It will not be called.
+ *   is past calling), COOP_EFORK (a forked child), -EINVAL. It will not be called.
  * Thread: any; signal-safe.   Since: 0.1
  */
 COOP_API COOP_MUST_USE

@@ -17,6 +17,7 @@
  */
 #include "core/park.h"
 #include "core/post.h"
+#include "sys/forks.h"
 
 #include <coop/thread.h>
 
@@ -28,6 +29,7 @@ enum { STARTED = 1, TOLD = 2 };                  /* a remote's news */
 struct coop_portal {
 	uint32_t refs; /* atomic */
 	uint32_t stop; /* atomic bits */
+	uint32_t forks; /* of its process */
 	struct cp_inbox *inbox;
 	struct cp_post stop_post; /* holds a reference while it is under way */
 
@@ -63,6 +65,12 @@ struct coop_remote {
 	int rc;
 	struct coop_error *err;
 };
+
+/* Is this a copy in a child of the portal's process, where its run is not? */
+static bool is_forked(const struct coop_portal *p)
+{
+	return p->forks != cp_forks();
+}
 
 /* Whose errors the calling thread sees. */
 static struct coop_error **slot_here(void)
@@ -402,10 +410,14 @@ int coop_portal_open(struct coop_group *group, struct coop_portal **ret_portal)
 
 	if (!rt)
 		return cp_no_task();
+	r = cp_forks_count();
+	if (r < 0)
+		return r;
 	p = cp_inbox_of(rt) ? cp_calloc(1, sizeof *p) : NULL;
 	if (!p)
 		return -ENOMEM;
 	p->refs = 2; /* the caller's, and the task's */
+	p->forks = cp_forks();
 	p->inbox = cp_inbox_ref(rt->inbox);
 	p->stop_post.arrived = stop_arrived;
 	p->last = &p->first;
@@ -425,7 +437,7 @@ int coop_portal_stop(struct coop_portal *portal, bool cancel)
 	uint32_t want = STOPPED | POSTED | (cancel ? CANCELLED : 0);
 	uint32_t bits = __atomic_fetch_or(&portal->stop, want, __ATOMIC_ACQ_REL);
 
-	if (!(bits & POSTED)) {
+	if (!(bits & POSTED) && !is_forked(portal)) {
 		coop_portal_ref(portal);
 		if (cp_post(portal->inbox, &portal->stop_post) < 0)
 			coop_portal_unref(portal); /* with its run it has ended anyway */
@@ -475,6 +487,8 @@ static int send(struct coop_portal *p, coop_fn *fn, coop_start_fn *start_fn, voi
 
 	if (!fn && !start_fn)
 		return -EINVAL;
+	if (is_forked(p))
+		return COOP_EFORK;
 	if (cp_inbox_is_of(p->inbox, cp_rt))
 		return COOP_EWRONGTHREAD;
 	if (stop_bits(p) & STOPPED)
@@ -534,6 +548,8 @@ int coop_remote_wait(struct coop_remote *remote, int64_t timeout_ns)
 		return -EINVAL;
 	if (wait_for(remote, TOLD, 0) & TOLD)
 		return take_end(remote);
+	if (is_forked(remote->portal))
+		return COOP_EFORK;
 	if (timeout_ns && cp_inbox_is_of(remote->portal->inbox, cp_rt))
 		return COOP_EWRONGTHREAD;
 	return wait_for(remote, TOLD, timeout_ns) & TOLD ? take_end(remote) : -EAGAIN;
@@ -587,7 +603,8 @@ int coop_portal_start(struct coop_portal *portal, coop_start_fn *fn, void *arg, 
 
 int coop_remote_cancel(struct coop_remote *remote)
 {
-	if (__atomic_exchange_n(&remote->cancel_asked, 1, __ATOMIC_ACQ_REL) ||
+	if (is_forked(remote->portal) ||
+	    __atomic_exchange_n(&remote->cancel_asked, 1, __ATOMIC_ACQ_REL) ||
 	    (__atomic_load_n(&remote->news, __ATOMIC_ACQUIRE) & TOLD))
 		return 1;
 	coop_remote_ref(remote);

@@ -21,6 +21,7 @@
 #include "core/group.h"
 #include "core/park.h"
 #include "core/post.h"
+#include "sys/forks.h"
 
 #include <coop/thread.h>
 
@@ -37,6 +38,7 @@ struct cell {
 
 struct coop_token {
 	uint32_t refs;      /* atomic */
+	uint32_t forks;     /* of its process */
 	bool told;          /* atomic: the post is under way */
 	bool closed;        /* atomic */
 	uint64_t next;      /* atomic: the call to be claimed next */
@@ -122,6 +124,8 @@ static int run_soon(struct coop_token *t, coop_fn *fn, void *arg, struct coop_so
 {
 	int r;
 
+	if (t->forks != cp_forks())
+		return COOP_EFORK; /* a copy, in a child where the run is not */
 	if (!cp_inbox_enter(t->inbox))
 		return COOP_ECLOSED;
 	r = push(t, fn, arg, soon);
@@ -272,12 +276,16 @@ static int soon_main(void *arg)
 
 static int token_new(struct cp_rt *rt, struct coop_token **ret_token)
 {
-	struct coop_token *t = cp_inbox_of(rt) ? cp_calloc(1, sizeof *t) : NULL;
-	int r;
+	struct coop_token *t;
+	int r = cp_forks_count();
 
+	if (r < 0)
+		return r;
+	t = cp_inbox_of(rt) ? cp_calloc(1, sizeof *t) : NULL;
 	if (!t)
 		return -ENOMEM;
 	t->refs = 1; /* the task's */
+	t->forks = cp_forks();
 	t->post.arrived = arrived;
 	t->inbox = cp_inbox_ref(rt->inbox);
 	for (uint64_t i = 0; i < COOP_SOON_MAX; i++)

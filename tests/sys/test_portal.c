@@ -677,3 +677,100 @@ TEST(storm)
 	CHECK_INT(cp_os_faults.allocs_live, ==, before);
 	PROVES(B285);
 }
+
+/* ---- forked children */
+
+struct copies {
+	struct coop_portal *portal;
+	struct coop_token *token;
+	struct coop_remote *ended, *going_on;
+};
+
+static int starts(void *arg, struct coop_start *start)
+{
+	(void)arg;
+	return coop_started(start, 1);
+}
+
+/* In a child: 0, or the number of the line that did not answer as it should. */
+static int in_the_child(struct copies *c)
+{
+	struct coop_remote *rm = NULL;
+	int n = 1;
+
+	alarm(20); /* what would wait for ever is told by the signal */
+	if (coop_portal_call(c->portal, plus_one, &n) != COOP_EFORK)
+		return __LINE__ & 127;
+	if (coop_portal_spawn(c->portal, plus_one, &n, &rm) != COOP_EFORK || rm)
+		return __LINE__ & 127;
+	if (coop_portal_start(c->portal, starts, NULL, &n, NULL) != COOP_EFORK)
+		return __LINE__ & 127;
+	if (coop_remote_wait(c->ended, COOP_NEVER) != 3)
+		return __LINE__ & 127;
+	if (coop_remote_wait(c->going_on, COOP_NEVER) != COOP_EFORK)
+		return __LINE__ & 127;
+	if (coop_remote_cancel(c->going_on) != 1)
+		return __LINE__ & 127;
+	if (coop_run_soon(c->token, fails, NULL) != COOP_EFORK)
+		return __LINE__ & 127;
+	return 0;
+}
+
+static void *forks(void *arg)
+{
+	pid_t pid = fork();
+	int status;
+
+	CHECK_INT(pid, >=, 0);
+	if (pid == 0)
+		_exit(in_the_child(arg));
+	CHECK_INT(waitpid(pid, &status, 0), ==, pid);
+	CHECK_INT(status, ==, 0);
+	return NULL;
+}
+
+static void *sends_two(void *arg)
+{
+	static struct napper napper;
+	struct copies *c = arg;
+	int n = 2;
+
+	sem_init(&napper.begun, 0, 0);
+	CHECK_INT(coop_portal_spawn(c->portal, plus_one, &n, &c->ended), ==, 0);
+	CHECK_INT(coop_remote_wait(c->ended, COOP_NEVER), ==, 3);
+	CHECK_INT(coop_portal_spawn(c->portal, sleeps, &napper, &c->going_on), ==, 0);
+	down(&napper.begun);
+	forks(arg);
+	return NULL;
+}
+
+static int join_thread(void *arg)
+{
+	pthread_join(*(pthread_t *)arg, NULL);
+	return 0;
+}
+
+/* A child that was forked has portals and tokens, but no run that would hear of a call: it is told
+ * so, whichever thread forked, and the run goes on where it is. */
+TASK_TEST(a_forked_child)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	struct copies c;
+	pthread_t t;
+
+	loop_thread = pthread_self();
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_portal_open(&g, &c.portal), ==, 0);
+	CHECK_INT(coop_token_open(&c.token), ==, 0);
+	t = thread(sends_two, &c);
+	CHECK_INT(coop_offload(join_thread, &t), ==, 0);
+	forks(&c); /* by the runtime's own thread */
+	CHECK_INT(coop_portal_close(c.portal, true), ==, 0);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	coop_remote_unref(c.ended);
+	coop_remote_unref(c.going_on);
+	coop_portal_unref(c.portal);
+	coop_token_unref(c.token);
+	PROVES(B311);
+	return 0;
+}
