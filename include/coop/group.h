@@ -304,7 +304,8 @@ struct coop_spawn_opts {
  * Returns 0.
  *
  * Checkpoint: never; with `eager` the child runs before it returns.
- * Errors: as coop_spawn; -EINVAL also for a stack size out of range.
+ * Errors: as coop_spawn; -EINVAL also for a stack size out of range, and for a service that is
+ *   essential.
  * Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE

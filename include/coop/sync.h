@@ -19,7 +19,7 @@
  *   - let completion win: who has been served before a cancellation came gets what it waited
  *     for, and COOP_ECANCELED means that nothing was taken;
  *   - belong to the thread on which they were first used: on another one they answer
- *     COOP_EWRONGTHREAD;
+ *     COOP_EWRONGTHREAD, and in a forked child, where COOP_ENOTASK is said below, COOP_EFORK;
  *   - tell their numbers (_stats), in a run or after it;
  *   - may be given up with _deinit, which is a check and frees nothing: the program is
  *     aborted if somebody still waits. Later uses answer COOP_ECLOSED. An initialiser
@@ -256,6 +256,9 @@ int coop_sem_release(struct coop_sem *sem);
 
 /**
  * Gives `count` permits at once, all or none.
+ *
+ * More than the maximum can be given where enough wait for them. A select that waits at a channel
+ * between threads, too, does not count there: another thread may complete it at any moment.
  *
  * Returns 0.
  *
