@@ -89,7 +89,8 @@ struct coop_run_opts {
  * Returns what fn returned.
  *
  * Checkpoint: never.
- * Errors: fn's; -EALREADY (inside a run), -EINVAL (options), -ENOMEM, -EMFILE,
+ * Errors: fn's; -EALREADY (inside a run), COOP_EFORK (in the child of a fork by a task, in the
+ *   thread of that), -EINVAL (options), -ENOMEM, -EMFILE,
  *   -ENFILE, -ENOTSUP (engine not available), -EDEADLK (everything was blocked),
  *   COOP_EINTERRUPT (a signal stopped it and fn returned COOP_ECANCELED), COOP_EINTERNAL.
  * Thread: any that is not in a run.   Since: 0.1
