@@ -30,6 +30,7 @@
 
 #define LEFT_POLITE_NS COOP_SECONDS(1) /* for orphans, between TERM and KILL */
 #define LEFT_NS COOP_SECONDS(10)       /* for all of them to be gone */
+#define STROKES_MIN 5                  /* without /proc one may take seconds on a busy machine */
 #define TICK_NS COOP_MILLISECONDS(100)
 
 /* ---------------------------------------------------------------- for everybody */
@@ -198,15 +199,17 @@ static int end_left(void *arg)
 {
 	struct job *job = arg;
 	int64_t start = job_now(), nap = COOP_MILLISECONDS(1), passed = 0;
-	int r = 0;
+	int r = 0, strokes = 0;
 
 	if (!count_left(job))
 		return 0;
 	if (job->level < LEVEL_KILL)
 		ask_orphans(job);
-	while (r >= 0 && count_left(job) && passed < LEFT_NS) {
-		if (passed > LEFT_POLITE_NS || job->level >= LEVEL_KILL)
+	while (r >= 0 && count_left(job) && (passed < LEFT_NS || strokes < STROKES_MIN)) {
+		if (passed > LEFT_POLITE_NS || job->level >= LEVEL_KILL) {
 			proc_kill_below(getpid());
+			strokes++;
+		}
 		r = coop_sleep(nap);
 		nap = nap * 2 > COOP_MILLISECONDS(20) ? COOP_MILLISECONDS(20) : nap * 2;
 		passed = job_now() - start;
