@@ -36,30 +36,30 @@ COOP_BEGIN_DECLS
 /** Lives on the stack of the task that opens it, or in memory that outlives the block. */
 struct coop_group {
 	struct coop_scope _scope;
-	struct coop_task *_first;
 	void *_rt;
+	struct coop_task *_first;
+	struct coop_task *_gone;
+	void *_waiters;
+	void *_errs;
+	void *_policy_fn;
+	void *_policy_ctx;
 	uint32_t _live;
 	uint32_t _running_max;
 	uint32_t _finished;
 	uint32_t _peak;
+	uint32_t _services;
+	uint32_t _errors_max;
+	uint32_t _failed;
+	uint32_t _cancelled;
 	uint8_t _policy;
 	uint8_t _flags;
 	uint8_t _unkept;
 	uint8_t _waiting;
-	uint32_t _services;
-	void *_waiters;
-	void *_errs;
-	struct coop_task *_gone;
-	void *_policy_fn;
-	void *_policy_ctx;
-	uint32_t _errors_max;
-	uint32_t _failed;
-	uint32_t _cancelled;
 	uint32_t _logged;
 };
 #define COOP_GROUP_INIT \
-	{ COOP_SCOPE_INIT_AS(1), 0, 0, 1, COOP_UNLIMITED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16, \
-	  0, 0, 0 }
+	{ COOP_SCOPE_INIT_AS(1), 0, 0, 0, 0, 0, 0, 0, 1, COOP_UNLIMITED, 0, 0, 0, 16, 0, 0, 0, \
+	  0, 0, 0, 0 }
 COOP_STATIC_ASSERT(sizeof(struct coop_group) == 248, "struct coop_group is ABI");
 
 /** What a failure of a child does. The fatal class cancels under every policy, and so
