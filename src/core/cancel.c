@@ -117,7 +117,7 @@ static bool walk_chain(struct cp_rt *rt, struct coop_scope *s)
 
 	while (at && recompute(rt, at)) {
 		at->_flags |= CP_SCOPE_MARK;
-		at = at->_inner;
+		at = cp_scope_inner(at);
 	}
 	if (!at) { /* the innermost has changed too */
 		before = t->cancelled & (uint8_t)~CP_HOOK;
@@ -165,8 +165,9 @@ static struct coop_scope *walk_on(struct cp_rt *rt, struct coop_scope *s,
 	struct coop_task *t;
 
 	for (;;) {
-		if (s->_inner && s->_inner->_flags & CP_SCOPE_MARK)
-			return s->_inner;
+		next = cp_scope_inner(s);
+		if (next && next->_flags & CP_SCOPE_MARK)
+			return next;
 		t = s->_task;
 		if (t == top)
 			return NULL;

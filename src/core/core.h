@@ -339,6 +339,7 @@ struct cp_body {
 	uint64_t schedule_half;
 	uint64_t cancel_half;
 	void *deepest; /* lowest stack pointer seen at a switch */
+	struct coop_scope *linked; /* as far in as scopes know their inner ones: cp_scope_inner */
 	coop_fn *fn;
 	void *arg;
 	const char *site;
@@ -652,7 +653,6 @@ CP_INLINE void cp_scope_push(struct cp_body *body, struct coop_scope *outer, str
 	cp_scope_set_word(s, CP_WORD(CP_OPEN, body->delivered, flags));
 	body->inner = s;
 	body->inner_site = site;
-	outer->_inner = s;
 }
 
 /* Takes it out again; it and what is outside were never cancelled. */
@@ -663,7 +663,23 @@ CP_INLINE void cp_scope_pop(struct cp_body *body, struct coop_scope *s)
 	s->_state = CP_CLOSED;
 	body->inner = outer;
 	body->inner_site = outer->_site;
-	outer->_inner = NULL;
+	if (CP_UNLIKELY(body->linked == s))
+		body->linked = outer;
+}
+
+/*
+ * The scope that was opened inside `s`, which is open itself; NULL if there is none. Most are never
+ * asked: so the way in is laid only now, from the innermost scope out to where it was laid
+ * before, and a scope that is opened and closed in between costs nothing for it.
+ */
+CP_INLINE struct coop_scope *cp_scope_inner(const struct coop_scope *s)
+{
+	struct cp_body *body = s->_task->body;
+
+	for (struct coop_scope *at = body->inner; at != body->linked; at = at->_outer)
+		at->_outer->_inner = at;
+	body->linked = body->inner;
+	return s == body->inner ? NULL : s->_inner;
 }
 
 void cp_scope_link(struct cp_body *body, struct coop_scope *s, const char *site);

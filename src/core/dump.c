@@ -173,14 +173,15 @@ static unsigned chain_length(const struct coop_task *t)
 	unsigned n = 0;
 
 	if (t->state != CP_NEW)
-		for (const struct coop_scope *s = t->body->base._inner; s; s = s->_inner)
+		for (const struct coop_scope *s = cp_scope_inner(&t->body->base); s;
+		     s = cp_scope_inner(s))
 			n++;
 	return n;
 }
 
 static const struct coop_scope *first_scope(const struct coop_task *t)
 {
-	return t->state == CP_NEW ? NULL : t->body->base._inner;
+	return t->state == CP_NEW ? NULL : cp_scope_inner(&t->body->base);
 }
 
 /* Where a walk of the tree stands. */
@@ -224,7 +225,7 @@ static const struct coop_task *climb(struct dump_walk *w, const struct coop_task
 		*s = first_scope(t);
 		return t;
 	}
-	*s = t->group->_scope._inner;
+	*s = cp_scope_inner(&t->group->_scope);
 	w->depth--;
 	return cp_group_host(t->group);
 }
@@ -255,7 +256,7 @@ void cp_dump(struct cp_rt *rt, FILE *out, unsigned flags)
 			walk_task(&w, t);
 			s = first_scope(t);
 		} else {
-			s = s->_inner;
+			s = cp_scope_inner(s);
 		}
 	}
 }

@@ -54,7 +54,8 @@ void cp_scope_unlink(struct cp_body *body, struct coop_scope *s)
 	s->_state = CP_CLOSED;
 	body->inner = outer;
 	body->inner_site = outer->_site;
-	outer->_inner = NULL;
+	if (body->linked == s)
+		body->linked = outer;
 	body->task->cancelled = outer->_eff | (body->task->cancelled & CP_HOOK);
 }
 

@@ -36,9 +36,9 @@ static void tell_phase(struct cp_rt *rt, enum coop_log_level level, const char *
 /* The blocks that a refuser is in, from the outside in: its stack, as far as coop knows it. */
 static void tell_scopes(const struct coop_task *t)
 {
-	const struct coop_scope *s = t->state == CP_NEW ? NULL : t->body->base._inner;
+	const struct coop_scope *s = t->state == CP_NEW ? NULL : cp_scope_inner(&t->body->base);
 
-	for (; s; s = s->_inner)
+	for (; s; s = cp_scope_inner(s))
 		coop_log(COOP_LOG_WARN, "shutdown:   in the %s%s%s opened at %s%s",
 			 s->_flags & CP_SCOPE_GROUP ? "group" : "scope",
 			 cp_scope_name(s)[0] ? " " : "", cp_scope_name(s), cp_at(s->_site),

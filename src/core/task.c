@@ -147,6 +147,7 @@ static void base_reset(struct cp_body *b)
 	cp_scope_set_word(&b->base, BASE_WORD);
 	b->inner = &b->base;
 	b->inner_site = b->base._site;
+	b->linked = &b->base;
 }
 
 /*
@@ -694,16 +695,16 @@ struct coop_task *cp_task_next(struct cp_rt *rt, struct coop_task *t)
 
 	if (!t)
 		return rt->root;
-	s = t->state == CP_NEW ? NULL : t->body->base._inner;
+	s = t->state == CP_NEW ? NULL : cp_scope_inner(&t->body->base);
 	for (;;) {
-		for (; s; s = s->_inner)
+		for (; s; s = cp_scope_inner(s))
 			if (s->_flags & CP_SCOPE_GROUP && ((struct coop_group *)s)->_first)
 				return ((struct coop_group *)s)->_first;
 		if (!t->group)
 			return NULL;
 		if (t->sib_next != t->group->_first)
 			return t->sib_next;
-		s = t->group->_scope._inner;
+		s = cp_scope_inner(&t->group->_scope);
 		t = cp_group_host(t->group);
 	}
 }
