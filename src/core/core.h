@@ -403,7 +403,7 @@ struct cp_rt {
 	struct cp_body *body;
 	struct coop_task *ready_head;
 	struct coop_task **ready_tail;
-	uint32_t ready_count;
+	bool crowded;   /* enough tasks take turns that memory is warmed for the next ones */
 	int32_t ticks;  /* switches until the loop looks at the world */
 	int32_t budget; /* of the running task: calls that need not wait */
 	int32_t budget_max;
@@ -507,8 +507,9 @@ CP_INLINE void cp_ready(struct cp_rt *rt, struct coop_task *t)
 	t->qnext = NULL;
 	*rt->ready_tail = t;
 	rt->ready_tail = &t->qnext;
-	rt->ready_count++;
 }
+/* Tasks in the queue; counted when somebody asks, up to `most`. */
+uint64_t cp_ready_count(const struct cp_rt *rt, uint64_t most);
 void cp_ready_front(struct cp_rt *rt, struct coop_task *t);
 int cp_yield(struct cp_rt *rt);
 /* Waits until somebody calls cp_wake; returns its `result`. `wait` is filled but for task. */

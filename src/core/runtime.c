@@ -636,7 +636,6 @@ static void reset(struct cp_rt *rt, coop_fn *fn, void *arg)
 {
 	rt->ready_head = NULL;
 	rt->ready_tail = &rt->ready_head;
-	rt->ready_count = 0;
 	rt->errno_p = &errno;
 	rt->now_ns = rt->start_ns = rt->clock_virtual ? CP_VIRTUAL_START : cp_os_now_ns();
 	rt->rng = rt->opts.seed;
@@ -800,8 +799,8 @@ int coop_run_stats(struct coop_run_stats *ret_stats)
 		return cp_no_task();
 	s.tasks = cp_tasks(rt) - rt->tasks_internal;
 	s.tasks_internal = rt->tasks_internal;
-	s.tasks_ready = rt->ready_count;
-	s.tasks_blocked = cp_tasks(rt) - rt->ready_count - 1;
+	s.tasks_ready = cp_ready_count(rt, UINT64_MAX);
+	s.tasks_blocked = cp_tasks(rt) - s.tasks_ready - 1;
 	s.spawned = rt->spawned;
 	s.switches = cp_sched_switches(rt);
 	s.timers = rt->wheel.count;

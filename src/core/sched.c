@@ -59,7 +59,15 @@ void cp_ready_front(struct cp_rt *rt, struct coop_task *t)
 	if (!rt->ready_head)
 		rt->ready_tail = &t->qnext;
 	rt->ready_head = t;
-	rt->ready_count++;
+}
+
+uint64_t cp_ready_count(const struct cp_rt *rt, uint64_t most)
+{
+	uint64_t n = 0;
+
+	for (const struct coop_task *t = rt->ready_head; t && n < most; t = t->qnext)
+		n++;
+	return n;
 }
 
 /* With a seed: any of the first 64, else as cp_pick_first. */
@@ -70,8 +78,7 @@ CP_NOINLINE struct coop_task *cp_pick_shuffled(struct cp_rt *rt)
 
 	if (!rt->ready_head || --rt->ticks < 0)
 		return NULL;
-	n = cp_choose(rt, rt->ready_count < 64 ? rt->ready_count : 64);
-	rt->ready_count--;
+	n = cp_choose(rt, cp_ready_count(rt, 64));
 	while (n--)
 		at = &(*at)->qnext;
 	t = *at;
@@ -168,20 +175,34 @@ uint64_t cp_sched_switches(const struct cp_rt *rt)
 	return rt->switches + switches_now(rt);
 }
 
-void cp_sched_enter(struct cp_rt *rt)
+/* The first one that gets a stack: each in the queue has its try. */
+static CP_COLD struct cp_ctx *pick_fed(struct cp_rt *rt)
 {
-	struct coop_task *t;
 	struct cp_ctx *to = NULL;
-	int err_no = *rt->errno_p;
+	struct coop_task *t;
 
-	rt->ticks = CP_TICKS;
-	rt->starved = 0;
-	while (!to && rt->starved <= rt->ready_count) { /* each has its try */
+	for (uint64_t n = cp_ready_count(rt, CP_TICKS); n && !to; n--) {
 		t = cp_pick(rt);
 		if (!t)
 			break;
 		to = cp_make_running(rt, t);
 	}
+	return to;
+}
+
+void cp_sched_enter(struct cp_rt *rt)
+{
+	struct coop_task *t;
+	struct cp_ctx *to;
+	int err_no = *rt->errno_p;
+
+	rt->ticks = CP_TICKS;
+	rt->starved = 0;
+	rt->crowded = cp_ready_count(rt, CP_WARM) == CP_WARM;
+	t = cp_pick(rt);
+	to = t ? cp_make_running(rt, t) : NULL;
+	if (CP_UNLIKELY(t && !to))
+		to = pick_fed(rt);
 	if (to) {
 		cp_ctx_switch(&rt->loop_ctx, to);
 		rt->switches += switches_now(rt);

@@ -5,7 +5,7 @@
 
 #include "core/core.h"
 
-#define CP_WARM 8   /* tasks that run by turns in the first cache */
+#define CP_WARM 9   /* tasks that run by turns in the first cache */
 #define CP_DEEP 896 /* bytes of stack between what a task has called last and its body */
 
 struct coop_task *cp_pick_shuffled(struct cp_rt *rt);
@@ -17,7 +17,6 @@ CP_INLINE struct coop_task *cp_pick_first(struct cp_rt *rt)
 
 	if (CP_UNLIKELY(!t || --rt->ticks < 0))
 		return NULL;
-	rt->ready_count--;
 	rt->ready_head = t->qnext;
 	if (!t->qnext)
 		rt->ready_tail = &rt->ready_head;
@@ -40,9 +39,11 @@ CP_INLINE void cp_prefetch_next(struct cp_rt *rt)
 	const struct coop_task *t;
 	const char *sp;
 
-	if (rt->ready_count < CP_WARM)
+	if (CP_LIKELY(!rt->crowded || !rt->ready_head))
 		return;
 	t = rt->ready_head->qnext;
+	if (!t)
+		return;
 	__builtin_prefetch(t->qnext);
 	if (t->state != CP_READY)
 		return;

@@ -58,7 +58,7 @@ static inline void settle(void)
 {
 	do
 		coop_yield();
-	while (cp_rt->ready_count);
+	while (cp_rt->ready_head);
 }
 
 static inline void actors_begin(int count)
