@@ -200,7 +200,7 @@ struct coop_task {
 		const char *site;       /* NEW: spawn site literal: name NUL file NUL line */
 		struct cp_extra *extra; /* NEW, CP_TASK_EXTRA */
 	};
-	uint8_t state;
+	uint8_t state; /* from here on: one aligned word */
 	uint8_t flags;
 	uint8_t cancelled; /* NEW: unused; begun: I2 */
 	uint8_t gone; /* it has ended and is kept for its group's error; 2: a member of a team */
@@ -210,6 +210,18 @@ struct coop_task {
 	};
 };
 _Static_assert(sizeof(struct coop_task) == 64, "a task not yet begun costs 64 bytes");
+_Static_assert(offsetof(struct coop_task, state) % 8 == 0 &&
+		       offsetof(struct coop_task, id_low) ==
+			       offsetof(struct coop_task, state) + 4,
+	       "the word of a node");
+
+/* The whole word: of one that is not gone. */
+CP_INLINE void cp_node_set(struct coop_task *t, enum cp_state state, uint8_t flags,
+			   uint8_t cancelled, uint32_t low)
+{
+	*(uint64_t *)&t->state = (uint64_t)state | (uint64_t)flags << 8 | (uint64_t)cancelled << 16 |
+				 (uint64_t)low << 32;
+}
 
 /* The words of a cancel's reason; beside the scope, in storage that is there already. */
 struct cp_cause {
@@ -321,12 +333,12 @@ struct cp_body {
 	struct coop_task *task;
 	struct coop_scope *inner;
 	const char *inner_site; /* place where `inner` was opened: its frame may be gone */
-	struct cp_wait *wait;
-	int result; /* of the park that is going on */
-	int err_no;
 	union {
-		uint64_t zero; /* all of these, when a task begins */
+		uint64_t zero[8]; /* all of these, when a task begins */
 		struct {
+			struct cp_wait *wait;
+			int result; /* of the park that is going on */
+			int err_no;
 			bool aborting; /* the wait's abort has been called */
 			bool in_judge;
 			/* COOP_ECANCELED was returned, the scope it was for is not left yet */
@@ -334,24 +346,24 @@ struct cp_body {
 			bool renamed;
 			uint8_t holds_used;
 			uint16_t names_used;
+			uint64_t schedule_half;
+			uint64_t cancel_half;
+			const char *blocked_what; /* of the wait that a cancel ended */
+			uint32_t ignored; /* cancellations since the last one that was caught */
+			uint32_t visit;   /* of a search for cycles */
+			struct cp_held *held; /* owned, and others may wait for it: park.h */
 		};
 	};
-	uint64_t schedule_half;
-	uint64_t cancel_half;
-	void *deepest; /* lowest stack pointer seen at a switch */
-	struct coop_scope *linked; /* as far in as scopes know their inner ones: cp_scope_inner */
+	void *deepest; /* lowest stack pointer seen at a switch, of this task or one before it */
 	coop_fn *fn;
 	void *arg;
 	const char *site;
 	uint64_t id;
-	const char *blocked_what; /* of the wait that a cancel ended */
-	uint32_t ignored; /* cancellations returned since the last one was caught */
-	uint32_t visit;   /* of a search for cycles */
+	struct coop_scope *linked; /* as far in as scopes know their inner ones: cp_scope_inner */
 	struct coop_scope base;
 	struct coop_error *err; /* the slot */
 	struct cp_extra *extra;
 	struct cp_local *locals;
-	struct cp_held *held; /* what it owns and others may wait for: park.h */
 	struct cp_stacks *pool;
 	void *stack_top;
 	void *stack_low;
@@ -367,8 +379,8 @@ struct cp_body {
 	char names[160]; /* of open groups and scopes, a stack of strings */
 };
 
-_Static_assert(offsetof(struct cp_body, schedule_half) ==
-		       offsetof(struct cp_body, zero) + sizeof(uint64_t),
+_Static_assert(offsetof(struct cp_body, deepest) ==
+		       offsetof(struct cp_body, held) + sizeof(struct cp_held *),
 	       "what `zero` clears is no longer than it");
 _Static_assert(sizeof(((struct cp_body *)0)->names) < UINT8_MAX, "a scope's _name is a byte");
 
@@ -516,12 +528,17 @@ int cp_yield(struct cp_rt *rt);
 int cp_park(struct cp_rt *rt, struct cp_wait *wait);
 /* Sleeps until `when_ns`, or `duration_ns` from now where that is >= 0. */
 int cp_park_sleep(struct cp_rt *rt, int64_t when_ns, int64_t duration_ns);
-CP_INLINE void cp_wake(struct cp_rt *rt, struct coop_task *t, int result)
+/* The wait of `t` is over; it can go on. */
+CP_INLINE void cp_unpark(struct coop_task *t, int result)
 {
 	CP_ASSERT(t->state == CP_PARKED);
 	t->body->result = result;
 	t->body->wait = NULL;
 	t->state = CP_READY;
+}
+CP_INLINE void cp_wake(struct cp_rt *rt, struct coop_task *t, int result)
+{
+	cp_unpark(t, result);
 	cp_ready(rt, t);
 }
 /* Aborts the wait of a parked task that has become cancelled. */
@@ -592,11 +609,7 @@ CP_INLINE void cp_task_fill(struct cp_rt *rt, struct coop_task *t, coop_fn *fn, 
 	t->fn = fn;
 	t->arg = arg;
 	t->site = site;
-	t->state = CP_NEW;
-	t->flags = 0;
-	t->cancelled = 0;
-	t->gone = 0;
-	t->id_low = (uint32_t)id;
+	cp_node_set(t, CP_NEW, 0, 0, (uint32_t)id);
 }
 /* Makes a task; it is in no group and no queue yet. 0 or -ENOMEM. */
 int cp_task_new(struct cp_rt *rt, coop_fn *fn, void *arg, const char *site, struct cp_extra *extra,
@@ -820,16 +833,24 @@ CP_INLINE void cp_group_unlink(struct coop_group *g, struct coop_task *t)
 
 void cp_group_wake_waiters(struct cp_rt *rt, struct coop_group *g);
 
+/* The last of those that the join waits for is gone: the host can go on, but is in no queue. */
+CP_INLINE struct coop_task *cp_group_release(struct coop_group *g)
+{
+	struct coop_task *host = g->_scope._task;
+
+	g->_waiting = false;
+	cp_unpark(host, 0);
+	return host;
+}
+
 /* One of those that the join waits for is gone. */
 CP_INLINE void cp_group_left(struct cp_rt *rt, struct coop_group *g)
 {
 	g->_live--;
 	if (CP_UNLIKELY(g->_waiters != NULL))
 		cp_group_wake_waiters(rt, g);
-	if (g->_live == 0 && g->_waiting) {
-		g->_waiting = false;
-		cp_wake(rt, g->_scope._task, 0);
-	}
+	if (g->_live == 0 && g->_waiting)
+		cp_ready(rt, cp_group_release(g));
 }
 
 int cp_group_admit(struct cp_rt *rt, struct coop_group *g);

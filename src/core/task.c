@@ -160,12 +160,9 @@ static CP_NOINLINE void body_make(struct cp_body *b, struct cp_stacks *pool, voi
 	b->pool = pool;
 	b->stack_top = top;
 	b->stack_low = cp_stacks_low(pool, top);
-	b->wait = NULL;
 	b->err = NULL;
 	b->extra = NULL;
 	b->locals = NULL;
-	b->held = NULL;
-	b->visit = 0;
 	b->cause.used = false;
 	base_reset(b);
 }
@@ -179,17 +176,11 @@ CP_INLINE uint64_t id_of_new(const struct cp_rt *rt, const struct coop_task *t)
 static void body_begin(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
 {
 	b->task = t;
-	b->err_no = 0;
-	b->zero = 0;
-	b->schedule_half = 0;
-	b->cancel_half = 0;
-	b->deepest = b;
+	memset(b->zero, 0, sizeof b->zero);
 	b->fn = t->fn;
 	b->arg = t->arg;
 	b->site = t->site;
 	b->id = id_of_new(rt, t);
-	b->blocked_what = NULL;
-	b->ignored = 0;
 	b->base._outer = t->group ? &t->group->_scope : NULL;
 	b->base._task = t;
 }
@@ -248,12 +239,10 @@ static CP_COLD void begin_cancelled(struct cp_rt *rt, struct cp_body *b, struct 
 		cancel_service(rt, &b->base);
 }
 
-CP_INLINE void begin_node(struct cp_rt *rt, struct coop_task *t, struct cp_body *b)
+CP_INLINE void begin_node(struct cp_rt *rt, struct coop_task *t, struct cp_body *b, uint8_t flags)
 {
 	t->body = b;
-	t->sp_off = 64;
-	t->state = CP_RUNNING;
-	t->cancelled = rt->hook_bit;
+	cp_node_set(t, CP_RUNNING, flags, rt->hook_bit, 64);
 }
 
 CP_INLINE void begin_run(struct cp_rt *rt, struct coop_task *t, struct cp_body *b)
@@ -261,6 +250,7 @@ CP_INLINE void begin_run(struct cp_rt *rt, struct coop_task *t, struct cp_body *
 	rt->cur = t;
 	rt->body = b;
 	rt->budget = rt->budget_max;
+	*rt->errno_p = 0;
 }
 
 /* Turns a NEW node into the running task, with its body at `top`. */
@@ -272,7 +262,7 @@ CP_INLINE void begin_at(struct cp_rt *rt, struct coop_task *t, struct cp_body *b
 	body_begin(rt, b, t);
 	if (CP_UNLIKELY(t->flags))
 		begin_special(b, t);
-	begin_node(rt, t, b);
+	begin_node(rt, t, b, t->flags);
 	if (CP_LIKELY(t->group != NULL) && CP_UNLIKELY(t->group->_scope._eff))
 		cp_scope_look(rt, &b->base);
 	if (CP_UNLIKELY(t->flags))
@@ -291,6 +281,7 @@ CP_INLINE struct cp_body *begin(struct cp_rt *rt, struct coop_task *t)
 		return NULL;
 	b = (struct cp_body *)((char *)top - CP_BODY_BYTES);
 	begin_at(rt, t, b, top, pool);
+	b->deepest = b;
 	return b;
 }
 
@@ -312,6 +303,22 @@ static CP_COLD int starve(struct cp_rt *rt, struct coop_task *t, struct cp_body 
 	return cp_ctx_switch(&me->ctx, cp_to_loop(rt));
 }
 
+/* From the running task to one that was just begun. */
+#ifdef CP_CTX_FAST
+static _Noreturn void task_done(void *body, int rc);
+
+CP_INLINE int switch_begun(struct cp_body *me, struct cp_body *b)
+{
+	return cp_ctx_begin_asm(&me->ctx.sp, b, b->fn, b->arg, task_done);
+}
+#else
+CP_INLINE int switch_begun(struct cp_body *me, struct cp_body *b)
+{
+	cp_ctx_make(&b->ctx, b->stack_low, b, task_main, b);
+	return cp_ctx_switch(&me->ctx, &b->ctx);
+}
+#endif
+
 static CP_NOINLINE int switch_new(struct cp_rt *rt, struct coop_task *t, struct cp_body *me)
 {
 	struct cp_body *b = begin(rt, t);
@@ -319,25 +326,37 @@ static CP_NOINLINE int switch_new(struct cp_rt *rt, struct coop_task *t, struct 
 	if (CP_UNLIKELY(!b))
 		return starve(rt, t, me);
 	cp_prefetch_next(rt);
-	return cp_ctx_begin(&me->ctx, &b->ctx, b->stack_low, b, task_main, b);
+	return switch_begun(me, b);
 }
 
-/* A task without options, on a stack that has been used: nothing is called, so it has no frame. */
-CP_NOINLINE int cp_task_switch_new(struct cp_rt *rt, struct coop_task *t, struct cp_body *me)
+/* A task without options, on a stack that has been used: it needs no more than body_begin does. */
+CP_INLINE bool begins_plainly(const struct cp_rt *rt, const struct coop_task *t,
+			      const struct cp_body *b, const void *top)
 {
-	struct cp_stacks *pool = &rt->stacks;
-	void *top = pool->used;
-	struct cp_body *b = (struct cp_body *)((uintptr_t)top - CP_BODY_BYTES); /* or of none */
+	return !t->flags && b->stack_top == top && b->pool == &rt->stacks &&
+	       !t->group->_scope._eff;
+}
 
-	if (CP_UNLIKELY(!top || t->flags || b->stack_top != top || b->pool != pool ||
-			t->group->_scope._eff))
-		return switch_new(rt, t, me);
-	cp_stacks_take(pool);
+CP_INLINE void begin_plain(struct cp_rt *rt, struct coop_task *t, struct cp_body *b)
+{
 	body_begin(rt, b, t);
-	begin_node(rt, t, b);
+	begin_node(rt, t, b, 0);
 	begin_run(rt, t, b);
 	cp_prefetch_next(rt);
-	return cp_ctx_begin(&me->ctx, &b->ctx, b->stack_low, b, task_main, b);
+}
+
+/* Nothing is called in the plain case, so it has no frame. */
+CP_NOINLINE int cp_task_switch_new(struct cp_rt *rt, struct coop_task *t, struct cp_body *me)
+{
+	void *top = rt->stacks.used;
+	struct cp_body *b = (struct cp_body *)((uintptr_t)top - CP_BODY_BYTES); /* or of none */
+
+	if (CP_UNLIKELY(!top || !begins_plainly(rt, t, b, top)))
+		return switch_new(rt, t, me);
+	cp_stacks_take(&rt->stacks);
+	b->deepest = b;
+	begin_plain(rt, t, b);
+	return switch_begun(me, b);
 }
 
 /* ------------------------------------------------------------------ last step */
@@ -442,52 +461,122 @@ static CP_NOINLINE bool end_special(struct cp_rt *rt, struct cp_body *b, int rc)
 	return t->group && cp_group_child_ended(rt, t->group, t, outcome, rc, err);
 }
 
-CP_INLINE void task_end(struct cp_rt *rt, struct cp_body *b, int rc)
+/* Gives the stack of `b` up and goes on with `t`, which has been picked; NULL: with the loop. */
+CP_INLINE _Noreturn void leave(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
+{
+	struct cp_ctx *to = t ? cp_make_running(rt, t) : NULL;
+
+	if (!to)
+		to = cp_to_loop(rt);
+	cp_stacks_put(b->pool, b->stack_top, b->deepest);
+	cp_ctx_leave(&b->ctx, to);
+}
+
+/* Begins `t`, just picked, on the stack of `b`, or leaves it if that cannot be. */
+static CP_NOINLINE void begin_next(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
+{
+	if (!t || t->state != CP_NEW || pool_of(rt, cp_task_extra(t)) != b->pool)
+		leave(rt, b, t);
+	begin_at(rt, t, b, b->stack_top, b->pool);
+}
+
+/*
+ * The end of the task of `b`, in every case. Returns if another one has begun on its stack.
+ */
+static CP_NOINLINE void end_any(struct cp_rt *rt, struct cp_body *b, int rc)
 {
 	struct coop_task *t = b->task;
-	struct coop_group *g = t->group;
-	bool kept = false;
+	bool kept = end_special(rt, b, rc);
 
-	if (CP_LIKELY(rc >= 0 && !t->flags && !b->held && b->inner == &b->base)) {
-		cp_group_unlink(g, t); /* the one task that has no group has flags */
-		g->_finished++;
-		cp_group_left(rt, g);
-	} else {
-		kept = end_special(rt, b, rc);
-	}
 	if (CP_UNLIKELY(b->err || b->extra || b->locals || cp_scope_word(&b->base) != BASE_WORD))
 		give_up(rt, b);
 	if (!kept)
 		cp_node_free(rt, t);
 	cp_stacks_unreserve(b->pool);
+	begin_next(rt, b, cp_pick(rt));
 }
 
+/* Does the task of `b` end without anything to be said or given up? Nobody waits for its end. */
+CP_INLINE bool ends_plainly(const struct cp_rt *rt, const struct cp_body *b, int rc)
+{
+	const struct coop_task *t = b->task;
+
+	return rc >= 0 && !t->flags && b->inner == &b->base && !rt->shuffle &&
+	       b->pool == &rt->stacks && !t->group->_waiters &&
+	       !((uintptr_t)b->held | (uintptr_t)b->err | (uintptr_t)b->extra |
+		 (uintptr_t)b->locals | (cp_scope_word(&b->base) ^ BASE_WORD));
+}
+
+/* The next one, after the end of a task, which may have released the host of its group. */
+CP_INLINE struct coop_task *pick_after(struct cp_rt *rt, struct coop_task *host)
+{
+	if (host && CP_LIKELY(!rt->ready_head && rt->ticks > 0)) {
+		rt->ticks--; /* it is the only one: it would come out of the queue at once */
+		return host;
+	}
+	if (host)
+		cp_ready(rt, host);
+	return cp_pick_first(rt);
+}
+
+/* The same, and most tasks end so. */
+CP_INLINE void end_plain(struct cp_rt *rt, struct cp_body *b)
+{
+	struct coop_task *t = b->task, *host = NULL;
+	struct coop_group *g = t->group;
+
+	cp_group_unlink(g, t);
+	g->_finished++;
+	g->_live--;
+	if (g->_live == 0 && g->_waiting)
+		host = cp_group_release(g);
+	cp_node_free(rt, t);
+	cp_stacks_unreserve(b->pool);
+	t = pick_after(rt, host);
+	if (!t || t->state != CP_NEW)
+		leave(rt, b, t);
+	if (CP_LIKELY(begins_plainly(rt, t, b, b->stack_top)))
+		begin_plain(rt, t, b);
+	else
+		begin_next(rt, b, t);
+}
+
+/* What follows fn(arg) of a task, on its stack. */
+CP_INLINE void task_ended(struct cp_rt *rt, struct cp_body *b, int rc)
+{
+	if (CP_UNLIKELY(!ends_plainly(rt, b, rc)))
+		end_any(rt, b, rc);
+	else
+		end_plain(rt, b);
+}
+
+#ifdef CP_CTX_FAST
+static _Noreturn void task_done(void *body, int rc)
+{
+	struct cp_body *b = body;
+
+	task_ended(cp_rt, b, rc);
+	cp_ctx_next(b, b->fn, b->arg, task_done);
+}
+
+static void task_main(void *arg)
+{
+	struct cp_body *b = arg;
+
+	cp_ctx_next(b, b->fn, b->arg, task_done);
+}
+#else
 /* The first function on every task's stack; it never returns. */
 static void task_main(void *arg)
 {
 	struct cp_body *b = arg;
 	struct cp_rt *rt = cp_rt;
-	void *deepest = b;
-	struct coop_task *t;
-	struct cp_ctx *to;
 
 	cp_ctx_entered(&b->ctx);
-	for (;;) {
-		*rt->errno_p = 0;
-		task_end(rt, b, b->fn(b->arg));
-		if (b->deepest < deepest)
-			deepest = b->deepest;
-		t = cp_pick(rt);
-		if (!t || t->state != CP_NEW || pool_of(rt, cp_task_extra(t)) != b->pool)
-			break;
-		begin_at(rt, t, b, b->stack_top, b->pool);
-	}
-	to = t ? cp_make_running(rt, t) : NULL;
-	if (!to)
-		to = cp_to_loop(rt);
-	cp_stacks_put(b->pool, b->stack_top, deepest);
-	cp_ctx_leave(&b->ctx, to);
+	for (;;)
+		task_ended(rt, b, b->fn(b->arg));
 }
+#endif
 
 /* -------------------------------------------------------------------- telling */
 

@@ -42,10 +42,6 @@ struct cp_ctx {
  */
 void cp_ctx_make(struct cp_ctx *ctx, void *low, void *top, void (*entry)(void *arg), void *arg);
 
-/* The same and cp_ctx_switch in one. Returns 0 when somebody switches back to `from`. */
-CP_INLINE int cp_ctx_begin(struct cp_ctx *from, struct cp_ctx *ctx, void *low, void *top,
-			   void (*entry)(void *arg), void *arg);
-
 /* For the thread's own stack: fills what the sanitizers need to come back to it. */
 void cp_ctx_init_thread(struct cp_ctx *ctx);
 
@@ -94,8 +90,20 @@ CP_INLINE int cp_ctx_switch(struct cp_ctx *from, struct cp_ctx *to)
 #if defined(__x86_64__)
 /* The same as cp_ctx_switch_asm, to a stack that has been run before. */
 int cp_ctx_resume_asm(void **save_sp, void *to_sp);
-/* The same, to one that has not, and nothing need be on it. */
-int cp_ctx_begin_asm(void **save_sp, void *top, void (*entry)(void *arg), void *arg);
+/*
+ * The same, to one on which nothing is: calls done(top, fn(arg)) there. `done` never returns; it
+ * leaves the stack, or has the next function called on it, by a jump.
+ */
+int cp_ctx_begin_asm(void **save_sp, void *top, int (*fn)(void *arg), void *arg,
+		     void (*done)(void *top, int rc));
+CP_INLINE _Noreturn void cp_ctx_next(void *top, int (*fn)(void *arg), void *arg,
+				     void (*done)(void *top, int rc))
+{
+	register void (*r8)(void *top, int rc) __asm__("r8") = done;
+
+	__asm__ volatile("jmp cp_ctx_next_asm" : : "S"(top), "d"(fn), "c"(arg), "r"(r8) : "memory");
+	__builtin_unreachable();
+}
 /* Where the last task that came this way to park will go on: a hint. */
 extern __thread const void *cp_ctx_parked;
 int cp_ctx_through_asm(uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e,
@@ -134,14 +142,6 @@ CP_INLINE void cp_ctx_drop(struct cp_ctx *ctx)
 #endif
 
 #ifdef CP_CTX_FAST
-CP_INLINE int cp_ctx_begin(struct cp_ctx *from, struct cp_ctx *ctx, void *low, void *top,
-			   void (*entry)(void *arg), void *arg)
-{
-	(void)ctx;
-	(void)low;
-	return cp_ctx_begin_asm(&from->sp, top, entry, arg);
-}
-
 /*
  * return wait(a, b, c, d, e), a call that parks, as the last act of a public call. Who comes back
  * from it was mostly called from elsewhere than the one that parked, and by a plain return
@@ -151,12 +151,6 @@ CP_INLINE int cp_ctx_begin(struct cp_ctx *from, struct cp_ctx *ctx, void *low, v
 	cp_ctx_through_asm((uintptr_t)(a), (uintptr_t)(b), (uintptr_t)(c), (uintptr_t)(d), \
 			   (uintptr_t)(e), (const void *)(wait))
 #else
-CP_INLINE int cp_ctx_begin(struct cp_ctx *from, struct cp_ctx *ctx, void *low, void *top,
-			   void (*entry)(void *arg), void *arg)
-{
-	cp_ctx_make(ctx, low, top, entry, arg);
-	return cp_ctx_switch(from, ctx);
-}
 #define cp_ctx_through(wait, a, b, c, d, e) wait(a, b, c, d, e)
 #endif
 

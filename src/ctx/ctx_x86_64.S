@@ -23,9 +23,9 @@
  * entry off, and that for the returns of all their callers. So it compares where the last
  * one to park will go on with where this one does, and jumps only if the two differ.
  *
- * A new stack is entered by a jump, so that the predictor's entry for the call of the task
- * that parked is still there when a task that runs to its end leaves by ret without
- * having been called: spawning one task and joining it mispredicts nothing.
+ * A new stack is begun, and what follows a task is come to, by jumps, so that the predictor's entry
+ * for the call of the task that parked is still there when a task that ran to its end leaves
+ * by ret: spawning one task and joining it mispredicts nothing.
  * Every switch returns 0, so that a call whose last act it is can jump to it.
  *
  * The object is marked for indirect branch tracking, and not for shadow stacks:
@@ -94,21 +94,37 @@ cp_ctx_resume_asm:
 	.hidden	cp_ctx_begin_asm
 	.type	cp_ctx_begin_asm, @function
 	.p2align 5
-/* int cp_ctx_begin_asm(void **save_sp, void *top, void (*entry)(void *arg), void *arg) */
+/* int cp_ctx_begin_asm(void **save_sp, void *top, int (*fn)(void *arg), void *arg,
+ *                      void (*done)(void *top, int rc)) */
 cp_ctx_begin_asm:
 	.cfi_startproc
 	endbr64
 	SAVE
 	movq	%rsp, (%rdi)
-	movq	%rsi, %rsp
-	.cfi_undefined %rip
-	xorl	%ebp, %ebp
-	movq	%rcx, %rdi
-	leaq	.Lnever(%rip), %rax
-	pushq	%rax
-	jmpq	*%rdx
 	.cfi_endproc
 	.size	cp_ctx_begin_asm, . - cp_ctx_begin_asm
+
+	.globl	cp_ctx_next_asm
+	.hidden	cp_ctx_next_asm
+	.type	cp_ctx_next_asm, @function
+/* Gone on to, or jumped to, with the same arguments from the second on: what is on the stack is
+ * no more. The outermost frame of a task. */
+cp_ctx_next_asm:
+	.cfi_startproc
+	.cfi_undefined %rip
+	movq	%rsi, %rsp
+	movq	%rsi, %rbx
+	movq	%r8, %r12
+	movq	%rcx, %rdi
+	xorl	%ebp, %ebp
+	callq	*%rdx
+	movq	%rbx, %rdi
+	movl	%eax, %esi
+	leaq	.Lnever(%rip), %rax
+	pushq	%rax
+	jmpq	*%r12
+	.cfi_endproc
+	.size	cp_ctx_next_asm, . - cp_ctx_next_asm
 
 	.globl	cp_ctx_through_asm
 	.hidden	cp_ctx_through_asm
