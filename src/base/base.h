@@ -7,6 +7,8 @@
 
 #define CP_LIKELY(x) __builtin_expect(!!(x), 1)
 #define CP_UNLIKELY(x) __builtin_expect(!!(x), 0)
+/* Two words that are stored at once. */
+typedef uint64_t cp_pair __attribute__((vector_size(16)));
 #define CP_NOINLINE __attribute__((noinline))
 #define CP_COLD __attribute__((cold, noinline))
 #define CP_INLINE static inline __attribute__((always_inline))

@@ -187,6 +187,7 @@ void cp_scope_changed(struct cp_rt *rt, struct coop_scope *s)
 
 	if (!walk_chain(rt, s))
 		return;
+	rt->crowded = true; /* who knows how many are woken; the next turn counts */
 	while (s) {
 		s->_flags &= (uint8_t)~CP_SCOPE_MARK;
 		next = NULL;

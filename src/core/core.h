@@ -334,7 +334,7 @@ struct cp_body {
 	struct coop_scope *inner;
 	const char *inner_site; /* place where `inner` was opened: its frame may be gone */
 	union {
-		uint64_t zero[8]; /* all of these, when a task begins */
+		cp_pair zero[4]; /* all of these, when a task begins */
 		struct {
 			struct cp_wait *wait;
 			int result; /* of the park that is going on */
@@ -528,18 +528,18 @@ int cp_yield(struct cp_rt *rt);
 int cp_park(struct cp_rt *rt, struct cp_wait *wait);
 /* Sleeps until `when_ns`, or `duration_ns` from now where that is >= 0. */
 int cp_park_sleep(struct cp_rt *rt, int64_t when_ns, int64_t duration_ns);
-/* The wait of `t` is over; it can go on. */
-CP_INLINE void cp_unpark(struct coop_task *t, int result)
+/* For a task whose wait has been taken from it, and whose call wants no result. */
+CP_INLINE void cp_wake_released(struct cp_rt *rt, struct coop_task *t)
+{
+	t->state = CP_READY;
+	cp_ready(rt, t);
+}
+CP_INLINE void cp_wake(struct cp_rt *rt, struct coop_task *t, int result)
 {
 	CP_ASSERT(t->state == CP_PARKED);
 	t->body->result = result;
 	t->body->wait = NULL;
-	t->state = CP_READY;
-}
-CP_INLINE void cp_wake(struct cp_rt *rt, struct coop_task *t, int result)
-{
-	cp_unpark(t, result);
-	cp_ready(rt, t);
+	cp_wake_released(rt, t);
 }
 /* Aborts the wait of a parked task that has become cancelled. */
 void cp_deliver(struct cp_rt *rt, struct coop_task *t);
@@ -833,13 +833,14 @@ CP_INLINE void cp_group_unlink(struct coop_group *g, struct coop_task *t)
 
 void cp_group_wake_waiters(struct cp_rt *rt, struct coop_group *g);
 
-/* The last of those that the join waits for is gone: the host can go on, but is in no queue. */
+/* The last of those that the join waits for is gone: its host can go on, but is in no queue yet. */
 CP_INLINE struct coop_task *cp_group_release(struct coop_group *g)
 {
 	struct coop_task *host = g->_scope._task;
 
+	CP_ASSERT(host->state == CP_PARKED);
 	g->_waiting = false;
-	cp_unpark(host, 0);
+	host->body->wait = NULL;
 	return host;
 }
 
@@ -850,7 +851,7 @@ CP_INLINE void cp_group_left(struct cp_rt *rt, struct coop_group *g)
 	if (CP_UNLIKELY(g->_waiters != NULL))
 		cp_group_wake_waiters(rt, g);
 	if (g->_live == 0 && g->_waiting)
-		cp_ready(rt, cp_group_release(g));
+		cp_wake_released(rt, cp_group_release(g));
 }
 
 int cp_group_admit(struct cp_rt *rt, struct coop_group *g);

@@ -63,17 +63,22 @@ CP_INLINE void cp_prefetch_next(struct cp_rt *rt)
 }
 
 /* Makes `t`, which has a body, the running task; returns where to switch to. */
-CP_INLINE struct cp_ctx *cp_run(struct cp_rt *rt, struct coop_task *t)
+CP_INLINE struct cp_ctx *cp_run_only(struct cp_rt *rt, struct coop_task *t)
 {
 	struct cp_body *b = t->body;
 
-	cp_prefetch_next(rt);
 	t->state = CP_RUNNING;
 	rt->cur = t;
 	rt->body = b;
 	rt->budget = rt->budget_max;
 	*rt->errno_p = b->err_no;
 	return &b->ctx;
+}
+
+CP_INLINE struct cp_ctx *cp_run(struct cp_rt *rt, struct coop_task *t)
+{
+	cp_prefetch_next(rt);
+	return cp_run_only(rt, t);
 }
 
 /*

@@ -173,12 +173,14 @@ CP_INLINE uint64_t id_of_new(const struct cp_rt *rt, const struct coop_task *t)
 	return rt->spawned - (uint32_t)((uint32_t)rt->spawned - t->id_low);
 }
 
-static void body_begin(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
+CP_INLINE void body_begin(struct cp_rt *rt, struct cp_body *b, struct coop_task *t, coop_fn *fn,
+			  void *arg)
 {
 	b->task = t;
-	memset(b->zero, 0, sizeof b->zero);
-	b->fn = t->fn;
-	b->arg = t->arg;
+	for (size_t i = 0; i < CP_ARRAY_LEN(b->zero); i++)
+		b->zero[i] = (cp_pair){ 0, 0 };
+	b->fn = fn;
+	b->arg = arg;
 	b->site = t->site;
 	b->id = id_of_new(rt, t);
 	b->base._outer = t->group ? &t->group->_scope : NULL;
@@ -259,7 +261,7 @@ CP_INLINE void begin_at(struct cp_rt *rt, struct coop_task *t, struct cp_body *b
 {
 	if (CP_UNLIKELY(b->stack_top != top || b->pool != pool))
 		body_make(b, pool, top);
-	body_begin(rt, b, t);
+	body_begin(rt, b, t, t->fn, t->arg);
 	if (CP_UNLIKELY(t->flags))
 		begin_special(b, t);
 	begin_node(rt, t, b, t->flags);
@@ -303,17 +305,32 @@ static CP_COLD int starve(struct cp_rt *rt, struct coop_task *t, struct cp_body 
 	return cp_ctx_switch(&me->ctx, cp_to_loop(rt));
 }
 
-/* From the running task to one that was just begun. */
+/*
+ * A stack goes on with the task that was just begun on it: by a jump where that can be, else by
+ * a return to task_main.
+ */
 #ifdef CP_CTX_FAST
-static _Noreturn void task_done(void *body, int rc);
+static void task_done(void *body, int rc);
 
-CP_INLINE int switch_begun(struct cp_body *me, struct cp_body *b)
+CP_INLINE void go_on(struct cp_body *b, coop_fn *fn, void *arg)
 {
-	return cp_ctx_begin_asm(&me->ctx.sp, b, b->fn, b->arg, task_done);
+	cp_ctx_next(b, fn, arg, task_done);
+}
+
+/* From the running task to one that was just begun. */
+CP_INLINE int switch_begun(struct cp_body *me, struct cp_body *b, coop_fn *fn, void *arg)
+{
+	return cp_ctx_begin_asm(&me->ctx.sp, b, fn, arg, task_done);
 }
 #else
-CP_INLINE int switch_begun(struct cp_body *me, struct cp_body *b)
+CP_INLINE void go_on(struct cp_body *b, coop_fn *fn, void *arg)
 {
+	(void)b, (void)fn, (void)arg;
+}
+
+CP_INLINE int switch_begun(struct cp_body *me, struct cp_body *b, coop_fn *fn, void *arg)
+{
+	(void)fn, (void)arg;
 	cp_ctx_make(&b->ctx, b->stack_low, b, task_main, b);
 	return cp_ctx_switch(&me->ctx, &b->ctx);
 }
@@ -326,7 +343,7 @@ static CP_NOINLINE int switch_new(struct cp_rt *rt, struct coop_task *t, struct 
 	if (CP_UNLIKELY(!b))
 		return starve(rt, t, me);
 	cp_prefetch_next(rt);
-	return switch_begun(me, b);
+	return switch_begun(me, b, b->fn, b->arg);
 }
 
 /* A task without options, on a stack that has been used: it needs no more than body_begin does. */
@@ -337,9 +354,10 @@ CP_INLINE bool begins_plainly(const struct cp_rt *rt, const struct coop_task *t,
 	       !t->group->_scope._eff;
 }
 
-CP_INLINE void begin_plain(struct cp_rt *rt, struct coop_task *t, struct cp_body *b)
+CP_INLINE void begin_plain(struct cp_rt *rt, struct coop_task *t, struct cp_body *b, coop_fn *fn,
+			   void *arg)
 {
-	body_begin(rt, b, t);
+	body_begin(rt, b, t, fn, arg);
 	begin_node(rt, t, b, 0);
 	begin_run(rt, t, b);
 	cp_prefetch_next(rt);
@@ -348,15 +366,16 @@ CP_INLINE void begin_plain(struct cp_rt *rt, struct coop_task *t, struct cp_body
 /* Nothing is called in the plain case, so it has no frame. */
 CP_NOINLINE int cp_task_switch_new(struct cp_rt *rt, struct coop_task *t, struct cp_body *me)
 {
-	void *top = rt->stacks.used;
+	void *top = rt->stacks.used, *arg = t->arg;
 	struct cp_body *b = (struct cp_body *)((uintptr_t)top - CP_BODY_BYTES); /* or of none */
+	coop_fn *fn = t->fn;
 
 	if (CP_UNLIKELY(!top || !begins_plainly(rt, t, b, top)))
 		return switch_new(rt, t, me);
 	cp_stacks_take(&rt->stacks);
 	b->deepest = b;
-	begin_plain(rt, t, b);
-	return switch_begun(me, b);
+	begin_plain(rt, t, b, fn, arg);
+	return switch_begun(me, b, fn, arg);
 }
 
 /* ------------------------------------------------------------------ last step */
@@ -461,28 +480,32 @@ static CP_NOINLINE bool end_special(struct cp_rt *rt, struct cp_body *b, int rc)
 	return t->group && cp_group_child_ended(rt, t->group, t, outcome, rc, err);
 }
 
-/* Gives the stack of `b` up and goes on with `t`, which has been picked; NULL: with the loop. */
-CP_INLINE _Noreturn void leave(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
+/* Gives the stack of `b`, a common one and not deep, up for `t`, which has a body. */
+CP_INLINE void leave_plain(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
 {
-	struct cp_ctx *to = t ? cp_make_running(rt, t) : NULL;
+	struct cp_ctx *to = cp_run_only(rt, t);
 
-	if (!to)
-		to = cp_to_loop(rt);
-	cp_stacks_put(b->pool, b->stack_top, b->deepest);
+	cp_stacks_put_shallow(&rt->stacks, b->stack_top);
 	cp_ctx_leave(&b->ctx, to);
 }
 
-/* Begins `t`, just picked, on the stack of `b`, or leaves it if that cannot be. */
-static CP_NOINLINE void begin_next(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
+/* Goes on with `t`, just picked: begun on the stack of `b` where that can be. */
+static CP_NOINLINE void next_any(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
 {
-	if (!t || t->state != CP_NEW || pool_of(rt, cp_task_extra(t)) != b->pool)
-		leave(rt, b, t);
+	struct cp_ctx *to = NULL;
+
+	if (!t || t->state != CP_NEW || pool_of(rt, cp_task_extra(t)) != b->pool) {
+		to = t ? cp_make_running(rt, t) : NULL;
+		if (!to)
+			to = cp_to_loop(rt);
+		cp_stacks_put(b->pool, b->stack_top, b->deepest);
+		cp_ctx_leave(&b->ctx, to);
+	}
 	begin_at(rt, t, b, b->stack_top, b->pool);
+	go_on(b, b->fn, b->arg);
 }
 
-/*
- * The end of the task of `b`, in every case. Returns if another one has begun on its stack.
- */
+/* The end of the task of `b`, in every case. */
 static CP_NOINLINE void end_any(struct cp_rt *rt, struct cp_body *b, int rc)
 {
 	struct coop_task *t = b->task;
@@ -493,77 +516,90 @@ static CP_NOINLINE void end_any(struct cp_rt *rt, struct cp_body *b, int rc)
 	if (!kept)
 		cp_node_free(rt, t);
 	cp_stacks_unreserve(b->pool);
-	begin_next(rt, b, cp_pick(rt));
+	next_any(rt, b, cp_pick(rt));
 }
 
-/* Does the task of `b` end without anything to be said or given up? Nobody waits for its end. */
+/*
+ * Most tasks end with nothing to be said, given up or thought about: so on a common stack that is
+ * not deep, and in a group that nobody waits for beside its join.
+ */
 CP_INLINE bool ends_plainly(const struct cp_rt *rt, const struct cp_body *b, int rc)
 {
 	const struct coop_task *t = b->task;
 
 	return rc >= 0 && !t->flags && b->inner == &b->base && !rt->shuffle &&
-	       b->pool == &rt->stacks && !t->group->_waiters &&
+	       b->pool == &rt->stacks && cp_stacks_shallow(b->stack_top, b->deepest) &&
+	       !t->group->_waiters &&
 	       !((uintptr_t)b->held | (uintptr_t)b->err | (uintptr_t)b->extra |
 		 (uintptr_t)b->locals | (cp_scope_word(&b->base) ^ BASE_WORD));
 }
 
-/* The next one, after the end of a task, which may have released the host of its group. */
-CP_INLINE struct coop_task *pick_after(struct cp_rt *rt, struct coop_task *host)
+/* The same for those. Returns the host of the group, if it was the last one that it waits for. */
+CP_INLINE struct coop_task *end_plain(struct cp_rt *rt, struct coop_task *t)
 {
-	if (host && CP_LIKELY(!rt->ready_head && rt->ticks > 0)) {
-		rt->ticks--; /* it is the only one: it would come out of the queue at once */
-		return host;
-	}
-	if (host)
-		cp_ready(rt, host);
-	return cp_pick_first(rt);
-}
-
-/* The same, and most tasks end so. */
-CP_INLINE void end_plain(struct cp_rt *rt, struct cp_body *b)
-{
-	struct coop_task *t = b->task, *host = NULL;
 	struct coop_group *g = t->group;
 
 	cp_group_unlink(g, t);
+	cp_node_free(rt, t);
+	cp_stacks_unreserve(&rt->stacks);
 	g->_finished++;
 	g->_live--;
-	if (g->_live == 0 && g->_waiting)
-		host = cp_group_release(g);
-	cp_node_free(rt, t);
-	cp_stacks_unreserve(b->pool);
-	t = pick_after(rt, host);
-	if (!t || t->state != CP_NEW)
-		leave(rt, b, t);
-	if (CP_LIKELY(begins_plainly(rt, t, b, b->stack_top)))
-		begin_plain(rt, t, b);
-	else
-		begin_next(rt, b, t);
+	return g->_live == 0 && g->_waiting ? cp_group_release(g) : NULL;
 }
 
-/* What follows fn(arg) of a task, on its stack. */
+/* Goes on with the next one, which mostly is another that has not begun, or one that waited. */
+CP_INLINE void next_plain(struct cp_rt *rt, struct cp_body *b)
+{
+	struct coop_task *t = cp_pick_first(rt);
+	coop_fn *fn;
+	void *arg;
+
+	if (t && t->state != CP_NEW) {
+		cp_prefetch_next(rt);
+		leave_plain(rt, b, t);
+	}
+	if (CP_LIKELY(t && begins_plainly(rt, t, b, b->stack_top))) {
+		fn = t->fn;
+		arg = t->arg;
+		begin_plain(rt, t, b, fn, arg);
+		go_on(b, fn, arg);
+	} else {
+		next_any(rt, b, t);
+	}
+}
+
+/* What follows the function of a task, on its stack. In the plain case nothing is called. */
 CP_INLINE void task_ended(struct cp_rt *rt, struct cp_body *b, int rc)
 {
-	if (CP_UNLIKELY(!ends_plainly(rt, b, rc)))
+	struct coop_task *host;
+
+	if (CP_LIKELY(ends_plainly(rt, b, rc))) {
+		host = end_plain(rt, b->task);
+		if (host && CP_LIKELY(!rt->ready_head && rt->ticks > 0)) {
+			rt->ticks--; /* it would come out of the queue at once */
+			leave_plain(rt, b, host);
+		}
+		if (host)
+			cp_wake_released(rt, host);
+		next_plain(rt, b);
+	} else {
 		end_any(rt, b, rc);
-	else
-		end_plain(rt, b);
+	}
 }
 
 #ifdef CP_CTX_FAST
-static _Noreturn void task_done(void *body, int rc)
+/* Jumped to, and what it calls last is, too: whoever is switched to finds the calls that he left. */
+static void task_done(void *body, int rc)
 {
-	struct cp_body *b = body;
-
-	task_ended(cp_rt, b, rc);
-	cp_ctx_next(b, b->fn, b->arg, task_done);
+	task_ended(cp_rt, body, rc);
 }
 
+/* On a stack that was made for the loop to switch to. */
 static void task_main(void *arg)
 {
 	struct cp_body *b = arg;
 
-	cp_ctx_next(b, b->fn, b->arg, task_done);
+	go_on(b, b->fn, b->arg);
 }
 #else
 /* The first function on every task's stack; it never returns. */

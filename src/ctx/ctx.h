@@ -96,13 +96,13 @@ int cp_ctx_resume_asm(void **save_sp, void *to_sp);
  */
 int cp_ctx_begin_asm(void **save_sp, void *top, int (*fn)(void *arg), void *arg,
 		     void (*done)(void *top, int rc));
-CP_INLINE _Noreturn void cp_ctx_next(void *top, int (*fn)(void *arg), void *arg,
-				     void (*done)(void *top, int rc))
+/* Never returns; the compiler is not told, since it would take whoever calls this for cold. */
+CP_INLINE void cp_ctx_next(void *top, int (*fn)(void *arg), void *arg,
+			   void (*done)(void *top, int rc))
 {
 	register void (*r8)(void *top, int rc) __asm__("r8") = done;
 
 	__asm__ volatile("jmp cp_ctx_next_asm" : : "S"(top), "d"(fn), "c"(arg), "r"(r8) : "memory");
-	__builtin_unreachable();
 }
 /* Where the last task that came this way to park will go on: a hint. */
 extern __thread const void *cp_ctx_parked;

@@ -122,20 +122,29 @@ CP_INLINE void *cp_stacks_take(struct cp_stacks *pool)
 /* Slow side of put: the slot went deep. */
 void cp_stacks_put_slow(struct cp_stacks *pool, void *top, void *deepest);
 
+/* Is no more than the top of a slot in use for whose stack this was the lowest pointer? */
+CP_INLINE bool cp_stacks_shallow(const void *top, const void *deepest)
+{
+	return (size_t)((const char *)top - (const char *)deepest) <= 16384;
+}
+
 /*
  * Gives a slot back; `deepest` is the lowest stack pointer seen in it (a hint). The
  * caller may stand on it still: only the two words below the top are written, and
  * nobody takes the slot before the caller has left it.
  */
-CP_INLINE void cp_stacks_put(struct cp_stacks *pool, void *top, void *deepest)
+CP_INLINE void cp_stacks_put_shallow(struct cp_stacks *pool, void *top)
 {
-	if (CP_UNLIKELY((size_t)((char *)top - (char *)deepest) > 16384)) {
-		cp_stacks_put_slow(pool, top, deepest);
-		return;
-	}
 	((void **)top)[-1] = pool->used;
 	pool->used = top;
 	pool->used_count++;
+}
+CP_INLINE void cp_stacks_put(struct cp_stacks *pool, void *top, void *deepest)
+{
+	if (CP_LIKELY(cp_stacks_shallow(top, deepest)))
+		cp_stacks_put_shallow(pool, top);
+	else
+		cp_stacks_put_slow(pool, top, deepest);
 }
 
 /*
