@@ -48,6 +48,8 @@
 #include <coop/time.h>
 #include <coop/trace.h>
 
+#include <string.h>
+
 /* Bits of _own, _eff and task->cancelled: how strong a cancellation is. */
 enum {
 	CP_CANCEL = 1,   /* ordinary */
@@ -290,7 +292,10 @@ struct coop_start {
 	bool called;
 };
 
-/* Why a parked task can be woken, and how it is taken away from there. On its own stack. */
+/*
+ * Why a parked task can be woken, and how it is taken away from there. On its own stack. What a call
+ * says of all its waits lies together: see cp_wait_like.
+ */
 struct cp_wait {
 	struct cp_wait *next; /* for whoever keeps lists of waits */
 	struct cp_wait *prev;
@@ -302,13 +307,21 @@ struct cp_wait {
 	 */
 	bool (*abort)(struct cp_wait *wait);
 	const char *what; /* "coop_sleep" */
-	const void *on;   /* the handle, array of handles, group, lock, ... meant by `kind` */
 	enum { CP_ON_NOTHING, CP_ON_TASK, CP_ON_TASKS, CP_ON_CHILDREN, CP_ON_OWNER } kind;
-	struct coop_task *const *owner; /* CP_ON_OWNER: who has what is waited for, if anybody */
 	int64_t detail_ns; /* of a sleep: how long, -1: for ever; CP_ON_TASKS: their number */
+	const void *on;    /* the handle, array of handles, group, lock, ... meant by `kind` */
+	struct coop_task *const *owner; /* CP_ON_OWNER: who has what is waited for, if anybody */
 	int64_t since_ns;
 	void *ctx;
 };
+
+/* Fills `abort` to `detail_ns` as in `model`, a constant: two stores instead of four. */
+CP_INLINE void cp_wait_like(struct cp_wait *w, const struct cp_wait *model)
+{
+	size_t from = offsetof(struct cp_wait, abort), to = offsetof(struct cp_wait, on);
+
+	memcpy((char *)w + from, (const char *)model + from, to - from);
+}
 
 /* Something owned by a task, on the list body->held; see park.h. */
 struct cp_held {
@@ -336,10 +349,9 @@ struct cp_body {
 	union {
 		cp_pair zero[4]; /* all of these, when a task begins */
 		struct {
-			struct cp_wait *wait;
+			struct cp_wait *wait; /* of a parked task */
 			int result; /* of the park that is going on */
 			int err_no;
-			bool aborting; /* the wait's abort has been called */
 			bool in_judge;
 			/* COOP_ECANCELED was returned, the scope it was for is not left yet */
 			bool delivered;
@@ -351,19 +363,20 @@ struct cp_body {
 			const char *blocked_what; /* of the wait that a cancel ended */
 			uint32_t ignored; /* cancellations since the last one that was caught */
 			uint32_t visit;   /* of a search for cycles */
-			struct cp_held *held; /* owned, and others may wait for it: park.h */
+			uint64_t aborted; /* schedule_half at the last wait that was aborted */
 		};
 	};
-	void *deepest; /* lowest stack pointer seen at a switch, of this task or one before it */
+	void *deepest; /* lowest stack pointer seen at a switch; of this task, or shallow */
 	coop_fn *fn;
 	void *arg;
 	const char *site;
-	uint64_t id;
-	struct coop_scope *linked; /* as far in as scopes know their inner ones: cp_scope_inner */
 	struct coop_scope base;
+	struct coop_scope *linked; /* as far in as scopes know their inner ones: cp_scope_inner */
+	uint64_t id;
 	struct coop_error *err; /* the slot */
 	struct cp_extra *extra;
 	struct cp_local *locals;
+	struct cp_held *held; /* what it owns and others may wait for: park.h */
 	struct cp_stacks *pool;
 	void *stack_top;
 	void *stack_low;
@@ -380,7 +393,7 @@ struct cp_body {
 };
 
 _Static_assert(offsetof(struct cp_body, deepest) ==
-		       offsetof(struct cp_body, held) + sizeof(struct cp_held *),
+		       offsetof(struct cp_body, aborted) + sizeof(uint64_t),
 	       "what `zero` clears is no longer than it");
 _Static_assert(sizeof(((struct cp_body *)0)->names) < UINT8_MAX, "a scope's _name is a byte");
 
@@ -538,7 +551,6 @@ CP_INLINE void cp_wake(struct cp_rt *rt, struct coop_task *t, int result)
 {
 	CP_ASSERT(t->state == CP_PARKED);
 	t->body->result = result;
-	t->body->wait = NULL;
 	cp_wake_released(rt, t);
 }
 /* Aborts the wait of a parked task that has become cancelled. */
@@ -839,8 +851,6 @@ CP_INLINE struct coop_task *cp_group_release(struct coop_group *g)
 	struct coop_task *host = g->_scope._task;
 
 	CP_ASSERT(host->state == CP_PARKED);
-	g->_waiting = false;
-	host->body->wait = NULL;
 	return host;
 }
 

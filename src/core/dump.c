@@ -159,7 +159,7 @@ static void dump_task(struct cp_rt *rt, FILE *out, const struct coop_task *t, un
 	indent(out, depth);
 	fprintf(out, "task #%llu \"%s\" %s", (unsigned long long)cp_task_id(rt, t), cp_task_name(t),
 		state_words[cp_task_public_state(t)]);
-	if (t->state == CP_PARKED && t->body->wait)
+	if (t->state == CP_PARKED)
 		dump_wait(rt, out, t, flags);
 	if (t->flags & CP_TASK_SERVICE)
 		fprintf(out, ", service");

@@ -12,13 +12,12 @@
 /* ----------------------------------------------------------------------- join */
 
 /* What is not set here is not looked at in a wait that cannot be aborted. */
-CP_INLINE void join_wait(struct cp_wait *w, struct coop_group *g, const char *what)
+CP_INLINE void join_wait(struct cp_wait *w, struct coop_group *g)
 {
-	w->abort = NULL;
-	w->what = what;
+	static const struct cp_wait model = { .what = "coop_group_join", .kind = CP_ON_CHILDREN };
+
+	cp_wait_like(w, &model);
 	w->on = g;
-	w->kind = CP_ON_CHILDREN;
-	w->detail_ns = 0;
 }
 
 /* How the body went is a child's end like the others. */
@@ -62,7 +61,8 @@ CP_COLD void cp_group_drain_services(struct cp_rt *rt, struct coop_group *g, con
 	struct coop_task *t = g->_first;
 	struct cp_wait w;
 
-	join_wait(&w, g, what);
+	join_wait(&w, g);
+	w.what = what;
 	g->_flags |= CP_GROUP_DRAINING;
 	if (g->_flags & CP_GROUP_RUN)
 		cp_shutdown_services(rt);
@@ -280,51 +280,93 @@ static CP_COLD void cancel_on_join(struct cp_rt *rt, struct coop_group *g)
 		cp_scope_cancel_why(rt, &g->_scope, &why);
 }
 
-int coop_group_join(struct coop_group *group, int rc)
+/* Has the group to be left as it was opened: nothing came of it but its children's ends? */
+CP_INLINE bool ends_plainly(const struct coop_group *g, const struct cp_body *b)
+{
+	uint64_t word = cp_scope_word(&g->_scope) & ~CP_WORD(0, CP_MORE_IN_FLIGHT, 0);
+
+	return !((word ^ CP_WORD(CP_OPEN, 0, CP_SCOPE_GROUP)) | (uintptr_t)g->_first |
+		 (uintptr_t)g->_gone | (uintptr_t)g->_errs | (uintptr_t)b->err | g->_live |
+		 g->_services | (g->_flags & CP_GROUP_PASSED));
+}
+
+/* What comes after the wait. */
+static CP_NOINLINE int join_end(struct cp_rt *rt, struct coop_group *group, int rc)
+{
+	if (group->_services)
+		cp_group_drain_services(rt, group, "coop_group_join");
+	CP_ASSERT(!group->_first && !group->_live && !group->_services);
+	group->_flags |= CP_GROUP_DRAINING;
+	if (group->_scope._defers)
+		rc = run_defers(rt, group, rc);
+	return finish(rt, group, rc);
+}
+
+/* The body of `group` has ended. Returns true if children are left, to be waited for. */
+CP_INLINE bool join_begin(struct coop_group *group)
+{
+	uint32_t *bytes = (uint32_t *)&group->_policy; /* up to _waiting */
+
+	*bytes |= (uint32_t)CP_GROUP_JOINING << 8 | (uint32_t)true << 24;
+	return --group->_live;
+}
+
+/* Waits for them; nobody else can end it. */
+CP_INLINE void join_park(struct cp_rt *rt, struct coop_group *group)
+{
+	struct cp_wait w;
+
+	join_wait(&w, group);
+	cp_park_inline(rt, &w);
+}
+
+static CP_NOINLINE int join_any(struct coop_group *group, int rc)
 {
 	struct coop_scope *s = &group->_scope;
 	struct cp_rt *rt = cp_in_task();
 
-	if (CP_UNLIKELY(!rt))
+	if (!rt)
 		return s->_state == CP_REFUSED ? s->_cause_code : cp_no_task();
-	if (CP_UNLIKELY(rt->body->inner != &group->_scope || group->_scope._state != CP_OPEN))
+	if (rt->body->inner != s || s->_state != CP_OPEN)
 		return join_check(rt, group, rc);
-	if (CP_UNLIKELY(rc < 0))
+	if (rc < 0)
 		body_ended(rt, group, rc);
-	else if (CP_UNLIKELY(group->_flags & CP_GROUP_CANCEL_ON_JOIN))
+	else if (group->_flags & CP_GROUP_CANCEL_ON_JOIN)
 		cancel_on_join(rt, group);
-	group->_flags |= CP_GROUP_JOINING;
-	group->_live--;
-	if (CP_UNLIKELY(group->_waiters != NULL))
+	join_begin(group);
+	if (group->_waiters)
 		cp_group_wake_waiters(rt, group);
 	if (group->_live) {
-		struct cp_wait w;
-
-		if (CP_UNLIKELY(rt->hook_bit))
+		if (rt->hook_bit)
 			cp_hook_look(rt);
-		join_wait(&w, group, "coop_group_join");
-		group->_waiting = true;
-		cp_park_inline(rt, &w);
+		join_park(rt, group);
 		CP_ASSERT(group->_live == 0);
 	} else {
 		rt->body->schedule_half++;
-		if (CP_LIKELY(!(group->_flags & CP_GROUP_YIELDED)))
+		if (!(group->_flags & CP_GROUP_YIELDED))
 			cp_yield(rt);
 	}
-	if (CP_UNLIKELY(group->_services))
-		cp_group_drain_services(rt, group, "coop_group_join");
-	CP_ASSERT(!group->_first && !group->_live && !group->_services);
-	if (CP_LIKELY((cp_scope_word(s) & ~CP_WORD(0, CP_MORE_IN_FLIGHT, 0)) ==
-			      CP_WORD(CP_OPEN, 0, CP_SCOPE_GROUP) &&
-		      rc >= 0 && !(group->_flags & CP_GROUP_PASSED) && !group->_errs &&
-		      !group->_gone && !rt->body->err)) {
-		cp_scope_pop(rt->body, s);
-		return rc;
-	}
-	group->_flags |= CP_GROUP_DRAINING;
-	if (CP_UNLIKELY(group->_scope._defers != NULL))
-		rc = run_defers(rt, group, rc);
-	return finish(rt, group, rc);
+	return join_end(rt, group, rc);
+}
+
+int coop_group_join(struct coop_group *group, int rc)
+{
+	struct cp_rt *rt = cp_rt;
+	struct cp_body *b = rt ? rt->body : NULL;
+
+	/* Most bodies end well, before their children, and with nobody waiting beside them. */
+	if (CP_UNLIKELY(!b || b->inner != &group->_scope || group->_scope._state != CP_OPEN ||
+			rc < 0 || group->_flags || group->_waiters || rt->hook_bit ||
+			group->_live < 2))
+		return join_any(group, rc);
+	join_begin(group);
+	join_park(rt, group);
+	rt = cp_rt;
+	b = rt->body;
+	if (CP_UNLIKELY(!ends_plainly(group, b)))
+		return join_end(rt, group, rc);
+	cp_scope_pop(b, &group->_scope);
+	return rc;
 }
 
 /* ------------------------------------------------------------------------ wait */

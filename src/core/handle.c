@@ -232,7 +232,7 @@ static void reach_host(struct search *s, struct coop_group *g, struct cp_body *f
 {
 	struct coop_task *host = cp_group_host(g);
 	const struct cp_wait *w = host->body->wait;
-	bool joins = host->state == CP_PARKED && w && w->kind == CP_ON_CHILDREN && w->on == g;
+	bool joins = host->state == CP_PARKED && w->kind == CP_ON_CHILDREN && w->on == g;
 
 	reach(s, host->body, from, from->visit_stuck && joins);
 }

@@ -123,7 +123,6 @@ CP_INLINE int cp_park_inline(struct cp_rt *rt, struct cp_wait *wait)
 	wait->task = t;
 	wait->since_ns = rt->now_ns;
 	b->wait = wait;
-	b->aborting = false;
 	b->schedule_half++;
 	t->state = CP_PARKED;
 	cp_sched_switch(rt);

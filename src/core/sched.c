@@ -295,9 +295,9 @@ void cp_deliver(struct cp_rt *rt, struct coop_task *t)
 	struct cp_body *b = t->body;
 	struct cp_wait *wait = b->wait;
 
-	if (t->state != CP_PARKED || b->aborting || !wait->abort)
+	if (t->state != CP_PARKED || b->aborted == b->schedule_half || !wait->abort)
 		return;
-	b->aborting = true;
+	b->aborted = b->schedule_half; /* each wait has its number */
 	if (!wait->abort(wait))
 		return;
 	b->blocked_what = wait->what;

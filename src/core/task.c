@@ -163,7 +163,9 @@ static CP_NOINLINE void body_make(struct cp_body *b, struct cp_stacks *pool, voi
 	b->err = NULL;
 	b->extra = NULL;
 	b->locals = NULL;
+	b->held = NULL;
 	b->cause.used = false;
+	b->deepest = b;
 	base_reset(b);
 }
 
@@ -283,7 +285,6 @@ CP_INLINE struct cp_body *begin(struct cp_rt *rt, struct coop_task *t)
 		return NULL;
 	b = (struct cp_body *)((char *)top - CP_BODY_BYTES);
 	begin_at(rt, t, b, top, pool);
-	b->deepest = b;
 	return b;
 }
 
@@ -373,7 +374,6 @@ CP_NOINLINE int cp_task_switch_new(struct cp_rt *rt, struct coop_task *t, struct
 	if (CP_UNLIKELY(!top || !begins_plainly(rt, t, b, top)))
 		return switch_new(rt, t, me);
 	cp_stacks_take(&rt->stacks);
-	b->deepest = b;
 	begin_plain(rt, t, b, fn, arg);
 	return switch_begun(me, b, fn, arg);
 }
@@ -489,6 +489,16 @@ CP_INLINE void leave_plain(struct cp_rt *rt, struct cp_body *b, struct coop_task
 	cp_ctx_leave(&b->ctx, to);
 }
 
+/* What was deep is told once: the next task on this stack begins at the top. */
+static void put_stack(struct cp_body *b)
+{
+	void *deepest = b->deepest;
+
+	if (!cp_stacks_shallow(b->stack_top, deepest))
+		b->deepest = b;
+	cp_stacks_put(b->pool, b->stack_top, deepest);
+}
+
 /* Goes on with `t`, just picked: begun on the stack of `b` where that can be. */
 static CP_NOINLINE void next_any(struct cp_rt *rt, struct cp_body *b, struct coop_task *t)
 {
@@ -498,7 +508,7 @@ static CP_NOINLINE void next_any(struct cp_rt *rt, struct cp_body *b, struct coo
 		to = t ? cp_make_running(rt, t) : NULL;
 		if (!to)
 			to = cp_to_loop(rt);
-		cp_stacks_put(b->pool, b->stack_top, b->deepest);
+		put_stack(b);
 		cp_ctx_leave(&b->ctx, to);
 	}
 	begin_at(rt, t, b, b->stack_top, b->pool);
@@ -809,7 +819,7 @@ void cp_info_fill(struct cp_rt *rt, const struct coop_task *t, struct coop_task_
 	info->stack_bytes = (size_t)((char *)t->body->stack_top -
 				     (char *)cp_stacks_low(t->body->pool, t->body->stack_top));
 	info->checkpoints = t->body->cancel_half;
-	if (t->state == CP_PARKED && t->body->wait)
+	if (t->state == CP_PARKED)
 		info->blocked_in = t->body->wait->what;
 }
 
