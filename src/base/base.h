@@ -9,6 +9,8 @@
 #define CP_UNLIKELY(x) __builtin_expect(!!(x), 0)
 /* Two words that are stored at once. */
 typedef uint64_t cp_pair __attribute__((vector_size(16)));
+/* As likely as not, whatever the compiler would guess: neither way is put far from the road. */
+#define CP_EITHER(x) __builtin_expect_with_probability(!!(x), 1, 0.5)
 #define CP_NOINLINE __attribute__((noinline))
 #define CP_COLD __attribute__((cold, noinline))
 #define CP_INLINE static inline __attribute__((always_inline))

@@ -750,7 +750,7 @@ CP_INLINE void cp_check_frames(struct cp_body *body, const void *fp, const char 
 {
 	uintptr_t at = (uintptr_t)body->inner;
 
-	if (body->inner == &body->base) /* nothing is open, and its line need not be fetched */
+	if (CP_LIKELY(body->inner == &body->base)) /* nothing is open: nothing to be fetched */
 		return;
 	if (CP_UNLIKELY((at < (uintptr_t)fp && at >= (uintptr_t)body->deepest - 4096) ||
 			!cp_is_intact(body->inner, body->inner_site)))
@@ -820,7 +820,7 @@ CP_INLINE void cp_group_link(struct coop_group *g, struct coop_task *t)
 	struct coop_task *first = g->_first;
 
 	t->group = g;
-	if (!first) {
+	if (CP_EITHER(!first)) {
 		t->sib_next = t->sib_prev = t;
 		g->_first = t;
 		return;
@@ -833,7 +833,7 @@ CP_INLINE void cp_group_link(struct coop_group *g, struct coop_task *t)
 
 CP_INLINE void cp_group_unlink(struct coop_group *g, struct coop_task *t)
 {
-	if (t->sib_next == t) {
+	if (CP_EITHER(t->sib_next == t)) {
 		g->_first = NULL;
 		return;
 	}

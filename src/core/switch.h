@@ -18,7 +18,7 @@ CP_INLINE struct coop_task *cp_pick_first(struct cp_rt *rt)
 	if (CP_UNLIKELY(!t || --rt->ticks < 0))
 		return NULL;
 	rt->ready_head = t->qnext;
-	if (!t->qnext)
+	if (CP_EITHER(!t->qnext))
 		rt->ready_tail = &rt->ready_head;
 	return t;
 }
