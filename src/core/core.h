@@ -221,8 +221,8 @@ _Static_assert(offsetof(struct coop_task, state) % 8 == 0 &&
 CP_INLINE void cp_node_set(struct coop_task *t, enum cp_state state, uint8_t flags,
 			   uint8_t cancelled, uint32_t low)
 {
-	*(uint64_t *)&t->state = (uint64_t)state | (uint64_t)flags << 8 | (uint64_t)cancelled << 16 |
-				 (uint64_t)low << 32;
+	*(uint64_t *)&t->state = (uint64_t)state | (uint64_t)flags << 8 |
+				 (uint64_t)cancelled << 16 | (uint64_t)low << 32;
 }
 
 /* The words of a cancel's reason; beside the scope, in storage that is there already. */
@@ -293,8 +293,8 @@ struct coop_start {
 };
 
 /*
- * Why a parked task can be woken, and how it is taken away from there. On its own stack. What a call
- * says of all its waits lies together: see cp_wait_like.
+ * Why a parked task can be woken, and how it is taken away from there. On its own stack. What is
+ * the same for all waits of a call lies together: see cp_wait_like.
  */
 struct cp_wait {
 	struct cp_wait *next; /* for whoever keeps lists of waits */

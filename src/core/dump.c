@@ -238,7 +238,8 @@ void cp_dump(struct cp_rt *rt, FILE *out, unsigned flags)
 
 	fprintf(out, "run: %llu tasks, %llu ready, %llu timers, t=%.3fs\n",
 		(unsigned long long)(cp_tasks(rt) - rt->tasks_internal),
-		(unsigned long long)cp_ready_count(rt, UINT64_MAX), (unsigned long long)rt->wheel.count,
+		(unsigned long long)cp_ready_count(rt, UINT64_MAX),
+		(unsigned long long)rt->wheel.count,
 		(double)(rt->now_ns - rt->start_ns) / 1e9);
 	walk_task(&w, t);
 	while (s || t->group) {

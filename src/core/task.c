@@ -598,7 +598,7 @@ CP_INLINE void task_ended(struct cp_rt *rt, struct cp_body *b, int rc)
 }
 
 #ifdef CP_CTX_FAST
-/* Jumped to, and what it calls last is, too: whoever is switched to finds the calls that he left. */
+/* Jumped to, as is what it calls last: whoever is switched to finds the calls that he left. */
 static void task_done(void *body, int rc)
 {
 	task_ended(cp_rt, body, rc);
