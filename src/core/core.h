@@ -521,12 +521,17 @@ struct cp_rt {
 	uint64_t epoch;
 };
 
+/* The thread's runtime, NULL where none runs; and the same, or one in which nothing ever runs. */
 extern __thread struct cp_rt *cp_rt;
+extern __thread struct cp_rt *cp_here;
+void cp_rt_set(struct cp_rt *rt);
 
 /* ---------------------------------------------------------------- sched.c */
 
-/* The running task, which has been queued or parked, gives way. Returns 0, as all switches do. */
+/* The running task, which has been queued, gives way. Returns 0, as all switches do. */
 int cp_sched_switch(struct cp_rt *rt);
+/* The same of one that is in no queue: parked. */
+int cp_sched_leave(struct cp_rt *rt);
 CP_INLINE void cp_ready(struct cp_rt *rt, struct coop_task *t)
 {
 	t->qnext = NULL;
@@ -595,9 +600,9 @@ CP_INLINE int cp_succeed(struct cp_rt *rt)
 /* The runtime, if the caller is in a task; else NULL, and *ret_r says why. */
 CP_INLINE struct cp_rt *cp_in_task(void)
 {
-	struct cp_rt *rt = cp_rt;
+	struct cp_rt *rt = cp_here;
 
-	return CP_LIKELY(rt && rt->cur) ? rt : NULL;
+	return CP_LIKELY(rt->cur != NULL) ? rt : NULL;
 }
 int cp_no_task(void); /* COOP_ENOTASK or COOP_EFORK */
 

@@ -118,8 +118,8 @@ static CP_NOINLINE int open_slow(struct cp_rt *rt, struct coop_group *group,
 int coop_group_open_at(struct coop_group *group, const struct coop_group_opts *opts,
 		       const char *site)
 {
-	struct cp_rt *rt = cp_rt;
-	struct cp_body *b = rt ? rt->body : NULL;
+	struct cp_rt *rt = cp_here;
+	struct cp_body *b = rt->body;
 	struct coop_scope *outer;
 
 	if (CP_UNLIKELY(!b))

@@ -351,8 +351,8 @@ static CP_NOINLINE int join_any(struct coop_group *group, int rc)
 
 int coop_group_join(struct coop_group *group, int rc)
 {
-	struct cp_rt *rt = cp_rt;
-	struct cp_body *b = rt ? rt->body : NULL;
+	struct cp_rt *rt = cp_here;
+	struct cp_body *b = rt->body;
 
 	/* Most bodies end well, before their children, and with nobody waiting beside them. */
 	if (CP_UNLIKELY(!b || b->inner != &group->_scope || group->_scope._state != CP_OPEN ||
@@ -361,7 +361,7 @@ int coop_group_join(struct coop_group *group, int rc)
 		return join_any(group, rc);
 	join_begin(group);
 	join_park(rt, group);
-	rt = cp_rt;
+	rt = cp_here;
 	b = rt->body;
 	if (CP_UNLIKELY(!ends_plainly(group, b)))
 		return join_end(rt, group, rc);

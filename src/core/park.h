@@ -125,7 +125,7 @@ CP_INLINE int cp_park_inline(struct cp_rt *rt, struct cp_wait *wait)
 	b->wait = wait;
 	b->schedule_half++;
 	t->state = CP_PARKED;
-	cp_sched_switch(rt);
+	cp_sched_leave(rt);
 	return b->result;
 }
 

@@ -44,7 +44,7 @@ static void after_fork(void)
 {
 	if (!cp_rt)
 		return;
-	cp_rt = NULL;
+	cp_rt_set(NULL);
 	forked = true;
 }
 
@@ -688,7 +688,7 @@ int cp_rt_run(struct cp_rt *rt, coop_fn *fn, void *arg)
 	rt->root = root;
 	cp_causes_refill(rt);
 	cp_ready(rt, root);
-	cp_rt = rt;
+	cp_rt_set(rt);
 	rt->running = true;
 	cp_fpenv_save(&rt->fpenv);
 	loop(rt);
@@ -696,7 +696,7 @@ int cp_rt_run(struct cp_rt *rt, coop_fn *fn, void *arg)
 	cp_inbox_end(rt);
 	cp_fpenv_load(&rt->fpenv); /* a task that did not ask may have left others */
 	rt->running = false;
-	cp_rt = NULL;
+	cp_rt_set(NULL);
 	CP_ASSERT(rt->wheel.count == 0);
 	while (rt->run_locals) {
 		struct cp_local *local = rt->run_locals;

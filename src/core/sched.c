@@ -16,7 +16,16 @@
 
 #include <errno.h>
 
+static struct cp_rt nowhere;
+
 __thread struct cp_rt *cp_rt;
+__thread struct cp_rt *cp_here = &nowhere;
+
+void cp_rt_set(struct cp_rt *rt)
+{
+	cp_rt = rt;
+	cp_here = rt ? rt : &nowhere;
+}
 
 #define CP_TICKS 61
 
@@ -136,7 +145,7 @@ CP_INLINE int switch_to(struct cp_rt *rt, struct coop_task *t)
 
 	if (CP_UNLIKELY(!t || rt->cur->flags & CP_TASK_FPENV))
 		return switch_rare(rt, t, me);
-	if (t->state == CP_NEW)
+	if (CP_EITHER(t->state == CP_NEW))
 		return cp_task_switch_new(rt, t, me);
 	return cp_ctx_resume(&me->ctx, cp_run(rt, t));
 }
@@ -154,7 +163,14 @@ CP_INLINE int switch_picked(struct cp_rt *rt, struct coop_task *t)
 
 static CP_NOINLINE int switch_shuffled(struct cp_rt *rt)
 {
-	return switch_picked(rt, cp_pick(rt));
+	return switch_picked(rt, cp_pick_shuffled(rt));
+}
+
+CP_NOINLINE int cp_sched_leave(struct cp_rt *rt)
+{
+	if (CP_UNLIKELY(rt->shuffle))
+		return switch_shuffled(rt);
+	return switch_to(rt, cp_pick_first(rt));
 }
 
 CP_NOINLINE int cp_sched_switch(struct cp_rt *rt)

@@ -223,7 +223,7 @@ static CP_NOINLINE int open_slow(struct cp_rt *rt, struct coop_scope *scope,
 {
 	int r;
 
-	if (CP_UNLIKELY(!rt || !rt->body))
+	if (CP_UNLIKELY(!rt->body))
 		return refuse(scope, cp_no_task());
 	if (CP_UNLIKELY(scope->_state == CP_RAW))
 		return refuse(scope, -EINVAL); /* not COOP_SCOPE_INIT */
@@ -241,8 +241,8 @@ static CP_NOINLINE int open_slow(struct cp_rt *rt, struct coop_scope *scope,
 int coop_scope_open_at(struct coop_scope *scope, const struct coop_scope_opts *opts,
 		       const char *site)
 {
-	struct cp_rt *rt = cp_rt;
-	struct cp_body *b = rt ? rt->body : NULL;
+	struct cp_rt *rt = cp_here;
+	struct cp_body *b = rt->body;
 	struct coop_scope *outer;
 
 	if (CP_UNLIKELY(!b))
@@ -362,7 +362,7 @@ static CP_NOINLINE int close_any(struct cp_rt *rt, struct coop_scope *scope, int
 {
 	struct cp_body *b;
 
-	if (CP_UNLIKELY(!rt || !rt->body))
+	if (CP_UNLIKELY(!rt->body))
 		return scope->_state == CP_REFUSED ? scope->_cause_code : cp_no_task();
 	b = rt->body;
 	if (CP_UNLIKELY(b->inner != scope || scope->_state != CP_OPEN))
@@ -381,8 +381,8 @@ static CP_NOINLINE int close_any(struct cp_rt *rt, struct coop_scope *scope, int
 int coop_scope_close(struct coop_scope *scope, int rc)
 {
 	uint64_t word = cp_scope_word(scope) & ~CP_WORD(0, CP_MORE_IN_FLIGHT, 0);
-	struct cp_rt *rt = cp_rt;
-	struct cp_body *b = rt ? rt->body : NULL;
+	struct cp_rt *rt = cp_here;
+	struct cp_body *b = rt->body;
 
 	if (CP_UNLIKELY(!b || b->inner != scope || b->err))
 		return close_any(rt, scope, rc);

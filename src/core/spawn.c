@@ -87,8 +87,8 @@ static CP_NOINLINE int spawn_slow(struct coop_group *group, coop_fn *fn, void *a
 
 int coop_spawn_at(struct coop_group *group, coop_fn *fn, void *arg, const char *site)
 {
-	struct cp_rt *rt = cp_rt;
-	struct cp_body *b = rt ? rt->body : NULL;
+	struct cp_rt *rt = cp_here;
+	struct cp_body *b = rt->body;
 	struct coop_task *t;
 
 	/* An open group of this thread without a limit has a live member, or is not let in. */

@@ -347,12 +347,10 @@ static CP_NOINLINE int switch_new(struct cp_rt *rt, struct coop_task *t, struct 
 	return switch_begun(me, b, b->fn, b->arg);
 }
 
-/* A task without options, on a stack that has been used: it needs no more than body_begin does. */
-CP_INLINE bool begins_plainly(const struct cp_rt *rt, const struct coop_task *t,
-			      const struct cp_body *b, const void *top)
+/* A task without options; on a stack that has been used, it needs no more than body_begin does. */
+CP_INLINE bool begins_plainly(const struct coop_task *t)
 {
-	return !t->flags && b->stack_top == top && b->pool == &rt->stacks &&
-	       !t->group->_scope._eff;
+	return !t->flags && !t->group->_scope._eff;
 }
 
 CP_INLINE void begin_plain(struct cp_rt *rt, struct coop_task *t, struct cp_body *b, coop_fn *fn,
@@ -371,7 +369,7 @@ CP_NOINLINE int cp_task_switch_new(struct cp_rt *rt, struct coop_task *t, struct
 	struct cp_body *b = (struct cp_body *)((uintptr_t)top - CP_BODY_BYTES); /* or of none */
 	coop_fn *fn = t->fn;
 
-	if (CP_UNLIKELY(!top || !begins_plainly(rt, t, b, top)))
+	if (CP_UNLIKELY(!top || !begins_plainly(t)))
 		return switch_new(rt, t, me);
 	cp_stacks_take(&rt->stacks);
 	begin_plain(rt, t, b, fn, arg);
@@ -486,7 +484,7 @@ CP_INLINE void leave_plain(struct cp_rt *rt, struct cp_body *b, struct coop_task
 	struct cp_ctx *to = cp_run_only(rt, t);
 
 	cp_stacks_put_shallow(&rt->stacks, b->stack_top);
-	cp_ctx_leave(&b->ctx, to);
+	cp_ctx_return(&b->ctx, to);
 }
 
 /* What was deep is told once: the next task on this stack begins at the top. */
@@ -554,7 +552,7 @@ CP_INLINE struct coop_task *end_plain(struct cp_rt *rt, struct coop_task *t)
 	cp_stacks_unreserve(&rt->stacks);
 	g->_finished++;
 	g->_live--;
-	return g->_live == 0 && g->_waiting ? cp_group_release(g) : NULL;
+	return g->_live ? NULL : cp_group_release(g);
 }
 
 /* Goes on with the next one, which mostly is another that has not begun, or one that waited. */
@@ -568,7 +566,7 @@ CP_INLINE void next_plain(struct cp_rt *rt, struct cp_body *b)
 		cp_prefetch_next(rt);
 		leave_plain(rt, b, t);
 	}
-	if (CP_LIKELY(t && begins_plainly(rt, t, b, b->stack_top))) {
+	if (CP_LIKELY(t && begins_plainly(t))) {
 		fn = t->fn;
 		arg = t->arg;
 		begin_plain(rt, t, b, fn, arg);
@@ -601,7 +599,7 @@ CP_INLINE void task_ended(struct cp_rt *rt, struct cp_body *b, int rc)
 /* Jumped to, as is what it calls last: whoever is switched to finds the calls that he left. */
 static void task_done(void *body, int rc)
 {
-	task_ended(cp_rt, body, rc);
+	task_ended(cp_here, body, rc);
 }
 
 /* On a stack that was made for the loop to switch to. */

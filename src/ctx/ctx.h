@@ -78,6 +78,7 @@ CP_INLINE int cp_ctx_resume(struct cp_ctx *from, struct cp_ctx *to)
 }
 /* The last switch away from a stack that is given up. Never returns. */
 _Noreturn void cp_ctx_leave(struct cp_ctx *from, struct cp_ctx *to);
+#define cp_ctx_return cp_ctx_leave
 /* The first thing that entry(arg) does on a new stack. */
 void cp_ctx_entered(struct cp_ctx *self);
 /* For one that was not left by cp_ctx_leave: it will not be run before it is made anew. */
@@ -120,6 +121,13 @@ CP_INLINE _Noreturn void cp_ctx_leave(struct cp_ctx *from, struct cp_ctx *to)
 	__asm__ volatile("jmp cp_ctx_leave_asm" : : "S"(to->sp) : "memory");
 	__builtin_unreachable();
 }
+/* The same, to a stack that has been run before. */
+CP_INLINE _Noreturn void cp_ctx_return(struct cp_ctx *from, struct cp_ctx *to)
+{
+	(void)from;
+	__asm__ volatile("jmp cp_ctx_return_asm" : : "S"(to->sp) : "memory");
+	__builtin_unreachable();
+}
 #else
 CP_INLINE int cp_ctx_resume(struct cp_ctx *from, struct cp_ctx *to)
 {
@@ -130,6 +138,7 @@ CP_INLINE _Noreturn void cp_ctx_leave(struct cp_ctx *from, struct cp_ctx *to)
 	cp_ctx_switch_asm(&from->sp, to->sp);
 	__builtin_unreachable();
 }
+#define cp_ctx_return cp_ctx_leave
 #endif
 CP_INLINE void cp_ctx_entered(struct cp_ctx *self)
 {

@@ -84,6 +84,9 @@ cp_ctx_resume_asm:
 	endbr64
 	SAVE
 	movq	%rsp, (%rdi)
+	.globl	cp_ctx_return_asm
+	.hidden	cp_ctx_return_asm
+cp_ctx_return_asm: /* jumped to from a stack that is given up: nothing is saved */
 	movq	%rsi, %rsp
 	RESTORE
 	ret
