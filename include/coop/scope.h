@@ -33,6 +33,18 @@ struct coop_defer;
 
 /** Lives on the stack of the task that opens it, or in memory that outlives the block. */
 struct coop_scope {
+	int64_t _own_until_ns;
+	int64_t _until_ns;
+	int64_t _deadline_ns;
+	int64_t _soft_ns;
+	int64_t _soft_at_ns;
+	int64_t _cause_ns;
+	int64_t _grace_ns;
+	int64_t _timer_key;
+	void *_timer_next;
+	void *_timer_prev;
+	void *_cause;
+	const char *_cause_site;
 	struct coop_scope *_outer;
 	struct coop_scope *_inner;
 	struct coop_task *_task;
@@ -46,18 +58,6 @@ struct coop_scope {
 	uint8_t _eff;
 	uint8_t _shield;
 	uint8_t _flags; /* and to here */
-	void *_cause;
-	const char *_cause_site;
-	void *_timer_next;
-	void *_timer_prev;
-	int64_t _timer_key;
-	int64_t _grace_ns;
-	int64_t _deadline_ns;
-	int64_t _until_ns;
-	int64_t _own_until_ns;
-	int64_t _soft_ns;
-	int64_t _soft_at_ns;
-	int64_t _cause_ns;
 	int32_t _cause_code;
 	uint32_t _limit_ms;
 };
@@ -67,8 +67,8 @@ struct coop_scope {
  * then stores them one by one, which is several times faster than clearing the whole.
  */
 #define COOP_SCOPE_INIT_AS(flags) \
-	{ 0, 0, 0, 0, "\0", 0x5c, 0, 0, 0, 0, 0, 0, (flags), 0, 0, 0, 0, 1, 0, COOP_NEVER, \
-	  COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, 0, 0 }
+	{ COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, \
+	  COOP_NEVER, 0, 0, 0, 0, 0, 0, 0, 0, "\0", 0x5c, 0, 0, 0, 0, 0, 0, (flags), 0, 0 }
 #define COOP_SCOPE_INIT COOP_SCOPE_INIT_AS(0)
 COOP_STATIC_ASSERT(sizeof(struct coop_scope) == 152, "struct coop_scope is ABI");
 

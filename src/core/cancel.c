@@ -39,7 +39,7 @@ int64_t cp_time_add(int64_t a, int64_t b)
 static int64_t grace_end(struct cp_rt *rt, const struct coop_scope *s, int64_t grace_ns)
 {
 	if (grace_ns == COOP_NEVER) /* not given: the scope's, else the runner's */
-		grace_ns = s->_grace_ns ? s->_grace_ns : rt->grace_ns;
+		grace_ns = s->_grace_ns == COOP_NEVER ? rt->grace_ns : s->_grace_ns;
 	if (grace_ns == COOP_NO_GRACE)
 		grace_ns = 0;
 	return cp_time_add(rt->now_ns, grace_ns);
@@ -359,11 +359,11 @@ bool cp_scope_cancel_why(struct cp_rt *rt, struct coop_scope *s, const struct cp
 
 static struct cp_timer *scope_timer(struct coop_scope *s)
 {
-	return (struct cp_timer *)&s->_timer_next;
+	return (struct cp_timer *)&s->_timer_key;
 }
 
-_Static_assert(offsetof(struct coop_scope, _timer_key) - offsetof(struct coop_scope, _timer_next) ==
-		       offsetof(struct cp_timer, key),
+_Static_assert(offsetof(struct coop_scope, _timer_next) - offsetof(struct coop_scope, _timer_key) ==
+		       offsetof(struct cp_timer, next),
 	       "one layout");
 
 /* Arms the scope's one timer for what comes first: its deadline, the end of its soft shield. */

@@ -713,6 +713,13 @@ CP_INLINE struct coop_scope *cp_scope_inner(const struct coop_scope *s)
 	return s == body->inner ? NULL : s->_inner;
 }
 
+/* As an option says it: 0 is the runner's, which a scope says by COOP_NEVER. */
+CP_INLINE void cp_scope_set_grace(struct coop_scope *s, int64_t grace_ns)
+{
+	if (grace_ns)
+		s->_grace_ns = grace_ns < COOP_NEVER ? grace_ns : COOP_NEVER - 1;
+}
+
 void cp_scope_link(struct cp_body *body, struct coop_scope *s, const char *site);
 void cp_scope_unlink(struct cp_body *body, struct coop_scope *s);
 _Noreturn void cp_die_abandoned(struct cp_body *body, const char *where);

@@ -62,7 +62,7 @@ static void take_opts(struct coop_group *g, const struct coop_group_opts *o)
 	if (o->soft_shield_ns)
 		s->_shield |= CP_SHIELD_SOFT;
 	s->_soft_ns = o->soft_shield_ns;
-	s->_grace_ns = o->grace_ns;
+	cp_scope_set_grace(s, o->grace_ns);
 }
 
 int cp_group_open(struct cp_rt *rt, struct coop_group *g, const struct coop_group_opts *opts,

@@ -100,7 +100,7 @@ int cp_scope_check_opts(int64_t timeout_ns, int64_t deadline_ns, int64_t soft_ns
 
 static struct cp_timer *timer_of(struct coop_scope *s)
 {
-	return (struct cp_timer *)&s->_timer_next;
+	return (struct cp_timer *)&s->_timer_key;
 }
 
 /* How long the limit is, from opening, for the words of a timeout; other scopes need none. */
@@ -194,7 +194,7 @@ static int open_opts(struct cp_rt *rt, struct coop_scope *s, const struct coop_s
 	if (opts->soft_shield_ns)
 		s->_shield |= CP_SHIELD_SOFT;
 	s->_soft_ns = opts->soft_shield_ns;
-	s->_grace_ns = opts->grace_ns;
+	cp_scope_set_grace(s, opts->grace_ns);
 	if (opts->fail_on_timeout)
 		s->_flags |= CP_SCOPE_FAIL;
 	cp_scope_link(rt->body, s, site);
