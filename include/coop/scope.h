@@ -33,22 +33,22 @@ struct coop_defer;
 
 /** Lives on the stack of the task that opens it, or in memory that outlives the block. */
 struct coop_scope {
-	int64_t _own_until_ns;
-	int64_t _until_ns;
-	int64_t _deadline_ns;
-	int64_t _soft_ns;
-	int64_t _soft_at_ns;
-	int64_t _cause_ns;
-	int64_t _grace_ns;
-	int64_t _timer_key;
-	void *_timer_next;
-	void *_timer_prev;
-	void *_cause;
-	const char *_cause_site;
 	struct coop_scope *_outer;
 	struct coop_scope *_inner;
 	struct coop_task *_task;
 	struct coop_defer *_defers;
+	void *_cause;
+	const char *_cause_site;
+	void *_timer_next;
+	void *_timer_prev;
+	int64_t _timer_key;
+	int64_t _grace_ns;
+	int64_t _deadline_ns;
+	int64_t _until_ns;
+	int64_t _own_until_ns;
+	int64_t _soft_ns;
+	int64_t _soft_at_ns;
+	int64_t _cause_ns;
 	const char *_site;
 	uint8_t _state; /* from here on: one aligned word */
 	uint8_t _name;
@@ -62,13 +62,12 @@ struct coop_scope {
 	uint32_t _limit_ms;
 };
 /*
- * In the order of the members, and they are in the order in which compilers store two at a time:
- * neighbours of one type, an even number of them. Many are not zero, and not by chance: a compiler
- * then stores them one by one, which is several times faster than clearing the whole.
+ * In the order of the members. Neighbours of one type are alike, so that a compiler stores two at a
+ * time; and many are not zero, so that it does not clear the whole, which takes several times as long.
  */
 #define COOP_SCOPE_INIT_AS(flags) \
-	{ COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, \
-	  COOP_NEVER, 0, 0, 0, 0, 0, 0, 0, 0, "\0", 0x5c, 0, 0, 0, 0, 0, 0, (flags), 0, 0 }
+	{ 0, 0, 0, 0, 0, 0, 0, 0, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, \
+	  COOP_NEVER, COOP_NEVER, COOP_NEVER, "\0", 0x5c, 0, 0, 0, 0, 0, 0, (flags), 0, 0 }
 #define COOP_SCOPE_INIT COOP_SCOPE_INIT_AS(0)
 COOP_STATIC_ASSERT(sizeof(struct coop_scope) == 152, "struct coop_scope is ABI");
 

@@ -359,11 +359,11 @@ bool cp_scope_cancel_why(struct cp_rt *rt, struct coop_scope *s, const struct cp
 
 static struct cp_timer *scope_timer(struct coop_scope *s)
 {
-	return (struct cp_timer *)&s->_timer_key;
+	return (struct cp_timer *)&s->_timer_next;
 }
 
-_Static_assert(offsetof(struct coop_scope, _timer_next) - offsetof(struct coop_scope, _timer_key) ==
-		       offsetof(struct cp_timer, next),
+_Static_assert(offsetof(struct coop_scope, _timer_key) - offsetof(struct coop_scope, _timer_next) ==
+		       offsetof(struct cp_timer, key),
 	       "one layout");
 
 /* Arms the scope's one timer for what comes first: its deadline, the end of its soft shield. */

@@ -744,13 +744,14 @@ int64_t cp_clock(struct cp_rt *rt); /* reads the clock now */
 #define CP_SECONDS_10 COOP_SECONDS(10)
 
 /*
- * Does an open struct, whose frame may be gone, still say what it must? Where it was opened stands
- * near its one end, and near the other a value that only a cancel changes: what lies there now need
- * not begin at the same place. A sanitizer must not mind.
+ * Does an open struct, whose frame may be gone, still say what it must? Whose it is stands near its
+ * one end, and where it was opened near the other: what lies there now need not begin at the same
+ * place. A sanitizer must not mind.
  */
-CP_READS_GONE bool cp_is_intact(const struct coop_scope *s, const char *site)
+CP_READS_GONE bool cp_is_intact(const struct coop_scope *s, const struct coop_task *task,
+				const char *site)
 {
-	return s->_site == site && (s->_own_until_ns == COOP_NEVER || s->_own);
+	return s->_task == task && s->_site == site;
 }
 
 /*
@@ -758,16 +759,20 @@ CP_READS_GONE bool cp_is_intact(const struct coop_scope *s, const char *site)
  * behind by a return; so was one whose memory holds something else by now (another block of
  * the same function, or of the next one that was called). `fp` is the frame of the public call.
  */
-CP_INLINE void cp_check_frames(struct cp_body *body, const void *fp, const char *where)
+CP_INLINE void cp_check_open(struct cp_body *body, const void *fp, const char *where)
 {
 	uintptr_t at = (uintptr_t)body->inner;
 
-	if (CP_LIKELY(body->inner == &body->base)) /* nothing is open: nothing to be fetched */
-		return;
 	if (CP_UNLIKELY((at < (uintptr_t)fp && at >= (uintptr_t)body->deepest - 4096) ||
-			!cp_is_intact(body->inner, body->inner_site)))
+			!cp_is_intact(body->inner, body->task, body->inner_site)))
 		cp_die_abandoned(body, where);
 }
+/* Where nothing is open nothing is fetched, nor `fp` asked for. */
+#define cp_check_frames(body, fp, where) \
+	do { \
+		if (CP_UNLIKELY((body)->inner != &(body)->base)) \
+			cp_check_open((body), (fp), (where)); \
+	} while (0)
 
 /* ---------------------------------------------------------------- cancel.c */
 struct cp_why {

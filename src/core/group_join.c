@@ -193,8 +193,8 @@ static int finish(struct cp_rt *rt, struct coop_group *g, int rc)
 	if (CP_UNLIKELY(rc < 0 || g->_errs || g->_flags & CP_GROUP_PASSED ||
 			s->_flags & CP_SCOPE_TIMED_OUT))
 		rc = finish_badly(rt, g, rc);
-	if (CP_UNLIKELY(cp_timer_armed((struct cp_timer *)&s->_timer_key)))
-		cp_wheel_disarm(&rt->wheel, (struct cp_timer *)&s->_timer_key);
+	if (CP_UNLIKELY(cp_timer_armed((struct cp_timer *)&s->_timer_next)))
+		cp_wheel_disarm(&rt->wheel, (struct cp_timer *)&s->_timer_next);
 	if (CP_UNLIKELY(g->_errs != NULL))
 		cp_errs_free(g);
 	if (CP_UNLIKELY(g->_gone != NULL))
@@ -259,8 +259,8 @@ int cp_group_leave_hidden(struct cp_rt *rt, struct coop_group *g, bool passed)
 		cp_errs_free(g);
 	if (g->_gone)
 		cp_group_free_gone(rt, g);
-	if (cp_timer_armed((struct cp_timer *)&g->_scope._timer_key))
-		cp_wheel_disarm(&rt->wheel, (struct cp_timer *)&g->_scope._timer_key);
+	if (cp_timer_armed((struct cp_timer *)&g->_scope._timer_next))
+		cp_wheel_disarm(&rt->wheel, (struct cp_timer *)&g->_scope._timer_next);
 	cp_cause_drop(rt, &g->_scope);
 	g->_scope._state = CP_CLOSED;
 	cp_scope_unlink(rt->body, &g->_scope);

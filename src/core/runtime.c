@@ -212,7 +212,7 @@ static void take_opts(struct cp_rt *rt)
 /* A scope's timer has got its absolute time. */
 static void settled(struct cp_timer *t)
 {
-	struct coop_scope *s = CP_CONTAINER_OF(t, struct coop_scope, _timer_key);
+	struct coop_scope *s = CP_CONTAINER_OF(t, struct coop_scope, _timer_next);
 
 	s->_flags &= (uint8_t)~CP_SCOPE_RELATIVE;
 	s->_deadline_ns = cp_timer_when(t);
@@ -297,7 +297,7 @@ static void fire_timers(struct cp_rt *rt)
 		__builtin_prefetch(next);
 		if (t->key & CP_TIMER_SCOPE) {
 			cp_scope_timer_fired(rt,
-					     CP_CONTAINER_OF(t, struct coop_scope, _timer_key));
+					     CP_CONTAINER_OF(t, struct coop_scope, _timer_next));
 		} else {
 			struct coop_task *task = (struct coop_task *)t;
 

@@ -100,7 +100,7 @@ int cp_scope_check_opts(int64_t timeout_ns, int64_t deadline_ns, int64_t soft_ns
 
 static struct cp_timer *timer_of(struct coop_scope *s)
 {
-	return (struct cp_timer *)&s->_timer_key;
+	return (struct cp_timer *)&s->_timer_next;
 }
 
 /* How long the limit is, from opening, for the words of a timeout; other scopes need none. */

@@ -441,8 +441,8 @@ static CP_NOINLINE void give_up(struct cp_rt *rt, struct cp_body *b)
 {
 	struct coop_scope *base = &b->base;
 
-	if (cp_timer_armed((struct cp_timer *)&base->_timer_key))
-		cp_wheel_disarm(&rt->wheel, (struct cp_timer *)&base->_timer_key);
+	if (cp_timer_armed((struct cp_timer *)&base->_timer_next))
+		cp_wheel_disarm(&rt->wheel, (struct cp_timer *)&base->_timer_next);
 	cp_cause_drop(rt, base);
 	cp_err_slot_drop(&b->err);
 	if (b->extra) {

@@ -31,9 +31,9 @@
 
 /* Also the first words of struct coop_task and of coop_scope._timer. */
 struct cp_timer {
-	uint64_t key; /* deadline (on `fresh`: duration) << 1 | is a scope's */
 	struct cp_timer *next; /* NULL: not armed */
 	struct cp_timer *prev;
+	uint64_t key; /* deadline (on `fresh`: duration) << 1 | is a scope's */
 };
 
 struct cp_wheel {
