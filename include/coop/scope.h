@@ -62,8 +62,8 @@ struct coop_scope {
 	uint32_t _limit_ms;
 };
 /*
- * In the order of the members. Neighbours of one type are alike, so that a compiler stores two at a
- * time; and many are not zero, so that it does not clear the whole, which takes several times as long.
+ * In the order of the members. Neighbours of one type are alike, so that a compiler stores two at
+ * a time; and many are not zero, so that it does not clear the whole, which takes far longer.
  */
 #define COOP_SCOPE_INIT_AS(flags) \
 	{ 0, 0, 0, 0, 0, 0, 0, 0, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, \

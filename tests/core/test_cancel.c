@@ -223,6 +223,61 @@ TEST(cancel_reaches_a_thousand_levels_at_once)
 	CHECK_INT(run(deep), ==, 0);
 }
 
+static int cancels_it(void *arg)
+{
+	coop_scope_cancel(arg, "from beside");
+	return 0;
+}
+
+static int scopes_in_the_dump(void)
+{
+	int n = 0;
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	CHECK_INT(coop_dump(out, 0), ==, 0);
+	fclose(out);
+	for (const char *at = text; (at = strstr(at, "scope")); at++)
+		n++;
+	free(text);
+	return n;
+}
+
+static int looks_and_opens(void *arg)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	struct coop_scope first = COOP_SCOPE_INIT, second = COOP_SCOPE_INIT, third = COOP_SCOPE_INIT;
+	int none = scopes_in_the_dump();
+
+	(void)arg;
+	coop_group_open(&g, NULL);
+	coop_scope_open(&first, NULL);
+	coop_scope_open(&second, NULL);
+	CHECK_INT(scopes_in_the_dump(), ==, none + 2);
+	CHECK_INT(coop_scope_close(&second, 0), ==, 0);
+	CHECK_INT(scopes_in_the_dump(), ==, none + 1);
+	coop_scope_open(&third, NULL);
+	CHECK_INT(coop_spawn(&g, cancels_it, &first), ==, 0);
+	CHECK_INT(coop_sleep(COOP_NEVER), ==, COOP_ECANCELED);
+	CHECK_INT(scopes_in_the_dump(), ==, none + 2);
+	CHECK_INT(coop_scope_close(&third, COOP_ECANCELED), ==, COOP_ECANCELED);
+	CHECK_INT(coop_scope_close(&first, COOP_ECANCELED), ==, 0);
+	CHECK_INT(scopes_in_the_dump(), ==, none);
+	CHECK_INT(coop_checkpoint(), ==, 0);
+	PROVES(B88);
+	return coop_group_join(&g, 0);
+}
+
+/*
+ * What is open is known after any looking, opening and closing, and a cancel reaches the
+ * innermost one: those that were looked at are closed in between, and others are opened elsewhere.
+ */
+TEST(cancel_reaches_what_was_opened_after_a_look)
+{
+	CHECK_INT(run(looks_and_opens), ==, 0);
+}
+
 /* 10^6 nested scopes are cancelled without recursion; they live in the heap. */
 static int many_scopes(void *arg)
 {

@@ -270,6 +270,43 @@ TASK_TEST(order_of_what_ends_together)
 	return 0;
 }
 
+static struct coop_group *around;
+
+static int says_it_ran(void *arg)
+{
+	(void)arg;
+	say("task ");
+	return 0;
+}
+
+/* The only child of its group; when it ends the host can go on, but somebody was ready before. */
+static int spawns_and_ends(void *arg)
+{
+	CHECK_INT(coop_spawn(around, says_it_ran, arg), ==, 0);
+	return 0;
+}
+
+/* Whose wait ends goes to the end of the queue, also where nobody else was in it for long. */
+TASK_TEST(host_goes_on_in_its_turn)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+
+	around = &g;
+	coop_group_open(&g, NULL);
+	for (int i = 0; i < 2; i++) {
+		struct coop_group inner = COOP_GROUP_INIT;
+
+		coop_group_open(&inner, NULL);
+		CHECK_INT(coop_spawn(&inner, i ? spawns_and_ends : says_it_ran, NULL), ==, 0);
+		CHECK_INT(coop_group_join(&inner, 0), ==, 0);
+		say("host ");
+	}
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	CHECK_TRAIL("task host task host ");
+	PROVES(B11);
+	return 0;
+}
+
 static int shuffled(void *arg)
 {
 	struct coop_group g = COOP_GROUP_INIT;
