@@ -40,6 +40,16 @@
 	.endr
 	.endm
 
+/* Where SAVE has put them. */
+	.macro	SAVED
+	.cfi_rel_offset %rbp, 40
+	.cfi_rel_offset %rbx, 32
+	.cfi_rel_offset %r12, 24
+	.cfi_rel_offset %r13, 16
+	.cfi_rel_offset %r14, 8
+	.cfi_rel_offset %r15, 0
+	.endm
+
 	.macro	RESTORE
 	.irp	reg, r15, r14, r13, r12, rbx, rbp
 	popq	%\reg
@@ -84,14 +94,28 @@ cp_ctx_resume_asm:
 	endbr64
 	SAVE
 	movq	%rsp, (%rdi)
-	.globl	cp_ctx_return_asm
-	.hidden	cp_ctx_return_asm
-cp_ctx_return_asm: /* jumped to from a stack that is given up: nothing is saved */
 	movq	%rsi, %rsp
 	RESTORE
 	ret
 	.cfi_endproc
 	.size	cp_ctx_resume_asm, . - cp_ctx_resume_asm
+
+	.globl	cp_ctx_return_asm
+	.hidden	cp_ctx_return_asm
+	.type	cp_ctx_return_asm, @function
+	.p2align 5
+/* Jumped to, not called, with the stack pointer of such a stack in rsi: nothing is saved. */
+cp_ctx_return_asm:
+	.cfi_startproc
+	.cfi_undefined %rip
+	movq	%rsi, %rsp
+	.cfi_adjust_cfa_offset 48
+	.cfi_offset %rip, -8
+	SAVED
+	RESTORE
+	ret
+	.cfi_endproc
+	.size	cp_ctx_return_asm, . - cp_ctx_return_asm
 
 	.globl	cp_ctx_begin_asm
 	.hidden	cp_ctx_begin_asm

@@ -247,7 +247,8 @@ static int scopes_in_the_dump(void)
 static int looks_and_opens(void *arg)
 {
 	struct coop_group g = COOP_GROUP_INIT;
-	struct coop_scope first = COOP_SCOPE_INIT, second = COOP_SCOPE_INIT, third = COOP_SCOPE_INIT;
+	struct coop_scope first = COOP_SCOPE_INIT, second = COOP_SCOPE_INIT;
+	struct coop_scope third = COOP_SCOPE_INIT;
 	int none = scopes_in_the_dump();
 
 	(void)arg;
