@@ -138,7 +138,7 @@ static CP_COLD void child_failed(struct cp_rt *rt, struct coop_group *g, struct 
 				      i.when_ns, "a task of the runtime's own failed");
 	}
 	v = judge(rt, g, &err);
-	if (cp_err_passes(&t->body->base, t->body, err))
+	if (cp_err_passes(&t->body->base, t->body, err) && !cp_scope_catches(&t->body->base))
 		g->_flags |= CP_GROUP_PASSED;
 	if (v == COOP_VERDICT_LOG) {
 		g->_logged++;
