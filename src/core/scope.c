@@ -548,7 +548,7 @@ int64_t coop_effective_deadline(void)
 			min = s->_deadline_ns;
 		if (s->_soft_at_ns < min && s->_shield & CP_SHIELD_SOFT)
 			min = s->_soft_at_ns;
-		if (s->_shield & (CP_SHIELD_HARD | CP_SHIELD_SOFT))
+		if (s->_shield & (CP_SHIELD_HARD | CP_SHIELD_SOFT | CP_SHIELD_SERVICE))
 			break;
 	}
 	return min;

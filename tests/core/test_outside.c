@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What comes from outside a task, and what does not: the cancel of a handle ends with its task.
+ * What comes from outside a task, and what does not: the cancel of a handle ends with its task,
+ * and a service sees no deadline that is hidden from it.
  */
 #include "group_help.h"
 
@@ -67,5 +68,41 @@ TASK_TEST(a_cancel_from_outside_passes)
 	CHECK(info_of(coop_error_peek(r)).cancel_pending);
 	coop_error_clear();
 	CHECK_INT(coop_scope_close(&s, COOP_ECANCELED), ==, 0);
+	return 0;
+}
+
+/* ---- deadlines */
+
+static int serves_over_the_deadline(void *arg)
+{
+	(void)arg;
+	CHECK_INT(coop_effective_deadline(), ==, COOP_NEVER);
+	CHECK_INT(coop_sleep(MS(10)), ==, 0);
+	CHECK_INT(coop_effective_deadline(), ==, COOP_NEVER);
+	CHECK_INT(coop_sleep(MS(90)), ==, COOP_ECANCELED);
+	CHECK_INT(coop_effective_deadline(), ==, INT64_MIN);
+	return COOP_ECANCELED;
+}
+
+static int sleeps_shielded(void *arg)
+{
+	return coop_shield(sleep_ms, arg);
+}
+
+/* A service is hidden from a deadline around its group until its users are gone, and is not told
+ * that it is coming. */
+TASK_TEST(a_service_sees_no_deadline_from_outside)
+{
+	struct coop_spawn_opts service = { .service = true };
+	struct coop_scope s = COOP_SCOPE_INIT;
+	struct coop_group g = COOP_GROUP_INIT;
+
+	coop_scope_open(&s, &(struct coop_scope_opts){ .timeout_ns = MS(5) });
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn(&g, sleeps_shielded, MSARG(50)), ==, 0);
+	CHECK_INT(coop_spawn_with(&g, serves_over_the_deadline, NULL, &service, NULL), ==, 0);
+	CHECK_INT(coop_scope_close(&s, coop_group_join(&g, 0)), ==, 0);
+	CHECK_INT(now_ms(), ==, 50);
+	PROVES(B193);
 	return 0;
 }
