@@ -904,6 +904,9 @@ void cp_handle_unwatch(struct cp_watch *w);
 int cp_handle_check(const struct coop_handle *h);
 /* Would waiting for `target` wait for the running task? `text` gets the way. */
 bool cp_would_deadlock(struct cp_rt *rt, struct coop_task *target, char *text, size_t size);
+/* sync/wait.c: the same for a wait that cannot be interrupted. */
+bool cp_would_deadlock_for_good(struct cp_rt *rt, struct coop_task *target, char *text,
+				size_t size);
 /* The same for waiting at the queue of something that tasks own: mutexes and the like. False where
  * a deadline would end the wait of one on the way. */
 bool cp_queue_would_deadlock(struct cp_rt *rt, const struct cp_queue *q, char *text, size_t size);

@@ -237,6 +237,25 @@ static void reach_host(struct search *s, struct coop_group *g, struct cp_body *f
 	reach(s, host->body, from, from->visit_stuck && joins);
 }
 
+/*
+ * A join that cancels the caller, as one of a service, or with cancel_on_join, does not end a wait
+ * behind a hard shield: so from there on up to the root each host waits for its child.
+ */
+static void reach_hosts(struct search *s, struct coop_task *t)
+{
+	struct coop_scope *in = t->body->inner;
+	bool held = false;
+
+	for (; t->group; t = cp_group_host(t->group)) {
+		for (; in && in->_task == t; in = in->_outer)
+			held |= in->_shield & CP_SHIELD_HARD;
+		if (!held && !join_needs(t))
+			return;
+		reach_host(s, t->group, t->body);
+		in = &t->group->_scope;
+	}
+}
+
 static void reach_all(struct search *s, struct cp_body *b)
 {
 	b->visit_done = true;
@@ -279,6 +298,7 @@ static void search_begin(struct search *s, struct cp_rt *rt, bool unlimited)
 	s->unlimited = unlimited;
 	rt->visit++;
 	reach(s, rt->body, NULL, true);
+	reach_hosts(s, rt->cur);
 }
 
 bool cp_would_deadlock(struct cp_rt *rt, struct coop_task *target, char *text, size_t size)
