@@ -904,7 +904,7 @@ void cp_handle_unwatch(struct cp_watch *w);
 int cp_handle_check(const struct coop_handle *h);
 /* Would waiting for `target` wait for the running task? `text` gets the way. */
 bool cp_would_deadlock(struct cp_rt *rt, struct coop_task *target, char *text, size_t size);
-/* sync/wait.c: the same for a wait that cannot be interrupted. */
+/* The same for a wait that cannot be interrupted: as behind a hard shield. */
 bool cp_would_deadlock_for_good(struct cp_rt *rt, struct coop_task *target, char *text,
 				size_t size);
 /* The same for waiting at the queue of something that tasks own: mutexes and the like. False where

@@ -243,20 +243,6 @@ static int worst(struct cp_rt *rt, struct coop_handle *const *handles, size_t co
 	return r;
 }
 
-bool cp_would_deadlock_for_good(struct cp_rt *rt, struct coop_task *target, char *text, size_t size)
-{
-	struct coop_scope_opts opts = { .shield = true };
-	struct coop_error *err = cp_err_slot_aside(&rt->body->err);
-	struct coop_scope s = COOP_SCOPE_INIT;
-	bool would;
-
-	coop_scope_open(&s, &opts);
-	would = cp_would_deadlock(rt, target, text, size);
-	would &= coop_scope_close(&s, 0) == 0;
-	cp_err_slot_back(&rt->body->err, err);
-	return would;
-}
-
 /* Cancels those that have not ended and waits for them in turn, which takes no memory. */
 static int end_rest(const struct many *m, const char *reason)
 {
