@@ -17,7 +17,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <sched.h>
 
 struct select {
 	struct cp_wait wait;
@@ -30,7 +29,7 @@ struct select {
 	uint32_t decided;         /* atomic if it settles: enum */
 };
 
-enum { OPEN, HELD, DECIDED };
+enum { OPEN, HELD, AWAITED, DECIDED };
 
 static const struct cp_selectable *ops_of(const struct coop_case *c)
 {
@@ -178,20 +177,40 @@ int coop_select_try(struct coop_case *cases, size_t count, const struct coop_sel
 
 /* ------------------------------------------------------------------------- deciding */
 
+/* Somebody has it: asleep until he has not, as he may be slow, or of a lower priority. */
+static CP_COLD bool hold_later(struct select *s)
+{
+	uint32_t was;
+
+	while ((was = __atomic_load_n(&s->decided, __ATOMIC_ACQUIRE)) != DECIDED) {
+		uint32_t to = was == OPEN ? HELD : AWAITED;
+
+		if (!__atomic_compare_exchange_n(&s->decided, &was, to, false, __ATOMIC_ACQUIRE,
+						 __ATOMIC_RELAXED))
+			continue;
+		if (to == HELD)
+			return true;
+		(void)cp_os_futex_wait(&s->decided, AWAITED, -1);
+	}
+	return false;
+}
+
 bool cp_select_hold(void *select)
 {
 	struct select *s = select;
 	uint32_t was = OPEN;
 
-	/* Pairs with the releases below, also where it fails: who is chosen is read then. */
-	while (!__atomic_compare_exchange_n(&s->decided, &was, HELD, false, __ATOMIC_ACQUIRE,
-					    __ATOMIC_ACQUIRE)) {
-		if (was == DECIDED)
-			return false;
-		was = OPEN;
-		sched_yield();
-	}
-	return true;
+	/* Pairs with the release below, also where it fails: who is chosen is read then. */
+	return __atomic_compare_exchange_n(&s->decided, &was, HELD, false, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED) ||
+	       hold_later(s);
+}
+
+/* The select is not over before this returns: its own thread is here, or one that posts later. */
+static void release(struct select *s, uint32_t to)
+{
+	if (CP_UNLIKELY(__atomic_exchange_n(&s->decided, to, __ATOMIC_RELEASE) == AWAITED))
+		cp_os_futex_wake(&s->decided, INT32_MAX);
 }
 
 bool cp_select_is_open(void *select)
@@ -201,7 +220,7 @@ bool cp_select_is_open(void *select)
 
 void cp_select_let_go(void *select)
 {
-	__atomic_store_n(&((struct select *)select)->decided, OPEN, __ATOMIC_RELEASE);
+	release(select, OPEN);
 }
 
 void cp_select_choose(void *select, struct coop_case *c)
@@ -209,7 +228,7 @@ void cp_select_choose(void *select, struct coop_case *c)
 	struct select *s = select;
 
 	s->chosen = c;
-	__atomic_store_n(&s->decided, DECIDED, __ATOMIC_RELEASE);
+	release(s, DECIDED);
 }
 
 /* -------------------------------------------------------------------------- waiting */

@@ -18,10 +18,12 @@
  *   OPEN --hold--> HELD --choose--> DECIDED
  *                  HELD --let go--> OPEN
  *
- * HELD lasts for a few instructions, so who comes then waits for it; who holds two has got them in
- * the order of their addresses. What decides in another thread posts to the select's loop, and only
- * that takes the other entries out. Until it does they are in the queues of the run, as if the
- * select still waited: so whoever takes an entry of such a queue does it by cp_select_take.
+ * HELD lasts for a few instructions, or for the copy of a value, and who comes then sleeps until it
+ * is over: he may be of a higher priority than who is at it, on the same core. Who holds two has
+ * got them in the order of their addresses; who holds one takes no lock. What decides in another
+ * thread posts to the select's loop, and only that takes the other entries out. Until it does they
+ * are in the queues of the run, as if the select still waited: so whoever takes an entry of such a
+ * queue does it by cp_select_take.
  */
 #ifndef CP_SELECT_H
 #define CP_SELECT_H
