@@ -837,15 +837,15 @@ CP_INLINE void cp_group_link(struct coop_group *g, struct coop_task *t)
 	struct coop_task *first = g->_first;
 
 	t->group = g;
-	if (CP_EITHER(!first)) {
+	if (CP_EITHER(first != NULL)) {
+		t->sib_next = first;
+		t->sib_prev = first->sib_prev;
+		first->sib_prev->sib_next = t;
+		first->sib_prev = t;
+	} else {
 		t->sib_next = t->sib_prev = t;
 		g->_first = t;
-		return;
 	}
-	t->sib_next = first;
-	t->sib_prev = first->sib_prev;
-	first->sib_prev->sib_next = t;
-	first->sib_prev = t;
 }
 
 CP_INLINE void cp_group_unlink(struct coop_group *g, struct coop_task *t)

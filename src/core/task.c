@@ -350,7 +350,7 @@ static CP_NOINLINE int switch_new(struct cp_rt *rt, struct coop_task *t, struct 
 /* A task without options; on a stack that has been used, it needs no more than body_begin does. */
 CP_INLINE bool begins_plainly(const struct coop_task *t)
 {
-	return !t->flags && !t->group->_scope._eff;
+	return CP_LIKELY(!t->flags) && CP_LIKELY(!t->group->_scope._eff);
 }
 
 CP_INLINE void begin_plain(struct cp_rt *rt, struct coop_task *t, struct cp_body *b, coop_fn *fn,
@@ -535,11 +535,12 @@ CP_INLINE bool ends_plainly(const struct cp_rt *rt, const struct cp_body *b, int
 {
 	const struct coop_task *t = b->task;
 
-	return rc >= 0 && !t->flags && b->inner == &b->base && !rt->shuffle &&
-	       b->pool == &rt->stacks && cp_stacks_shallow(b->stack_top, b->deepest) &&
-	       !t->group->_waiters &&
-	       !((uintptr_t)b->held | (uintptr_t)b->err | (uintptr_t)b->extra |
-		 (uintptr_t)b->locals | (cp_scope_word(&b->base) ^ BASE_WORD));
+	return CP_LIKELY(rc >= 0) && CP_LIKELY(!t->flags) && CP_LIKELY(b->inner == &b->base) &&
+	       CP_LIKELY(!rt->shuffle) && CP_LIKELY(b->pool == &rt->stacks) &&
+	       CP_LIKELY(cp_stacks_shallow(b->stack_top, b->deepest)) &&
+	       CP_LIKELY(!t->group->_waiters) &&
+	       CP_LIKELY(!((uintptr_t)b->held | (uintptr_t)b->err | (uintptr_t)b->extra |
+			   (uintptr_t)b->locals | (cp_scope_word(&b->base) ^ BASE_WORD)));
 }
 
 /* The same for those. Returns the host of the group, if it was the last one that it waits for. */
