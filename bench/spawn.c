@@ -7,13 +7,15 @@
  */
 #include "bench.h"
 
-static void one(void)
+static void one_each(long n)
 {
-	struct coop_group g = COOP_GROUP_INIT;
+	for (long i = 0; i < n; i++) {
+		struct coop_group g = COOP_GROUP_INIT;
 
-	coop_group_open(&g, NULL);
-	bench_must(coop_spawn(&g, bench_nothing, NULL), 0);
-	bench_must(coop_group_join(&g, 0), 0);
+		coop_group_open(&g, NULL);
+		bench_must(coop_spawn(&g, bench_nothing, NULL), 0);
+		bench_must(coop_group_join(&g, 0), 0);
+	}
 }
 
 static int spawn_join(void *arg)
@@ -22,12 +24,10 @@ static int spawn_join(void *arg)
 	double start;
 
 	(void)arg;
-	for (long i = 0; i < n / 10; i++)
-		one();
+	one_each(n / 10);
 	bench_count = 0;
 	start = bench_now_ns();
-	for (long i = 0; i < n; i++)
-		one();
+	one_each(n);
 	bench_give(0, (bench_now_ns() - start) / (double)n);
 	bench_must(bench_count, n);
 	return 0;

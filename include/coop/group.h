@@ -36,7 +36,7 @@ COOP_BEGIN_DECLS
 /** Lives on the stack of the task that opens it, or in memory that outlives the block. */
 struct coop_group {
 	struct coop_scope _scope;
-	void *_rt;
+	uintptr_t _rt;
 	struct coop_task *_first;
 	struct coop_task *_gone;
 	void *_waiters;

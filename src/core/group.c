@@ -76,7 +76,7 @@ int cp_group_open(struct cp_rt *rt, struct coop_group *g, const struct coop_grou
 	if (CP_UNLIKELY(s->_state == CP_RAW))
 		return -EINVAL; /* not COOP_GROUP_INIT */
 	s->_flags |= CP_SCOPE_GROUP;
-	g->_rt = rt;
+	g->_rt = (uintptr_t)rt;
 	if (CP_UNLIKELY(opts != NULL))
 		take_opts(g, opts);
 	cp_scope_link(rt->body, s, site);
@@ -129,7 +129,7 @@ int coop_group_open_at(struct coop_group *group, const struct coop_group_opts *o
 	if (CP_UNLIKELY(opts || outer->_eff ||
 			cp_scope_word(&group->_scope) != CP_WORD(CP_UNOPENED, 0, CP_SCOPE_GROUP)))
 		return open_slow(rt, group, opts, site);
-	group->_rt = rt;
+	group->_rt = (uintptr_t)rt;
 	cp_scope_push(b, outer, &group->_scope, site, CP_SCOPE_GROUP);
 	return 0;
 }
@@ -139,7 +139,7 @@ int coop_group_open_at(struct coop_group *group, const struct coop_group_opts *o
 int coop_group_cancel_at(struct coop_group *group, const char *reason, int64_t grace_ns,
 			 const char *site)
 {
-	if (group->_scope._state == CP_OPEN && group->_rt != cp_rt)
+	if (group->_scope._state == CP_OPEN && group->_rt != (uintptr_t)cp_rt)
 		return cp_rt_forked() ? COOP_EFORK : COOP_EWRONGTHREAD;
 	return coop_scope_cancel_at(&group->_scope, reason, grace_ns, site);
 }
@@ -160,7 +160,7 @@ int coop_group_stats(const struct coop_group *group, struct coop_group_stats *re
 
 	if (cp_unopened(g->_scope._state) || g->_scope._state == CP_REFUSED)
 		return COOP_ENOTOPEN;
-	if (g->_rt != cp_rt)
+	if (g->_rt != (uintptr_t)cp_rt)
 		return COOP_EWRONGTHREAD;
 	for (; t && g->_scope._state == CP_OPEN;
 	     t = t->sib_next == g->_first ? NULL : t->sib_next) {
@@ -180,7 +180,7 @@ int coop_group_set_running_max(struct coop_group *group, uint32_t running_max)
 {
 	if (group->_scope._state != CP_OPEN)
 		return group->_scope._state == CP_CLOSED ? COOP_ECLOSED : COOP_ENOTOPEN;
-	if (group->_rt != cp_rt)
+	if (group->_rt != (uintptr_t)cp_rt)
 		return COOP_EWRONGTHREAD;
 	group->_running_max = running_max ? running_max : COOP_UNLIMITED;
 	if (group->_waiters)

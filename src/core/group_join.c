@@ -374,7 +374,7 @@ int coop_group_join(struct coop_group *group, int rc)
 /* Called outside of tasks: on the thread of nobody, or at least not on the group's? */
 CP_COLD int cp_group_no_task(const struct coop_group *g)
 {
-	if (g->_scope._state == CP_OPEN && g->_rt != cp_rt && !cp_rt_forked())
+	if (g->_scope._state == CP_OPEN && g->_rt != (uintptr_t)cp_rt && !cp_rt_forked())
 		return COOP_EWRONGTHREAD;
 	return cp_no_task();
 }
@@ -382,7 +382,7 @@ CP_COLD int cp_group_no_task(const struct coop_group *g)
 int cp_group_usable(const struct coop_group *g)
 {
 	if (CP_LIKELY(g->_scope._state == CP_OPEN)) {
-		if (CP_UNLIKELY(g->_rt != cp_rt))
+		if (CP_UNLIKELY(g->_rt != (uintptr_t)cp_rt))
 			return cp_rt ? COOP_EWRONGTHREAD : cp_no_task();
 		/* In join, with nobody left that could ask for more, it is as good as closed. */
 		return CP_UNLIKELY(g->_flags & CP_GROUP_JOINING && !g->_live) ? COOP_ECLOSED : 0;
