@@ -92,9 +92,9 @@ int coop_spawn_at(struct coop_group *group, coop_fn *fn, void *arg, const char *
 	struct coop_task *t;
 
 	/* An open group of this thread without a limit has a live member, or is not let in. */
-	if (CP_UNLIKELY(!b || group->_scope._state != CP_OPEN || group->_rt != (uintptr_t)rt || !fn ||
-			!group->_live || group->_running_max != COOP_UNLIMITED || b->locals ||
-			!rt->free_nodes || rt->stacks.reserved == rt->stacks.total))
+	if (CP_UNLIKELY(!b || group->_scope._state != CP_OPEN || group->_rt != (uintptr_t)rt ||
+			!fn || !group->_live || group->_running_max != COOP_UNLIMITED ||
+			b->locals || !rt->free_nodes || rt->stacks.reserved == rt->stacks.total))
 		return spawn_slow(group, fn, arg, site);
 	t = rt->free_nodes;
 	rt->free_nodes = t->qnext;
