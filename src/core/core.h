@@ -674,14 +674,14 @@ CP_INLINE struct coop_scope *cp_innermost(struct cp_body *body)
 	return base;
 }
 
-/* Makes `s`, as it was initialised but for `flags`, the innermost; nothing is cancelled. */
+/* Makes `s` the innermost, with these for its eight bytes; nothing is cancelled. */
 CP_INLINE void cp_scope_push(struct cp_body *body, struct coop_scope *outer, struct coop_scope *s,
-			     const char *site, unsigned flags)
+			     const char *site, uint64_t word)
 {
 	s->_outer = outer;
 	s->_task = body->task;
 	s->_site = site;
-	cp_scope_set_word(s, CP_WORD(CP_OPEN, body->delivered, flags));
+	cp_scope_set_word(s, word);
 	body->inner = s;
 	body->inner_site = site;
 }

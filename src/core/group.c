@@ -126,11 +126,11 @@ int coop_group_open_at(struct coop_group *group, const struct coop_group_opts *o
 		return open_outside(group);
 	cp_check_frames(b, CP_STACK_POINTER(), "coop_group_open");
 	outer = cp_innermost(b);
-	if (CP_UNLIKELY(opts || outer->_eff ||
+	if (CP_UNLIKELY(opts || outer->_eff || b->delivered ||
 			cp_scope_word(&group->_scope) != CP_WORD(CP_UNOPENED, 0, CP_SCOPE_GROUP)))
 		return open_slow(rt, group, opts, site);
 	group->_rt = (uintptr_t)rt;
-	cp_scope_push(b, outer, &group->_scope, site, CP_SCOPE_GROUP);
+	cp_scope_push(b, outer, &group->_scope, site, CP_WORD(CP_OPEN, 0, CP_SCOPE_GROUP));
 	return 0;
 }
 

@@ -283,7 +283,7 @@ static CP_COLD void cancel_on_join(struct cp_rt *rt, struct coop_group *g)
 /* Has the group to be left as it was opened: nothing came of it but its children's ends? */
 CP_INLINE bool ends_plainly(const struct coop_group *g, const struct cp_body *b)
 {
-	uint64_t word = cp_scope_word(&g->_scope) & ~CP_WORD(0, CP_MORE_IN_FLIGHT, 0);
+	uint64_t word = cp_scope_word(&g->_scope);
 
 	return !((word ^ CP_WORD(CP_OPEN, 0, CP_SCOPE_GROUP)) | (uintptr_t)g->_first |
 		 (uintptr_t)g->_gone | (uintptr_t)g->_errs | (uintptr_t)b->err | g->_live |

@@ -41,10 +41,9 @@ void cp_die_misnest(const struct cp_body *body, const struct coop_scope *s, cons
 
 void cp_scope_link(struct cp_body *body, struct coop_scope *s, const char *site)
 {
-	uint64_t word = cp_scope_word(s);
+	uint64_t others = cp_scope_word(s) & ~CP_WORD(0xff, 0xff, 0);
 
-	cp_scope_push(body, body->inner, s, site, 0);
-	cp_scope_set_word(s, cp_scope_word(s) | (word & ~CP_WORD(0xff, 0xff, 0)));
+	cp_scope_push(body, body->inner, s, site, CP_WORD(CP_OPEN, body->delivered, 0) | others);
 }
 
 void cp_scope_unlink(struct cp_body *body, struct coop_scope *s)
@@ -250,9 +249,9 @@ int coop_scope_open_at(struct coop_scope *scope, const struct coop_scope_opts *o
 	cp_check_frames(b, CP_STACK_POINTER(), "coop_scope_open");
 	outer = cp_innermost(b);
 	if (CP_UNLIKELY(cp_scope_word(scope) != CP_WORD(CP_UNOPENED, 0, 0) || outer->_eff ||
-			(opts && !only_timeout(rt, opts))))
+			b->delivered || (opts && !only_timeout(rt, opts))))
 		return open_slow(rt, scope, opts, site);
-	cp_scope_push(b, outer, scope, site, 0);
+	cp_scope_push(b, outer, scope, site, CP_WORD(CP_OPEN, 0, 0));
 	if (!opts)
 		return 0;
 	arm_relative(rt, scope, opts->timeout_ns);
@@ -380,18 +379,17 @@ static CP_NOINLINE int close_any(struct cp_rt *rt, struct coop_scope *scope, int
 
 int coop_scope_close(struct coop_scope *scope, int rc)
 {
-	uint64_t word = cp_scope_word(scope) & ~CP_WORD(0, CP_MORE_IN_FLIGHT, 0);
 	struct cp_rt *rt = cp_here;
 	struct cp_body *b = rt->body;
 
 	if (CP_UNLIKELY(!b || b->inner != scope || b->err))
 		return close_any(rt, scope, rc);
-	if (CP_UNLIKELY(word != CP_WORD(CP_OPEN, 0, 0))) {
+	if (CP_UNLIKELY(cp_scope_word(scope) != CP_WORD(CP_OPEN, 0, 0))) {
 		/*
 		 * Nothing is cancelled and nothing is to be cleaned up, but it has a timer. One
 		 * that counts from the next reading of the clock is never late.
 		 */
-		if ((word & ~WORD_TIMED) != CP_WORD(CP_OPEN, 0, 0) ||
+		if ((cp_scope_word(scope) & ~WORD_TIMED) != CP_WORD(CP_OPEN, 0, 0) ||
 		    (!(scope->_flags & CP_SCOPE_RELATIVE) && scope->_deadline_ns <= rt->now_ns))
 			return close_any(rt, scope, rc);
 		if (cp_timer_armed(timer_of(scope)))
