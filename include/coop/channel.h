@@ -645,7 +645,8 @@ struct coop_case coop_case_watch(struct coop_watch *watch, uint64_t *seen, void 
  * blocks, by the calls that end in _thread. Order is first in, first out, for values and for
  * those who wait, whatever they are. A value is in one place: a call that returns an error has sent
  * or taken nothing, and one that was completed before its task was cancelled returns 0.
- * The channel belongs to no run; it is counted, and goes with its last owner.
+ * The channel belongs to no run; it is counted, and goes with its last owner. A forked child has a
+ * copy that nothing passes through: COOP_EFORK.
  */
 struct coop_xchan;
 
@@ -698,7 +699,8 @@ struct coop_xchan *coop_xchan_unref(struct coop_xchan *xchan);
  *
  * What is buffered can still be received before COOP_EOF, or, if `immediate`, is destroyed.
  *
- * Returns 0, or 1 if it was closed already; `immediate` counts also then.
+ * Returns 0, or 1 if it was closed already; `immediate` counts also then. 1 and nothing else in a
+ * forked child.
  *
  * Checkpoint: never; never allocates.   Errors: none.   Thread: any.   Since: 0.1
  */
@@ -740,7 +742,8 @@ int coop_xchan_recv(struct coop_xchan *xchan, void *ret_item);
  * Returns 0.
  *
  * Checkpoint: never.
- * Errors: -EAGAIN, COOP_ECLOSED. The value is still the caller's.   Thread: any.   Since: 0.1
+ * Errors: -EAGAIN, COOP_ECLOSED, COOP_EFORK. The value is still the caller's.
+ * Thread: any.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
 int coop_xchan_try_send(struct coop_xchan *xchan, const void *item);
@@ -751,7 +754,7 @@ int coop_xchan_try_send(struct coop_xchan *xchan, const void *item);
  * Returns 0 with `ret_item` written.
  *
  * Checkpoint: never.
- * Errors: -EAGAIN, COOP_EOF.   Thread: any.   Since: 0.1
+ * Errors: -EAGAIN, COOP_EOF, COOP_EFORK.   Thread: any.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
 int coop_xchan_try_recv(struct coop_xchan *xchan, void *ret_item);
@@ -763,8 +766,8 @@ int coop_xchan_try_recv(struct coop_xchan *xchan, void *ret_item);
  * Returns 0.
  *
  * Checkpoint: never.
- * Errors: COOP_ETIMEDOUT, COOP_ECLOSED, -EINVAL (negative timeout), COOP_EWRONGTHREAD (a run goes
- *   on in this thread, and would stand still). The value is still the caller's.
+ * Errors: COOP_ETIMEDOUT, COOP_ECLOSED, COOP_EFORK, -EINVAL (negative timeout), COOP_EWRONGTHREAD
+ *   (a run goes on in this thread, and would stand still). The value is still the caller's.
  * Thread: any without a run.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
@@ -777,7 +780,8 @@ int coop_xchan_send_thread(struct coop_xchan *xchan, const void *item, int64_t t
  * Returns 0 with `ret_item` written.
  *
  * Checkpoint: never.
- * Errors: COOP_ETIMEDOUT, COOP_EOF, -EINVAL, COOP_EWRONGTHREAD: as coop_xchan_send_thread.
+ * Errors: COOP_ETIMEDOUT, COOP_EOF, COOP_EFORK, -EINVAL, COOP_EWRONGTHREAD: as
+ *   coop_xchan_send_thread.
  * Thread: any without a run.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
@@ -788,7 +792,7 @@ int coop_xchan_recv_thread(struct coop_xchan *xchan, void *ret_item, int64_t tim
  *
  * Calls that wait come before selects that wait. Without a buffer it meets calls and selects of
  * any thread: whichever case of a select is completed first, here or there, is the only one. It
- * may complete with COOP_ECLOSED, or, at the first wait of a run, with -ENOMEM.
+ * may complete with COOP_ECLOSED or COOP_EFORK, or, at the first wait of a run, with -ENOMEM.
  *
  * Returns the case; `xchan` and `item` are kept by it. NULL for a channel: never chosen.
  *

@@ -19,8 +19,13 @@
  * A select waits beside the queues, see xchan_case.c: who finds nobody in a queue to give a value
  * to, or to take one from, meets one of the selects if there is no buffer. If there is, the value
  * or the place is left there, and one of them is told of it, which comes and tries.
+ *
+ * In a forked child there is a copy, where those who wait are not, and whose lock may be taken for
+ * ever. So nothing passes there, and nobody takes the lock.
  */
 #include "sync/xchan.h"
+
+#include "base/forks.h"
 
 #include <errno.h>
 
@@ -30,6 +35,11 @@ struct xwait {
 	struct coop_xchan *x;
 	struct xwaiter waiter;
 };
+
+static bool is_forked(const struct coop_xchan *x)
+{
+	return x->forks != cp_forks();
+}
 
 /* ------------------------------------------------------------------------ the queues */
 
@@ -188,6 +198,8 @@ int cp_xchan_try(struct coop_xchan *x, struct xqueue *q, void *item)
 	struct xtold told = { NULL, NULL };
 	int r;
 
+	if (CP_UNLIKELY(is_forked(x)))
+		return COOP_EFORK;
 	cp_xchan_lock(x);
 	r = now_or_meet(x, q, item, &told);
 	cp_xchan_unlock(x);
@@ -201,6 +213,8 @@ static int now_or_enqueue(struct coop_xchan *x, struct xqueue *q, struct xwaiter
 	struct xtold told = { NULL, NULL };
 	int r;
 
+	if (CP_UNLIKELY(is_forked(x)))
+		return COOP_EFORK;
 	cp_xchan_lock(x);
 	r = now_or_meet(x, q, w->item, &told);
 	if (r == -EAGAIN) {
@@ -371,10 +385,14 @@ int coop_xchan_new(size_t item_bytes, const struct coop_xchan_opts *opts,
 	r = check(item_bytes, opts);
 	if (r < 0)
 		return r;
+	r = cp_forks_count();
+	if (r < 0)
+		return r;
 	x = cp_calloc(1, sizeof *x + item_bytes * opts->cap);
 	if (!x)
 		return -ENOMEM;
 	x->refs = 1;
+	x->forks = cp_forks();
 	x->lock = unlocked;
 	x->opts = *opts;
 	x->stats.item_bytes = item_bytes;
@@ -401,8 +419,8 @@ struct coop_xchan *coop_xchan_unref(struct coop_xchan *xchan)
 {
 	if (!xchan || __atomic_fetch_sub(&xchan->refs, 1, __ATOMIC_ACQ_REL) != 1)
 		return NULL;
-	if (xchan->senders.first || xchan->receivers.first || xchan->sends.count ||
-	    xchan->receives.count)
+	if (!is_forked(xchan) && (xchan->senders.first || xchan->receivers.first ||
+				  xchan->sends.count || xchan->receives.count))
 		cp_die("coop_xchan_unref: somebody waits at the channel without owning it");
 	destroy_values(xchan, xchan->stats.used);
 	cp_free(xchan);
@@ -439,6 +457,8 @@ int coop_xchan_close(struct coop_xchan *xchan, bool immediate)
 	uint32_t dropped = 0;
 	bool was;
 
+	if (is_forked(xchan))
+		return 1;
 	cp_xchan_lock(xchan);
 	was = xchan->stats.closed;
 	xchan->stats.closed = true;
@@ -461,9 +481,13 @@ int coop_xchan_close(struct coop_xchan *xchan, bool immediate)
 
 void coop_xchan_stats(struct coop_xchan *xchan, struct coop_xchan_stats *ret_stats)
 {
-	cp_xchan_lock(xchan);
+	bool whole = !is_forked(xchan);
+
+	if (whole)
+		cp_xchan_lock(xchan);
 	*ret_stats = xchan->stats;
 	ret_stats->senders = xchan->senders.count + xchan->sends.count;
 	ret_stats->receivers = xchan->receivers.count + xchan->receives.count;
-	cp_xchan_unlock(xchan);
+	if (whole)
+		cp_xchan_unlock(xchan);
 }

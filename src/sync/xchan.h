@@ -63,7 +63,8 @@ struct xlookouts {
 };
 
 struct coop_xchan {
-	uint32_t refs; /* atomic */
+	uint32_t refs;  /* atomic */
+	uint32_t forks; /* of the process it was made in: base/forks.h */
 	pthread_mutex_t lock;
 	struct xqueue senders, receivers;
 	struct xlookouts sends, receives; /* of selects */

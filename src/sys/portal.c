@@ -17,7 +17,7 @@
  */
 #include "core/park.h"
 #include "core/post.h"
-#include "sys/forks.h"
+#include "base/forks.h"
 
 #include <coop/thread.h>
 

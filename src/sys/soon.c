@@ -21,7 +21,7 @@
 #include "core/group.h"
 #include "core/park.h"
 #include "core/post.h"
-#include "sys/forks.h"
+#include "base/forks.h"
 
 #include <coop/thread.h>
 

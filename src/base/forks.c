@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The number of a process, as forks count; see forks.h. */
-#include "sys/forks.h"
+#include "base/forks.h"
 
 #include "base/os.h"
 
