@@ -73,6 +73,12 @@ double bench_cpu_ns(void); /* what this thread has used, in the kernel too */
 /* The median of values, which are sorted. */
 double bench_median(double *values, size_t count);
 
+/*
+ * Nanoseconds of one of the `n` iterations of fn(n, arg): the median of a hundred rounds of about
+ * a millisecond, after ten more, so that what else the machine does now and then does not count.
+ */
+double bench_rounds(void (*fn)(long n, const void *arg), long n, const void *arg);
+
 /* From /proc: resident memory and page tables together, in bytes; and maps in use. */
 double bench_memory(void);
 double bench_maps(void);

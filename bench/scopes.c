@@ -7,24 +7,20 @@
 
 #include <stdlib.h>
 
-static double scopes(long n, const struct coop_scope_opts *opts)
+static void scopes(long n, const void *opts)
 {
-	double start = bench_now_ns();
-
 	for (long i = 0; i < n; i++) {
 		struct coop_scope s = COOP_SCOPE_INIT;
 
 		coop_scope_open(&s, opts);
 		bench_must(coop_scope_close(&s, 0), 0);
 	}
-	return (bench_now_ns() - start) / (double)n;
 }
 
 static int plain(void *arg)
 {
 	(void)arg;
-	scopes(1000000, NULL);
-	bench_give(0, scopes(20000000, NULL));
+	bench_give(0, bench_rounds(scopes, 200000, NULL));
 	return 0;
 }
 
@@ -33,8 +29,7 @@ static int with_deadline(void *arg)
 	struct coop_scope_opts opts = { .timeout_ns = COOP_SECONDS(1) };
 
 	(void)arg;
-	scopes(1000000, &opts);
-	bench_give(0, scopes(10000000, &opts));
+	bench_give(0, bench_rounds(scopes, 100000, &opts));
 	return 0;
 }
 

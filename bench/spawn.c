@@ -7,8 +7,9 @@
  */
 #include "bench.h"
 
-static void one_each(long n)
+static void one_each(long n, const void *arg)
 {
+	(void)arg;
 	for (long i = 0; i < n; i++) {
 		struct coop_group g = COOP_GROUP_INIT;
 
@@ -20,16 +21,11 @@ static void one_each(long n)
 
 static int spawn_join(void *arg)
 {
-	long n = 5000000;
-	double start;
+	long n = 40000;
 
 	(void)arg;
-	one_each(n / 10);
-	bench_count = 0;
-	start = bench_now_ns();
-	one_each(n);
-	bench_give(0, (bench_now_ns() - start) / (double)n);
-	bench_must(bench_count, n);
+	bench_give(0, bench_rounds(one_each, n, NULL));
+	bench_must(bench_count, 110 * n);
 	return 0;
 }
 

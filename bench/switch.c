@@ -58,20 +58,20 @@ static int yield_very_many(void *arg)
 	return 0;
 }
 
-static int checkpoints(void *arg)
+static void checkpoints(long n, const void *arg)
 {
-	long n = 50000000;
-	double start;
 	int r = 0;
 
 	(void)arg;
-	for (long i = 0; i < n / 10; i++)
-		r |= coop_checkpoint();
-	start = bench_now_ns();
 	for (long i = 0; i < n; i++)
 		r |= coop_checkpoint();
-	bench_give(0, (bench_now_ns() - start) / (double)n);
 	bench_must(r, 0);
+}
+
+static int checkpoint(void *arg)
+{
+	(void)arg;
+	bench_give(0, bench_rounds(checkpoints, 500000, NULL));
 	return 0;
 }
 
@@ -92,7 +92,7 @@ static void ask_yield100k(void)
 
 static void ask_checkpoint(void)
 {
-	bench_run(checkpoints);
+	bench_run(checkpoint);
 }
 
 const struct bench bench_switch[] = {

@@ -50,6 +50,19 @@ double bench_median(double *values, size_t count)
 	return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
+double bench_rounds(void (*fn)(long n, const void *arg), long n, const void *arg)
+{
+	double rounds[100], start;
+
+	for (int i = -10; i < 100; i++) {
+		start = bench_now_ns();
+		fn(n, arg);
+		if (i >= 0)
+			rounds[i] = (bench_now_ns() - start) / (double)n;
+	}
+	return bench_median(rounds, 100);
+}
+
 double bench_memory(void)
 {
 	char line[256];
