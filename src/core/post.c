@@ -2,7 +2,8 @@
 /* The inbox of a run; its head and invariants are in post.h. */
 #include "core/post.h"
 
-#include <sched.h>
+/* In `posters`: the run waits for them to leave. */
+#define AWAITED (UINT32_C(1) << 31)
 
 struct cp_inbox {
 	uint32_t refs;        /* atomic */
@@ -70,13 +71,22 @@ bool cp_inbox_enter(struct cp_inbox *inbox)
 
 void cp_inbox_leave(struct cp_inbox *inbox)
 {
-	__atomic_fetch_sub(&inbox->posters, 1, __ATOMIC_SEQ_CST);
+	uint32_t *word = &inbox->posters; /* gone, perhaps, once it says that nobody is left */
+
+	if (__atomic_fetch_sub(word, 1, __ATOMIC_SEQ_CST) == (AWAITED | 1))
+		cp_os_futex_wake(word, 1);
 }
 
+/* It sleeps: where one core has to do, whoever has entered may be of a lower priority. */
 void cp_inbox_settle(struct cp_inbox *inbox)
 {
-	while (__atomic_load_n(&inbox->posters, __ATOMIC_SEQ_CST))
-		sched_yield();
+	uint32_t n = __atomic_or_fetch(&inbox->posters, AWAITED, __ATOMIC_SEQ_CST);
+
+	while (n != AWAITED) {
+		(void)cp_os_futex_wait(&inbox->posters, n, -1); /* early: it is looked at again */
+		n = __atomic_load_n(&inbox->posters, __ATOMIC_SEQ_CST);
+	}
+	__atomic_fetch_and(&inbox->posters, ~AWAITED, __ATOMIC_SEQ_CST);
 }
 
 int cp_post(struct cp_inbox *inbox, struct cp_post *post)

@@ -5,33 +5,13 @@
  */
 #include "xchan_help.h"
 
+#include "thread.h"
+
 #include "sync/select.h"
 #include "sync/xchan.h"
 
 #include <stdio.h>
-#include <sys/syscall.h>
 #include <unistd.h>
-
-static pid_t my_tid(void)
-{
-	return (pid_t)syscall(SYS_gettid);
-}
-
-/* Does that thread of this process sleep? */
-static bool sleeps(pid_t tid)
-{
-	char path[64], line[256] = "";
-	const char *state;
-	FILE *f;
-
-	snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)tid);
-	f = fopen(path, "re");
-	CHECK(f && fgets(line, sizeof line, f));
-	fclose(f);
-	state = strrchr(line, ')');
-	CHECK(state && state[1] == ' ');
-	return state[2] == 'S';
-}
 
 /* ---- one word */
 
@@ -47,7 +27,7 @@ static void *calls(void *arg)
 {
 	struct caller *c = arg;
 
-	__atomic_store_n(&c->tid, my_tid(), __ATOMIC_RELEASE);
+	__atomic_store_n(&c->tid, thread_id(), __ATOMIC_RELEASE);
 	c->result = c->sends ? try_send(c->x, 31) : try_recv(c->x);
 	return NULL;
 }
@@ -60,7 +40,7 @@ static void wait_asleep(struct caller *c)
 
 		if (!locked)
 			pthread_mutex_unlock(&c->x->lock);
-		if (locked && __atomic_load_n(&c->tid, __ATOMIC_ACQUIRE) && sleeps(c->tid))
+		if (locked && __atomic_load_n(&c->tid, __ATOMIC_ACQUIRE) && thread_sleeps(c->tid))
 			return;
 		usleep(100);
 	}
@@ -260,7 +240,7 @@ TASK_TEST(its_own_is_lost)
 
 		couple_start(&k, &g, way & 2);
 		if (k.word_of_to < k.word_of_from) {
-			struct taker t = { &k, { .x = k.x, .tid = my_tid() } };
+			struct taker t = { &k, { .x = k.x, .tid = thread_id() } };
 			pthread_t thread_;
 
 			CHECK(cp_select_hold(k.word_of_to));
