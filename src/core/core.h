@@ -686,7 +686,7 @@ CP_INLINE void cp_scope_push(struct cp_body *body, struct coop_scope *outer, str
 	body->inner_site = site;
 }
 
-/* Takes it out again; it and what is outside were never cancelled. */
+/* Takes it out again; the bits of the task are as they were: nothing was cancelled. */
 CP_INLINE void cp_scope_pop(struct cp_body *body, struct coop_scope *s)
 {
 	struct coop_scope *outer = s->_outer;
@@ -902,11 +902,10 @@ void cp_handle_watch(struct coop_handle *h, struct cp_watch *w);
 void cp_handle_unwatch(struct cp_watch *w);
 /* 0 and the value, or the code; see coop_handle_result. */
 int cp_handle_check(const struct coop_handle *h);
-/* Would waiting for `target` wait for the running task? `text` gets the way. */
-bool cp_would_deadlock(struct cp_rt *rt, struct coop_task *target, char *text, size_t size);
-/* The same for a wait that cannot be interrupted: as behind a hard shield. */
-bool cp_would_deadlock_for_good(struct cp_rt *rt, struct coop_task *target, char *text,
-				size_t size);
+/* Would waiting for `target` wait for the running task? `text` gets the way. `for_good`: the wait
+ * cannot be interrupted, as behind a hard shield. */
+bool cp_would_deadlock(struct cp_rt *rt, struct coop_task *target, bool for_good, char *text,
+		       size_t size);
 /* The same for waiting at the queue of something that tasks own: mutexes and the like. False where
  * a deadline would end the wait of one on the way. */
 bool cp_queue_would_deadlock(struct cp_rt *rt, const struct cp_queue *q, char *text, size_t size);

@@ -302,13 +302,13 @@ static CP_NOINLINE int join_end(struct cp_rt *rt, struct coop_group *group, int 
 	return finish(rt, group, rc);
 }
 
-/* The body of `group` has ended. Returns true if children are left, to be waited for. */
-CP_INLINE bool join_begin(struct coop_group *group)
+/* The body of `group` has ended, and waits for those who are left. */
+CP_INLINE void join_begin(struct coop_group *group)
 {
 	uint32_t *bytes = (uint32_t *)&group->_policy; /* up to _waiting */
 
 	*bytes |= (uint32_t)CP_GROUP_JOINING << 8 | (uint32_t)true << 24;
-	return --group->_live;
+	group->_live--;
 }
 
 /* Waits for them; nobody else can end it. */

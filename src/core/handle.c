@@ -239,12 +239,12 @@ static void reach_host(struct search *s, struct coop_group *g, struct cp_body *f
 
 /*
  * A join that cancels the caller, as one of a service, or with cancel_on_join, does not end a wait
- * behind a hard shield: so from there on up to the root each host waits for its child.
+ * behind a hard shield, nor one that is `held` by itself: so from there on up to the root each host
+ * waits for its child.
  */
-static void reach_hosts(struct search *s, struct coop_task *t)
+static void reach_hosts(struct search *s, struct coop_task *t, bool held)
 {
 	struct coop_scope *in = t->body->inner;
-	bool held = false;
 
 	for (; t->group; t = cp_group_host(t->group)) {
 		for (; in && in->_task == t; in = in->_outer)
@@ -290,7 +290,7 @@ static void cycle_text(struct cp_rt *rt, struct cp_body *at, char *text, size_t 
 	}
 }
 
-static void search_begin(struct search *s, struct cp_rt *rt, bool unlimited)
+static void search_begin(struct search *s, struct cp_rt *rt, bool unlimited, bool for_good)
 {
 	s->rt = rt;
 	s->first = NULL;
@@ -298,16 +298,17 @@ static void search_begin(struct search *s, struct cp_rt *rt, bool unlimited)
 	s->unlimited = unlimited;
 	rt->visit++;
 	reach(s, rt->body, NULL, true);
-	reach_hosts(s, rt->cur);
+	reach_hosts(s, rt->cur, for_good);
 }
 
-bool cp_would_deadlock(struct cp_rt *rt, struct coop_task *target, char *text, size_t size)
+bool cp_would_deadlock(struct cp_rt *rt, struct coop_task *target, bool for_good, char *text,
+		       size_t size)
 {
 	struct search s;
 
 	if (!target || target->state == CP_NEW)
 		return false;
-	search_begin(&s, rt, true);
+	search_begin(&s, rt, true, for_good);
 	for (struct cp_body *b = s.first; b; b = b->visit_next) {
 		if (b->task == target) {
 			cycle_text(rt, b, text, size);
@@ -316,20 +317,6 @@ bool cp_would_deadlock(struct cp_rt *rt, struct coop_task *target, char *text, s
 		reach_all(&s, b);
 	}
 	return false;
-}
-
-bool cp_would_deadlock_for_good(struct cp_rt *rt, struct coop_task *target, char *text, size_t size)
-{
-	struct coop_scope_opts opts = { .shield = true };
-	struct coop_error *err = cp_err_slot_aside(&rt->body->err);
-	struct coop_scope s = COOP_SCOPE_INIT;
-	bool would;
-
-	coop_scope_open(&s, &opts);
-	would = cp_would_deadlock(rt, target, text, size);
-	would &= coop_scope_close(&s, 0) == 0;
-	cp_err_slot_back(&rt->body->err, err);
-	return would;
 }
 
 static bool owns(const struct cp_body *b, const struct cp_queue *q)
@@ -347,7 +334,7 @@ bool cp_queue_would_deadlock(struct cp_rt *rt, const struct cp_queue *q, char *t
 
 	if (time_limited(rt->body->inner))
 		return false;
-	search_begin(&s, rt, false);
+	search_begin(&s, rt, false, false);
 	for (struct cp_body *b = s.first; b; b = b->visit_next) {
 		if (b->visit_stuck && owns(b, q)) {
 			cycle_text(rt, b, text, size);
@@ -412,7 +399,7 @@ int coop_handle_wait(struct coop_handle *handle, int *ret_value)
 		cp_schedule_point(rt);
 		return answer(rt, handle, ret_value);
 	}
-	if (cp_would_deadlock(rt, handle->task, text, sizeof text))
+	if (cp_would_deadlock(rt, handle->task, false, text, sizeof text))
 		return coop_fail(-EDEADLK, "%s", text);
 	watch.task = rt->cur;
 	coop_handle_ref(handle);

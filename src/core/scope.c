@@ -48,14 +48,8 @@ void cp_scope_link(struct cp_body *body, struct coop_scope *s, const char *site)
 
 void cp_scope_unlink(struct cp_body *body, struct coop_scope *s)
 {
-	struct coop_scope *outer = s->_outer;
-
-	s->_state = CP_CLOSED;
-	body->inner = outer;
-	body->inner_site = outer->_site;
-	if (body->linked == s)
-		body->linked = outer;
-	body->task->cancelled = outer->_eff | (body->task->cancelled & CP_HOOK);
+	cp_scope_pop(body, s);
+	body->task->cancelled = s->_outer->_eff | (body->task->cancelled & CP_HOOK);
 }
 
 /* Names of open scopes are a stack of strings in the body; what does not fit is cut. */

@@ -88,7 +88,7 @@ static int watch_all(struct cp_rt *rt, struct many *m)
 		if (h->ended)
 			continue;
 		if ((!any || h->task == rt->cur) &&
-		    cp_would_deadlock(rt, h->task, text, sizeof text))
+		    cp_would_deadlock(rt, h->task, false, text, sizeof text))
 			return coop_fail(-EDEADLK, "%s", text);
 		m->watches[i].task = rt->cur;
 		m->watches[i].one_of_several = any;
@@ -298,7 +298,7 @@ int coop_gather_handles(struct coop_handle *const *handles, size_t count,
 	for (size_t i = 0; i < count; i++) {
 		if (!handles[i]->ended && handles[i]->rt != rt)
 			return COOP_EWRONGTHREAD;
-		if (cp_would_deadlock_for_good(rt, handles[i]->task, text, sizeof text))
+		if (cp_would_deadlock(rt, handles[i]->task, true, text, sizeof text))
 			return coop_fail(-EDEADLK, "%s", text);
 	}
 	r = gather_all(rt, &m);

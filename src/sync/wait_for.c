@@ -76,7 +76,7 @@ int coop_wait_for(struct coop_handle *handle, int64_t timeout_ns, int *ret_value
 		return coop_handle_wait(handle, ret_value);
 	if (handle->rt != rt)
 		return COOP_EWRONGTHREAD;
-	if (cp_would_deadlock_for_good(rt, handle->task, text, sizeof text))
+	if (cp_would_deadlock(rt, handle->task, true, text, sizeof text))
 		return coop_fail(-EDEADLK, "%s", text);
 	err = cp_err_slot_aside(&rt->body->err);
 	r = wait_in_time(rt, handle, timeout_ns, ret_value, &timed_out);
