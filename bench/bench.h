@@ -64,8 +64,9 @@ static inline void bench_must_at(long r, long expected, const char *file, int li
 /* Gives figure number `i` of the question that is being asked. */
 void bench_give(int i, double value);
 
-/* Runs fn(NULL) as the main task of a run with default options; it must return 0. */
+/* Runs fn(NULL) as the main task of a run with default options, or these; it must return 0. */
 void bench_run(coop_fn *fn);
+void bench_run_with(coop_fn *fn, const struct coop_run_opts *opts);
 
 double bench_now_ns(void);
 double bench_cpu_ns(void); /* what this thread has used, in the kernel too */

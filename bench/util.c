@@ -34,7 +34,12 @@ double bench_cpu_ns(void)
 
 void bench_run(coop_fn *fn)
 {
-	bench_must(coop_run(fn, NULL, NULL), 0);
+	bench_run_with(fn, NULL);
+}
+
+void bench_run_with(coop_fn *fn, const struct coop_run_opts *opts)
+{
+	bench_must(coop_run(fn, NULL, opts), 0);
 }
 
 static int compare(const void *a, const void *b)

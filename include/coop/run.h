@@ -56,7 +56,8 @@ struct coop_run_opts {
 	size_t stack_bytes;        /* of a task; 0: 240 KiB */
 	uint32_t budget;           /* calls that need not wait, before others run; 0: 128 */
 	uint64_t seed;             /* shuffles what is free in order; 0: strict FIFO */
-	int64_t timer_slack_ns;    /* wake-ups this near are one; 0: 50 us, COOP_NEVER: none */
+	int64_t timer_slack_ns;    /* wake-ups this near are one; 0: 50 us, COOP_NEVER: none
+				      beside the kernel's own, see timerslack of prctl(2) */
 	int64_t grace_ns;          /* of cancels that give none; 0: 10 s; COOP_NO_GRACE */
 	enum coop_signal_exit signal_exit; /* coop_main */
 	bool keep_signals;         /* coop_main: leave SIGINT and SIGTERM alone */

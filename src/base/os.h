@@ -53,7 +53,7 @@ int cp_os_resident(void *mem, size_t bytes, unsigned char *ret_pages);
 
 /* ---- clock */
 int64_t cp_os_now_ns(void); /* CLOCK_MONOTONIC */
-int64_t cp_os_timer_slack_ns(void);
+int64_t cp_os_timer_slack_ns(void); /* of this thread, or -errno */
 int cp_os_cpus_online(void); /* 1 if nobody knows */
 
 /* The system's words for an errno, untranslated where the C library can. */

@@ -23,6 +23,7 @@
 #define CP_SPIN_NS COOP_MICROSECONDS(50)
 #define CP_SPIN_PAUSES 32
 #define CP_SLACK_NS COOP_MICROSECONDS(50)
+#define CP_KERNEL_SLACK_NS COOP_MICROSECONDS(50) /* unless it says otherwise */
 #define CP_IGNORE_WARN 1000
 /* The virtual clock starts here, so that no deadline a program computes from it is 0. */
 #define CP_VIRTUAL_START COOP_SECONDS(1)
@@ -186,6 +187,21 @@ static int check_opts(const struct coop_run_opts *o)
 
 /* ---------------------------------------------------------------- open and close */
 
+/* What the loop waits longer than the next timer asks: the kernel adds its own to every wait. */
+static int64_t slack_of(const struct cp_rt *rt, int64_t asked_ns)
+{
+	int64_t kernel_ns;
+
+	if (rt->clock_virtual || asked_ns == COOP_NEVER)
+		return 0;
+	if (!asked_ns)
+		asked_ns = CP_SLACK_NS;
+	kernel_ns = cp_os_timer_slack_ns(); /* none for a thread with a real-time policy */
+	if (kernel_ns < 0)
+		kernel_ns = CP_KERNEL_SLACK_NS;
+	return asked_ns > kernel_ns ? asked_ns - kernel_ns : 0;
+}
+
 static void take_opts(struct cp_rt *rt)
 {
 	const struct coop_run_opts *o = &rt->opts;
@@ -196,9 +212,7 @@ static void take_opts(struct cp_rt *rt)
 	rt->grace_ns = !o->grace_ns                   ? CP_SECONDS_10
 		       : o->grace_ns == COOP_NO_GRACE ? 0
 						      : o->grace_ns;
-	rt->slack_ns = rt->clock_virtual || o->timer_slack_ns == COOP_NEVER ? 0
-		       : o->timer_slack_ns                                  ? o->timer_slack_ns
-									    : CP_SLACK_NS;
+	rt->slack_ns = slack_of(rt, o->timer_slack_ns);
 	rt->spin_ns = o->spin_ns == COOP_NO_SPIN || cp_os_cpus_online() < 2 ? 0
 		      : o->spin_ns                                          ? o->spin_ns
 									    : CP_SPIN_NS;
@@ -548,9 +562,8 @@ static void idle_real(struct cp_rt *rt, int64_t next)
 		return;
 	}
 	wait = next == COOP_NEVER ? -1 : next - rt->now_ns;
-	if (wait > 0 && wait > COOP_MICROSECONDS(1))
-		wait += rt->slack_ns > COOP_MICROSECONDS(50) ? rt->slack_ns - COOP_MICROSECONDS(50)
-							     : 0;
+	if (wait > COOP_MICROSECONDS(1))
+		wait = cp_time_add(wait, rt->slack_ns);
 	if (wait != 0)
 		rest(rt, wait);
 }

@@ -8,6 +8,8 @@
 
 #include "core/core.h"
 
+#include <sys/prctl.h>
+
 #define TICK (INT64_C(1) << CP_TICK_SHIFT)
 
 /* ---- the model */
@@ -427,6 +429,54 @@ TEST(rel_C02_huge_times_on_the_real_clock)
 {
 	CHECK_INT(coop_run(huge_real, NULL, NULL), ==, 0);
 	PROVES(rel_C02);
+}
+
+/* ---- the slack of a run */
+
+static int64_t first_ns;
+static bool second_has_run;
+
+static int first_of_two(void *arg)
+{
+	(void)arg;
+	CHECK_INT(coop_sleep_until(first_ns), ==, 0);
+	CHECK_INT(coop_yield(), ==, 0);
+	CHECK(second_has_run);
+	return 0;
+}
+
+static int second_of_two(void *arg)
+{
+	(void)arg;
+	CHECK_INT(coop_sleep_until(first_ns + COOP_MICROSECONDS(48)), ==, 0);
+	second_has_run = true;
+	return 0;
+}
+
+static int twos(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < 100; i++) {
+		struct coop_group g = COOP_GROUP_INIT;
+
+		first_ns = coop_now() + MS(1);
+		second_has_run = false;
+		coop_group_open(&g, NULL);
+		CHECK_INT(coop_spawn(&g, first_of_two, NULL), ==, 0);
+		CHECK_INT(coop_spawn(&g, second_of_two, NULL), ==, 0);
+		CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	}
+	return 0;
+}
+
+/*
+ * Two wake-ups less than fifty microseconds apart are one: the loop sleeps on, whatever the
+ * kernel's own slack is, which is none for a thread with a real-time policy.
+ */
+TEST(wake_ups_within_the_slack_are_one)
+{
+	CHECK_INT(prctl(PR_SET_TIMERSLACK, 1), ==, 0);
+	CHECK_INT(coop_run(twos, NULL, NULL), ==, 0);
 }
 
 /* A sleep that is almost for ever, alone: it lasts as long as it says. */
