@@ -60,7 +60,7 @@ struct coop_group {
 #define COOP_GROUP_INIT \
 	{ COOP_SCOPE_INIT_AS(1), 0, 0, 0, 0, 0, 0, 0, 1, COOP_UNLIMITED, 0, 0, 0, 16, 0, 0, 0, \
 	  0, 0, 0, 0 }
-COOP_STATIC_ASSERT(sizeof(struct coop_group) == 248, "struct coop_group is ABI");
+COOP_STATIC_ASSERT(sizeof(struct coop_group) == 240, "struct coop_group is ABI");
 
 /** What a failure of a child does. The fatal class cancels under every policy, and so
  * does a failure of the body. */

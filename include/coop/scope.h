@@ -33,23 +33,6 @@ struct coop_defer;
 
 /** Lives on the stack of the task that opens it, or in memory that outlives the block. */
 struct coop_scope {
-	struct coop_scope *_outer;
-	struct coop_scope *_inner;
-	struct coop_task *_task;
-	struct coop_defer *_defers;
-	void *_cause;
-	const char *_cause_site;
-	void *_timer_next;
-	void *_timer_prev;
-	int64_t _timer_key;
-	int64_t _grace_ns;
-	int64_t _deadline_ns;
-	int64_t _until_ns;
-	int64_t _own_until_ns;
-	int64_t _soft_ns;
-	int64_t _soft_at_ns;
-	int64_t _cause_ns;
-	const char *_site;
 	uint8_t _state; /* from here on: one aligned word */
 	uint8_t _name;
 	uint8_t _more;
@@ -60,16 +43,32 @@ struct coop_scope {
 	uint8_t _flags; /* and to here */
 	int32_t _cause_code;
 	uint32_t _limit_ms;
+	struct coop_scope *_outer;
+	struct coop_task *_task;
+	int64_t _until_ns;
+	int64_t _deadline_ns;
+	struct coop_defer *_defers;
+	const void *_cause;
+	void *_timer_next;
+	void *_timer_prev;
+	int64_t _timer_key;
+	int64_t _own_until_ns;
+	int64_t _grace_ns;
+	int64_t _soft_ns;
+	int64_t _soft_at_ns;
+	int64_t _cause_ns;
+	struct coop_scope *_inner;
+	const char *_site;
 };
 /*
- * In the order of the members. Neighbours of one type are alike, so that a compiler stores two at
- * a time; and many are not zero, so that it does not clear the whole, which takes far longer.
+ * In the order of the members. Neighbours are alike, so that a compiler stores two at a time; and
+ * many are not zero, so that it does not clear the whole, which takes far longer.
  */
 #define COOP_SCOPE_INIT_AS(flags) \
-	{ 0, 0, 0, 0, 0, 0, 0, 0, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, \
-	  COOP_NEVER, COOP_NEVER, COOP_NEVER, "\0", 0x5c, 0, 0, 0, 0, 0, 0, (flags), 0, 0 }
+	{ 0x5c, 0, 0, 0, 0, 0, 0, (flags), 0, 0, 0, 0, COOP_NEVER, COOP_NEVER, 0, 0, 0, 0, \
+	  COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, COOP_NEVER, 0, 0 }
 #define COOP_SCOPE_INIT COOP_SCOPE_INIT_AS(0)
-COOP_STATIC_ASSERT(sizeof(struct coop_scope) == 152, "struct coop_scope is ABI");
+COOP_STATIC_ASSERT(sizeof(struct coop_scope) == 144, "struct coop_scope is ABI");
 
 /** Options of a scope; all zero: a plain cancel scope. */
 struct coop_scope_opts {

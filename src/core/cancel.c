@@ -261,13 +261,20 @@ static struct cp_cause *cause_take(struct cp_rt *rt, struct coop_scope *s)
 	return c;
 }
 
+struct cp_cause *cp_cause_of(const struct coop_scope *s)
+{
+	return s->_more & CP_MORE_CAUSE ? (struct cp_cause *)s->_cause : NULL;
+}
+
+/* The record goes back; the place is still told. */
 void cp_cause_drop(struct cp_rt *rt, struct coop_scope *s)
 {
-	struct cp_cause *c = s->_cause;
+	struct cp_cause *c = cp_cause_of(s);
 
-	s->_cause = NULL;
 	if (!c)
 		return;
+	s->_more &= (uint8_t)~CP_MORE_CAUSE;
+	s->_cause = c->at;
 	c->used = false;
 	if (c->pooled) {
 		c->next = rt->causes;
@@ -290,7 +297,7 @@ static void cause_fill(struct cp_rt *rt, struct coop_scope *s, const struct cp_w
 
 	s->_cause_source = (uint8_t)why->source;
 	s->_cause_code = why->code;
-	s->_cause_site = why->site;
+	s->_cause = why->site;
 	s->_cause_ns = rt->now_ns;
 	if (!why->text && !why->who && !why->file)
 		return;
@@ -298,6 +305,8 @@ static void cause_fill(struct cp_rt *rt, struct coop_scope *s, const struct cp_w
 	if (!c)
 		return;
 	s->_cause = c;
+	s->_more |= CP_MORE_CAUSE;
+	c->at = why->site;
 	c->text[0] = c->who[0] = c->site[0] = '\0';
 	if (why->text)
 		cp_copy_name(c->text, why->text);
@@ -309,7 +318,7 @@ static void cause_fill(struct cp_rt *rt, struct coop_scope *s, const struct cp_w
 		while (strncmp(file, "../", 3) == 0)
 			file += 3;
 		snprintf(c->site, sizeof c->site, "%.60s:%d", file, why->line);
-		s->_cause_site = NULL;
+		c->at = NULL;
 	}
 }
 
@@ -431,14 +440,15 @@ static const struct coop_scope *cancelled_by(const struct coop_scope *s, unsigne
 
 static void tell(const struct coop_scope *s, unsigned depth, struct coop_cancel_info *info)
 {
-	const struct cp_cause *c = s->_cause;
+	const struct cp_cause *c = cp_cause_of(s);
+	const char *at = c ? c->at : s->_cause;
 
 	info->source = (enum coop_cancel_source)s->_cause_source;
 	info->code = s->_cause_code;
 	info->depth = depth;
 	info->when_ns = s->_cause_ns;
-	if (s->_cause_site && s->_cause_site[0])
-		snprintf(info->site, sizeof info->site, "%s", cp_at(s->_cause_site));
+	if (at && at[0])
+		snprintf(info->site, sizeof info->site, "%s", cp_at(at));
 	else if (c)
 		memcpy(info->site, c->site, sizeof c->site);
 	if (c) {

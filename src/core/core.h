@@ -80,6 +80,8 @@ enum {
 	CP_MORE_IN_FLIGHT = 1, /* a cancellation was on its way up when it was opened */
 	CP_MORE_TIMER = 2,     /* its timer has been armed, and may still be */
 	CP_MORE_DEFERS = 4,    /* it has had clean-ups */
+	CP_MORE_CAUSE = 8,     /* _cause is a struct cp_cause, else it is a place */
+	CP_MORE_LAID = 16,     /* the scope outside it knows it: cp_scope_inner */
 };
 
 /* Bits of a scope's _flags. */
@@ -229,6 +231,7 @@ CP_INLINE void cp_node_set(struct coop_task *t, enum cp_state state, uint8_t fla
 struct cp_cause {
 	struct cp_cause *next; /* of the pool's free ones */
 	struct cp_cause *all;  /* of the pool's */
+	const char *at; /* the place of the call; NULL: see site */
 	bool pooled;
 	bool used;
 	char text[COOP_NAME_MAX + 1];
@@ -371,7 +374,7 @@ struct cp_body {
 	void *arg;
 	const char *site;
 	struct coop_scope base;
-	struct coop_scope *linked; /* as far in as scopes know their inner ones: cp_scope_inner */
+	struct coop_scope *laid; /* as far in as scopes know their inner ones: cp_scope_inner */
 	uint64_t id;
 	struct coop_error *err; /* the slot */
 	struct cp_extra *extra;
@@ -462,7 +465,7 @@ struct cp_rt {
 	uint32_t causes_free;
 	struct coop_run_opts opts;
 	int64_t grace_ns;
-	int64_t slack_ns;
+	int64_t slack_ns; /* beside the kernel's own */
 	int64_t spin_ns; /* 0: sleeps at once */
 	int64_t rest_ns; /* how long the last waits were, averaged */
 	uint32_t ignore_warn;
@@ -686,7 +689,7 @@ CP_INLINE void cp_scope_push(struct cp_body *body, struct coop_scope *outer, str
 	body->inner_site = site;
 }
 
-/* Takes it out again; the bits of the task are as they were: nothing was cancelled. */
+/* Takes it out again; the bits of the task are as they were, and nobody has looked for it. */
 CP_INLINE void cp_scope_pop(struct cp_body *body, struct coop_scope *s)
 {
 	struct coop_scope *outer = s->_outer;
@@ -694,8 +697,6 @@ CP_INLINE void cp_scope_pop(struct cp_body *body, struct coop_scope *s)
 	s->_state = CP_CLOSED;
 	body->inner = outer;
 	body->inner_site = outer->_site;
-	if (CP_UNLIKELY(body->linked == s))
-		body->linked = outer;
 }
 
 /*
@@ -707,9 +708,11 @@ CP_INLINE struct coop_scope *cp_scope_inner(const struct coop_scope *s)
 {
 	struct cp_body *body = s->_task->body;
 
-	for (struct coop_scope *at = body->inner; at != body->linked; at = at->_outer)
+	for (struct coop_scope *at = body->inner; at != body->laid; at = at->_outer) {
+		at->_more |= CP_MORE_LAID;
 		at->_outer->_inner = at;
-	body->linked = body->inner;
+	}
+	body->laid = body->inner;
 	return s == body->inner ? NULL : s->_inner;
 }
 
@@ -797,6 +800,7 @@ void cp_scope_look(struct cp_rt *rt, struct coop_scope *s);
 void cp_scope_timer_fired(struct cp_rt *rt, struct coop_scope *s);
 void cp_scope_rearm(struct cp_rt *rt, struct coop_scope *s);
 uint8_t cp_scope_visible(const struct coop_scope *s, int64_t now_ns);
+struct cp_cause *cp_cause_of(const struct coop_scope *s); /* NULL: it has no words */
 void cp_cause_drop(struct cp_rt *rt, struct coop_scope *s);
 void cp_causes_refill(struct cp_rt *rt);
 void cp_causes_deinit(struct cp_rt *rt);

@@ -201,7 +201,7 @@ static int finish(struct cp_rt *rt, struct coop_group *g, int rc)
 		cp_group_free_gone(rt, g);
 	if (CP_UNLIKELY(s->_name != 0))
 		cp_scope_drop_name(b, s);
-	if (CP_UNLIKELY(s->_cause != NULL))
+	if (CP_UNLIKELY(s->_more & CP_MORE_CAUSE))
 		cp_cause_drop(rt, s);
 	if (rc >= 0 && CP_UNLIKELY(b->err != NULL))
 		cp_err_slot_drop(&b->err);

@@ -41,7 +41,7 @@ void cp_die_misnest(const struct cp_body *body, const struct coop_scope *s, cons
 
 void cp_scope_link(struct cp_body *body, struct coop_scope *s, const char *site)
 {
-	uint64_t others = cp_scope_word(s) & ~CP_WORD(0xff, 0xff, 0);
+	uint64_t others = cp_scope_word(s) & ~CP_WORD(0xff, 0xff & ~CP_MORE_CAUSE, 0);
 
 	cp_scope_push(body, body->inner, s, site, CP_WORD(CP_OPEN, body->delivered, 0) | others);
 }
@@ -49,6 +49,8 @@ void cp_scope_link(struct cp_body *body, struct coop_scope *s, const char *site)
 void cp_scope_unlink(struct cp_body *body, struct coop_scope *s)
 {
 	cp_scope_pop(body, s);
+	if (body->laid == s)
+		body->laid = s->_outer;
 	body->task->cancelled = s->_outer->_eff | (body->task->cancelled & CP_HOOK);
 }
 
@@ -211,8 +213,8 @@ static CP_COLD int refuse(struct coop_scope *scope, int r)
 }
 
 /* One that is not as it was initialised, or has options, or is cancelled from the start. */
-static CP_NOINLINE int open_slow(struct cp_rt *rt, struct coop_scope *scope,
-				 const struct coop_scope_opts *opts, const char *site)
+static CP_NOINLINE int open_slow(struct coop_scope *scope, const struct coop_scope_opts *opts,
+				 const char *site, struct cp_rt *rt)
 {
 	int r;
 
@@ -239,12 +241,12 @@ int coop_scope_open_at(struct coop_scope *scope, const struct coop_scope_opts *o
 	struct coop_scope *outer;
 
 	if (CP_UNLIKELY(!b))
-		return open_slow(rt, scope, opts, site);
+		return open_slow(scope, opts, site, rt);
 	cp_check_frames(b, CP_STACK_POINTER(), "coop_scope_open");
 	outer = cp_innermost(b);
 	if (CP_UNLIKELY(cp_scope_word(scope) != CP_WORD(CP_UNOPENED, 0, 0) || outer->_eff ||
 			b->delivered || (opts && !only_timeout(rt, opts))))
-		return open_slow(rt, scope, opts, site);
+		return open_slow(scope, opts, site, rt);
 	cp_scope_push(b, outer, scope, site, CP_WORD(CP_OPEN, 0, 0));
 	if (!opts)
 		return 0;
@@ -351,7 +353,7 @@ static CP_NOINLINE int close_slow(struct cp_rt *rt, struct coop_scope *s, int rc
 }
 
 /* Everything but the two common cases below. */
-static CP_NOINLINE int close_any(struct cp_rt *rt, struct coop_scope *scope, int rc)
+static CP_NOINLINE int close_any(struct coop_scope *scope, int rc, struct cp_rt *rt)
 {
 	struct cp_body *b;
 
@@ -377,7 +379,7 @@ int coop_scope_close(struct coop_scope *scope, int rc)
 	struct cp_body *b = rt->body;
 
 	if (CP_UNLIKELY(!b || b->inner != scope || b->err))
-		return close_any(rt, scope, rc);
+		return close_any(scope, rc, rt);
 	if (CP_UNLIKELY(cp_scope_word(scope) != CP_WORD(CP_OPEN, 0, 0))) {
 		/*
 		 * Nothing is cancelled and nothing is to be cleaned up, but it has a timer. One
@@ -385,7 +387,7 @@ int coop_scope_close(struct coop_scope *scope, int rc)
 		 */
 		if ((cp_scope_word(scope) & ~WORD_TIMED) != CP_WORD(CP_OPEN, 0, 0) ||
 		    (!(scope->_flags & CP_SCOPE_RELATIVE) && scope->_deadline_ns <= rt->now_ns))
-			return close_any(rt, scope, rc);
+			return close_any(scope, rc, rt);
 		if (cp_timer_armed(timer_of(scope)))
 			cp_wheel_disarm(&rt->wheel, timer_of(scope));
 	}
@@ -433,7 +435,7 @@ int coop_scope_cancel_at(struct coop_scope *scope, const char *reason, int64_t g
 		scope->_own = CP_CANCEL;
 		scope->_own_until_ns = -1 - grace_ns; /* from opening on: see cp_scope_look */
 		scope->_cause_source = COOP_CANCEL_CALL;
-		scope->_cause_site = site;
+		scope->_cause = site;
 		return 0;
 	}
 	why.who = cp_rt->cur;

@@ -144,10 +144,11 @@ static void task_main(void *arg);
 static void base_reset(struct cp_body *b)
 {
 	b->base = (struct coop_scope)COOP_SCOPE_INIT;
+	b->base._site = "\0";
 	cp_scope_set_word(&b->base, BASE_WORD);
 	b->inner = &b->base;
 	b->inner_site = b->base._site;
-	b->linked = &b->base;
+	b->laid = &b->base;
 }
 
 /*
@@ -227,10 +228,12 @@ static CP_COLD void cancel_early(struct cp_rt *rt, struct cp_body *b)
 			      .text = h->cause.text,
 			      .grace_ns = h->cancel_grace_ns,
 			      .kind = CP_CANCEL };
+	struct cp_cause *c;
 
 	cp_scope_cancel_why(rt, &b->base, &why);
-	if (b->base._cause)
-		memcpy(((struct cp_cause *)b->base._cause)->who, h->cause.who, sizeof h->cause.who);
+	c = cp_cause_of(&b->base);
+	if (c)
+		memcpy(c->who, h->cause.who, sizeof h->cause.who);
 	b->base._cause_ns = h->cancel_ns;
 }
 

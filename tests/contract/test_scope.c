@@ -87,7 +87,7 @@ ROW_AS(coop_scope_close, closed, NEVER, COOP_ECLOSED, COOP_ENOTASK)
 
 ROW(coop_scope_cancel_at, NEVER, 0, 0)
 {
-	return coop_scope_cancel_at(s->open._site[0] ? &s->open : &s->fresh, "row", 0, COOP_HERE);
+	return coop_scope_cancel_at(s->open._site ? &s->open : &s->fresh, "row", 0, COOP_HERE);
 }
 
 ROW_AS(coop_scope_cancel_at, closed, NEVER, 1, 0)
@@ -117,7 +117,7 @@ ROW_AS(coop_scope_set_deadline, closed, NEVER, COOP_ECLOSED, COOP_ENOTOPEN)
 
 ROW(coop_scope_set_shield, NEVER, 0, 0)
 {
-	return coop_scope_set_shield(s->open._site[0] ? &s->open : &s->fresh, true);
+	return coop_scope_set_shield(s->open._site ? &s->open : &s->fresh, true);
 }
 
 ROW_AS(coop_scope_set_shield, closed, NEVER, COOP_ECLOSED, 0)

@@ -344,6 +344,28 @@ TEST(reason_of_a_deadlock)
 	CHECK(records_count > 0);
 }
 
+/* A scope that was left still says who cancelled it, when and where; its words are gone. */
+TASK_TEST(a_reason_outlives_its_scope)
+{
+	struct coop_scope s = COOP_SCOPE_INIT;
+	struct coop_cancel_info info;
+	char place[64];
+	int line;
+
+	coop_scope_open(&s, NULL);
+	CHECK_INT(coop_sleep(MS(1)), ==, 0);
+	line = __LINE__ + 1;
+	coop_scope_cancel(&s, "enough");
+	CHECK_INT(coop_scope_close(&s, coop_checkpoint()), ==, 0);
+	CHECK(coop_scope_reason(&s, &info));
+	CHECK_INT(info.source, ==, COOP_CANCEL_CALL);
+	CHECK_INT(info.when_ns, ==, begin_ns + MS(1));
+	snprintf(place, sizeof place, "test_cancel_reason.c:%d", line);
+	CHECK_HAS(info.site, place);
+	PROVES(B105);
+	return 0;
+}
+
 /* ---- several */
 
 /* The first reason stays, whatever comes later: calls, a deadline, a failure. */
