@@ -78,6 +78,7 @@ double bench_median(double *values, size_t count);
  * Nanoseconds of one of the `n` iterations of fn(n, arg): the median of a hundred rounds of about
  * a millisecond, after ten more, so that what else the machine does now and then does not count.
  */
+#define BENCH_ROUNDS 110
 double bench_rounds(void (*fn)(long n, const void *arg), long n, const void *arg);
 
 /* From /proc: resident memory and page tables together, in bytes; and maps in use. */

@@ -6,7 +6,7 @@
  */
 #include "bench.h"
 
-#define MESSAGES 10000000
+#define MESSAGES 100000
 
 static struct coop_chan *chan;
 
@@ -32,59 +32,57 @@ static int consumes(void *arg)
 	return 0;
 }
 
-/* Nanoseconds a message. */
-static double pass(uint32_t cap, long n)
+/* `n` messages through a channel with room for *arg. */
+static void pass(long n, const void *arg)
 {
+	const struct coop_chan_opts opts = { .cap = *(const uint32_t *)arg };
 	struct coop_group g = COOP_GROUP_INIT;
-	double start;
 
-	bench_must(coop_chan_new(sizeof(long), &(struct coop_chan_opts){ .cap = cap }, &chan), 0);
+	bench_must(coop_chan_new(sizeof(long), &opts, &chan), 0);
 	coop_group_open(&g, NULL);
 	bench_must(coop_spawn(&g, produces, &n), 0);
 	bench_must(coop_spawn(&g, consumes, &n), 0);
-	start = bench_now_ns();
 	bench_must(coop_group_join(&g, 0), 0);
-	start = bench_now_ns() - start;
 	coop_chan_free(chan);
-	return start / (double)n;
 }
 
 static int rendezvous(void *arg)
 {
+	uint32_t cap = 0;
+
 	(void)arg;
-	pass(0, MESSAGES / 10);
-	bench_give(0, pass(0, MESSAGES));
+	bench_give(0, bench_rounds(pass, MESSAGES, &cap));
 	return 0;
 }
 
 static int buffered(void *arg)
 {
+	uint32_t cap = 128;
+
 	(void)arg;
-	pass(128, MESSAGES / 10);
-	bench_give(0, pass(128, MESSAGES));
+	bench_give(0, bench_rounds(pass, MESSAGES, &cap));
 	return 0;
 }
 
 static struct coop_chan *four[4];
 
-static double fill_only(long n)
+static void fill_only(long n, const void *arg)
 {
-	double start = bench_now_ns();
 	long item;
 
+	(void)arg;
 	for (long i = 0; i < n; i++) {
 		bench_must(coop_chan_try_send(four[i & 3], &i), 0);
 		bench_must(coop_chan_try_recv(four[i & 3], &item), 0);
 	}
-	return bench_now_ns() - start;
 }
 
-static double fill_and_select(long n)
+static void fill_and_select(long n, const void *arg)
 {
-	double start = bench_now_ns();
 	struct coop_case cases[4];
 	long item;
 
+	(void)arg;
 	for (int i = 0; i < 4; i++)
 		cases[i] = coop_case_recv(four[i], &item);
 	for (long i = 0; i < n; i++) {
@@ -92,7 +90,6 @@ static double fill_and_select(long n)
 		bench_must(coop_select(cases, 4, NULL), i & 3);
 		bench_must(item, i);
 	}
-	return bench_now_ns() - start;
 }
 
 static int selects(void *arg)
@@ -103,10 +100,9 @@ static int selects(void *arg)
 	(void)arg;
 	for (int i = 0; i < 4; i++)
 		bench_must(coop_chan_new(sizeof(long), &opts, &four[i]), 0);
-	fill_and_select(MESSAGES / 10);
-	fill = fill_only(MESSAGES);
-	all = fill_and_select(MESSAGES);
-	bench_give(0, (all - fill / 2) / MESSAGES);
+	fill = bench_rounds(fill_only, MESSAGES, NULL);
+	all = bench_rounds(fill_and_select, MESSAGES, NULL);
+	bench_give(0, all - fill / 2);
 	for (int i = 0; i < 4; i++)
 		coop_chan_free(four[i]);
 	return 0;

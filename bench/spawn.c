@@ -25,70 +25,79 @@ static int spawn_join(void *arg)
 
 	(void)arg;
 	bench_give(0, bench_rounds(one_each, n, NULL));
-	bench_must(bench_count, 110 * n);
+	bench_must(bench_count, BENCH_ROUNDS * n);
 	return 0;
+}
+
+static void one_into(long n, const void *arg)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+
+	(void)arg;
+	coop_group_open(&g, NULL);
+	for (long i = 0; i < n; i++) {
+		bench_must(coop_spawn(&g, bench_nothing, NULL), 0);
+		bench_must(coop_group_wait(&g), 0);
+	}
+	bench_must(coop_group_join(&g, 0), 0);
 }
 
 static int spawn_join_open(void *arg)
 {
-	struct coop_group g = COOP_GROUP_INIT;
-	long n = 5000000;
-	double start = 0;
+	long n = 40000;
 
 	(void)arg;
-	coop_group_open(&g, NULL);
-	for (long i = -n / 10; i < n; i++) {
-		if (i == 0)
-			start = bench_now_ns();
-		bench_must(coop_spawn(&g, bench_nothing, NULL), 0);
-		bench_must(coop_group_wait(&g), 0);
-	}
-	bench_give(0, (bench_now_ns() - start) / (double)n);
-	bench_must(coop_group_join(&g, 0), 0);
-	bench_must(bench_count, n + n / 10);
+	bench_give(0, bench_rounds(one_into, n, NULL));
+	bench_must(bench_count, BENCH_ROUNDS * n);
 	return 0;
 }
 
-static int spawn1000(void *arg)
+/* A thousand at a time. */
+static void thousands(long n, const void *arg)
 {
-	int rounds = 3000;
-	double start = 0;
-
 	(void)arg;
-	for (int i = -100; i < rounds; i++) {
+	for (long i = 0; i < n; i += 1000) {
 		struct coop_group g = COOP_GROUP_INIT;
 
-		if (i == 0)
-			start = bench_now_ns();
 		coop_group_open(&g, NULL);
 		for (int k = 0; k < 1000; k++)
 			bench_must(coop_spawn(&g, bench_nothing, NULL), 0);
 		bench_must(coop_group_join(&g, 0), 0);
 	}
-	bench_give(0, (bench_now_ns() - start) / (1e3 * rounds));
-	bench_must(bench_count, 1000 * (rounds + 100));
+}
+
+static int spawn1000(void *arg)
+{
+	long n = 100000;
+
+	(void)arg;
+	bench_give(0, bench_rounds(thousands, n, NULL));
+	bench_must(bench_count, BENCH_ROUNDS * n);
 	return 0;
 }
 
 /* Ten calls that return at once: the price of the composition, all in all. */
-static int gather10(void *arg)
+static void gathers(long n, const void *arg)
 {
 	struct coop_call calls[10];
 	struct coop_slot slots[10];
-	int rounds = 200000;
-	double start = 0;
 
 	(void)arg;
 	for (int i = 0; i < 10; i++)
 		calls[i] = (struct coop_call){ .fn = bench_nothing };
-	for (int i = -1000; i < rounds; i++) {
-		if (i == 0)
-			start = bench_now_ns();
+	for (long i = 0; i < n; i++) {
 		bench_must(coop_gather(calls, 10, COOP_GATHER_FAIL_FAST, slots), 0);
 		bench_must(slots[9].state, COOP_TASK_FINISHED);
 	}
-	bench_give(0, (bench_now_ns() - start) / rounds);
-	bench_must(bench_count, 10 * (rounds + 1000));
+}
+
+static int gather10(void *arg)
+{
+	long n = 5000;
+
+	(void)arg;
+	bench_give(0, bench_rounds(gathers, n, NULL));
+	bench_must(bench_count, BENCH_ROUNDS * 10 * n);
 	return 0;
 }
 

@@ -17,44 +17,58 @@ static int yields(void *arg)
 	return 0;
 }
 
-/* Nanoseconds a switch, among `tasks` that each yield `each` times. */
-static double ring(int tasks, long each)
+struct ring {
+	int tasks;
+	long each; /* how often each yields */
+};
+
+/* `n` switches in all. */
+static void turn(long n, const void *arg)
 {
+	const struct ring *ring = arg;
 	struct coop_group g = COOP_GROUP_INIT;
-	double start;
+	long each = ring->each;
 
 	bench_count = 0;
 	coop_group_open(&g, NULL);
-	for (int i = 0; i < tasks; i++)
+	for (int i = 0; i < ring->tasks; i++)
 		bench_must(coop_spawn(&g, yields, &each), 0);
-	start = bench_now_ns();
 	bench_must(coop_group_join(&g, 0), 0);
-	bench_must(bench_count, tasks * each);
-	return (bench_now_ns() - start) / ((double)tasks * (double)each);
+	bench_must(bench_count, n);
+}
+
+static double switches(int tasks, long each)
+{
+	struct ring ring = { tasks, each };
+
+	return bench_rounds(turn, tasks * each, &ring);
 }
 
 static int yield_two(void *arg)
 {
 	(void)arg;
-	ring(2, 100000);
-	bench_give(0, ring(2, 10000000));
+	bench_give(0, switches(2, 100000));
 	return 0;
 }
 
 static int yield_many(void *arg)
 {
 	(void)arg;
-	ring(1000, 100);
-	bench_give(0, ring(1000, 10000));
+	bench_give(0, switches(1000, 500));
 	return 0;
 }
 
-/* The first ring touches the stacks, so that the second is a matter of caches only. */
+/* The first turn touches the stacks, so that the second is a matter of caches only. */
 static int yield_very_many(void *arg)
 {
+	struct ring ring = { 100000, 50 };
+	double start;
+
 	(void)arg;
-	ring(100000, 2);
-	bench_give(0, ring(100000, 50));
+	turn(5000000, &ring);
+	start = bench_now_ns();
+	turn(5000000, &ring);
+	bench_give(0, (bench_now_ns() - start) / 5e6);
 	return 0;
 }
 

@@ -8,51 +8,49 @@
  */
 #include "bench.h"
 
+#define EACH 300000
+
 static long sum;
 
-static double locks(long n)
+static void locks(long n, const void *arg)
 {
 	struct coop_mutex m = COOP_MUTEX_INIT;
-	double start = bench_now_ns();
 	int r = 0;
 
+	(void)arg;
 	for (long i = 0; i < n; i++) {
 		r |= coop_mutex_lock(&m);
 		sum++;
 		r |= coop_mutex_unlock(&m);
 	}
 	bench_must(r, 0);
-	return (bench_now_ns() - start) / (double)n;
 }
 
 static int lock_alone(void *arg)
 {
 	(void)arg;
-	locks(1000000);
-	bench_give(0, locks(50000000));
+	bench_give(0, bench_rounds(locks, EACH, NULL));
 	return 0;
 }
 
-static double permits(long n)
+static void permits(long n, const void *arg)
 {
 	struct coop_sem s = COOP_SEM_INIT(1);
-	double start = bench_now_ns();
 	int r = 0;
 
+	(void)arg;
 	for (long i = 0; i < n; i++) {
 		r |= coop_sem_acquire(&s);
 		sum++;
 		r |= coop_sem_release(&s);
 	}
 	bench_must(r, 0);
-	return (bench_now_ns() - start) / (double)n;
 }
 
 static int sem_alone(void *arg)
 {
 	(void)arg;
-	permits(1000000);
-	bench_give(0, permits(50000000));
+	bench_give(0, bench_rounds(permits, EACH, NULL));
 	return 0;
 }
 
@@ -74,40 +72,37 @@ static int take_turns(void *arg)
 	return 0;
 }
 
-static double turns(long each)
+static void turns(long n, const void *arg)
 {
-	struct turns t = { COOP_MUTEX_INIT, each };
+	struct turns t = { COOP_MUTEX_INIT, n / 2 };
 	struct coop_group g = COOP_GROUP_INIT;
-	double start;
 
+	(void)arg;
 	bench_count = 0;
 	coop_group_open(&g, NULL);
 	bench_must(coop_spawn(&g, take_turns, &t), 0);
 	bench_must(coop_spawn(&g, take_turns, &t), 0);
-	start = bench_now_ns();
 	bench_must(coop_group_join(&g, 0), 0);
-	bench_must(bench_count, 2 * each);
-	return (bench_now_ns() - start) / (2 * (double)each);
+	bench_must(bench_count, n);
 }
 
 static int handoff(void *arg)
 {
 	(void)arg;
-	turns(100000);
-	bench_give(0, turns(5000000));
+	bench_give(0, bench_rounds(turns, 60000, NULL));
 	return 0;
 }
 
 static void ask_lock(void)
 {
 	bench_run(lock_alone);
-	bench_must(sum, 51000000);
+	bench_must(sum, BENCH_ROUNDS * EACH);
 }
 
 static void ask_semaphore(void)
 {
 	bench_run(sem_alone);
-	bench_must(sum, 51000000);
+	bench_must(sum, BENCH_ROUNDS * EACH);
 }
 
 static void ask_handoff(void)

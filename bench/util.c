@@ -57,15 +57,15 @@ double bench_median(double *values, size_t count)
 
 double bench_rounds(void (*fn)(long n, const void *arg), long n, const void *arg)
 {
-	double rounds[100], start;
+	double rounds[BENCH_ROUNDS], start;
+	int warm = 10;
 
-	for (int i = -10; i < 100; i++) {
+	for (int i = 0; i < BENCH_ROUNDS; i++) {
 		start = bench_now_ns();
 		fn(n, arg);
-		if (i >= 0)
-			rounds[i] = (bench_now_ns() - start) / (double)n;
+		rounds[i] = (bench_now_ns() - start) / (double)n;
 	}
-	return bench_median(rounds, 100);
+	return bench_median(rounds + warm, BENCH_ROUNDS - warm);
 }
 
 double bench_memory(void)

@@ -53,7 +53,9 @@ COOP_BEGIN_DECLS
 /*
  * The one table of coop's own codes: X(name, number, bits, word, text).
  * Where errno has a word, coop returns plain -errno (-EINVAL, -ENOMEM, -EAGAIN,
- * -EPERM, -EBUSY, -EDEADLK, -EALREADY, -EPIPE, -EOVERFLOW ...).
+ * -EPERM, -EBUSY, -EDEADLK, -EALREADY, -EPIPE, -EOVERFLOW ...). A call that returns COOP_ENOTASK
+ * outside of tasks returns COOP_EFORK in the child of a fork by a task, also where its list of
+ * errors does not say so.
  */
 #define COOP_ERROR_TABLE(X) \
 	X(COOP_ECANCELED, 1, COOP_CODE_CANCEL_BIT, "cancelled", "this task is cancelled") \
