@@ -398,7 +398,7 @@ struct coop_process_info {
 	int group;
 	int session;
 	unsigned depth; /* 1: a child of where the walk began; 0: no walk */
-	char state;     /* as ps has it: R, S, D, T, Z ... */
+	char state; /* as ps has it: R, S, D, T, Z ...; Z only when its last thread has ended */
 	char name[16];
 };
 

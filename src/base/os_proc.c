@@ -33,7 +33,7 @@ static ssize_t read_file(int fd, char *buf, size_t bytes)
 }
 
 /* "PID (NAME) STATE PARENT GROUP SESSION ...", where NAME may hold anything, ')' too. */
-static int parse_stat(char *text, struct cp_proc *ret_proc)
+static int parse_stat(char *text, struct cp_proc *ret_proc, int *ret_threads)
 {
 	struct cp_proc p = { 0 };
 	char *name = strchr(text, '('), *end = strrchr(text, ')');
@@ -43,8 +43,8 @@ static int parse_stat(char *text, struct cp_proc *ret_proc)
 	if (!name || !end || end < name)
 		return -EIO;
 	if (sscanf(end + 1,
-		   " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-		   &p.state, &p.parent, &p.group, &p.session, &since) != 5)
+		   " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d %*d %llu",
+		   &p.state, &p.parent, &p.group, &p.session, ret_threads, &since) != 6)
 		return -EIO;
 	p.since = since;
 	bytes = (size_t)(end - name - 1);
@@ -55,14 +55,12 @@ static int parse_stat(char *text, struct cp_proc *ret_proc)
 	return 0;
 }
 
-int cp_os_proc(int pid, struct cp_proc *ret_proc)
+static int read_stat(int dir, const char *path, struct cp_proc *ret_proc, int *ret_threads)
 {
-	char path[32], text[1024];
+	char text[1024];
 	ssize_t n;
-	int fd, r;
+	int fd = open_file(dir, path, 0);
 
-	snprintf(path, sizeof path, "/proc/%d/stat", pid);
-	fd = open_file(AT_FDCWD, path, 0);
 	if (fd < 0)
 		return gone(fd);
 	n = read_file(fd, text, sizeof text - 1);
@@ -70,10 +68,7 @@ int cp_os_proc(int pid, struct cp_proc *ret_proc)
 	if (n <= 0)
 		return n < 0 ? (int)n : -ESRCH;
 	text[n] = '\0';
-	r = parse_stat(text, ret_proc);
-	if (r >= 0)
-		ret_proc->pid = pid;
-	return r;
+	return parse_stat(text, ret_proc, ret_threads);
 }
 
 static int number(const char *text)
@@ -95,6 +90,44 @@ static int open_folder(const char *path, DIR **ret_dir)
 		return 0;
 	cp_os_close(fd);
 	return -ENOMEM;
+}
+
+/* The first thread has ended, and others go on: it is not a process that has ended. */
+static char state_of_living(int pid)
+{
+	char path[32], state = 'Z';
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(path, sizeof path, "/proc/%d/task", pid);
+	if (open_folder(path, &dir) < 0)
+		return state;
+	while ((state == 'Z' || state == 'X') && (entry = readdir(dir))) {
+		struct cp_proc thread;
+		int threads;
+
+		snprintf(path, sizeof path, "%.16s/stat", entry->d_name);
+		if (number(entry->d_name) > 0 &&
+		    read_stat(dirfd(dir), path, &thread, &threads) >= 0)
+			state = thread.state;
+	}
+	closedir(dir);
+	return state;
+}
+
+int cp_os_proc(int pid, struct cp_proc *ret_proc)
+{
+	char path[32];
+	int threads, r;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", pid);
+	r = read_stat(AT_FDCWD, path, ret_proc, &threads);
+	if (r < 0)
+		return r;
+	ret_proc->pid = pid;
+	if (ret_proc->state == 'Z' && threads > 1)
+		ret_proc->state = state_of_living(pid);
+	return 0;
 }
 
 int cp_os_proc_all(cp_proc_fn *fn, void *ctx)

@@ -11,7 +11,7 @@ struct cp_proc {
 	int group;
 	int session;
 	uint64_t since; /* clock ticks since boot: with the number, what makes it unmistakable */
-	char state;     /* R, S, D, T, Z ... as ps says */
+	char state; /* R, S, D, T, Z ... as ps says; not Z while a thread lives, whatever ps says */
 	char name[16];
 };
 

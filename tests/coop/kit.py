@@ -44,6 +44,16 @@ def alive(pid):
         return ''
 
 
+def environment(pid):
+    """Its words, and whether they are another thread's since the first one has ended."""
+    for thread in sorted(os.listdir(f'/proc/{pid}/task'), key=int):
+        with contextlib.suppress(OSError), open(f'/proc/{pid}/task/{thread}/environ', 'rb') as f:
+            text = f.read()
+            if text:
+                return text.split(b'\0'), thread != str(pid)
+    return [], False
+
+
 def children(pid):
     try:
         with open(f'/proc/{pid}/task/{pid}/children', encoding='ascii') as f:
@@ -219,13 +229,13 @@ class Case:
         found = []
         for pid in filter(str.isdigit, os.listdir('/proc')):
             try:
-                with open(f'/proc/{pid}/environ', 'rb') as f:
-                    marked = self.mark.encode() in f.read().split(b'\0')
+                words, is_headless = environment(pid)
+                marked = self.mark.encode() in words
                 with open(f'/proc/{pid}/cmdline', 'rb') as f:
                     command = f.read().replace(b'\0', b' ').decode(errors='replace')
             except OSError:
                 continue
-            if marked and alive(pid) not in ('', 'Z', 'X'):
+            if marked and (is_headless or alive(pid) not in ('', 'Z', 'X')):
                 found.append((int(pid), alive(pid), command))
         return found
 

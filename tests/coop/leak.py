@@ -23,6 +23,13 @@ TASKS = {
     'pipe': '(setsid sleep 1000 &); echo up; sleep 1000; true',
     'tree': 'sh -c "sh -c \\"sleep 1000 & sleep 1000\\" & sleep 1000; true" & echo up; wait',
 }
+# Its first thread has ended, and another one goes on: in /proc it is a zombie. It hears no TERM.
+HEADLESS = '''import ctypes, os, signal, threading, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+threading.Thread(target=time.sleep, args=(1000,)).start()
+print('up', flush=True)
+ctypes.CDLL(None).syscall({'x86_64': 60}.get(os.uname().machine, 93), 0)
+'''
 LADDER = ['--all', '--stop', 'INT,300ms,TERM,1500ms,KILL']
 
 
@@ -142,6 +149,44 @@ def after_success(case):
                                  'sleep 1000 > /dev/null 2>&1 & true',
                                  '(setsid sh -c "trap : TERM; sleep 1000; sleep 1000" &)')
     equal(status, 0, errors)
+
+
+def start_headless(case, line):
+    case.write('headless.py', HEADLESS)
+    coop = case.start('run', '--stop', 'TERM,100ms,KILL', line)
+    coop.wait_for('up')
+    until('the end of its first thread', lambda: any(state == 'Z' for _, state, _ in case.left()))
+    return coop
+
+
+def end_headless(coop):
+    coop.signal(signal.SIGTERM)
+    equal(coop.end(), -signal.SIGTERM)
+    assert 'cannot be ended' not in coop.text, coop.text
+
+
+@test
+def headless_tasks(case):
+    """A task whose first thread has ended looks like a zombie, and is none."""
+    end_headless(start_headless(case, 'exec python3 headless.py'))
+    case.check_left()
+
+
+@test
+def headless_orphans(case):
+    """The same for one that has left its group, its session and its parent."""
+    end_headless(start_headless(case, '(setsid python3 headless.py &); sleep 1000; true'))
+    case.check_left()
+
+
+@test
+def headless_orphans_of_the_runtime(case):
+    """The same for the guard."""
+    coop = start_headless(case, '(setsid python3 headless.py &); sleep 1000; true')
+    os.kill(coop.runtime(), signal.SIGKILL)
+    equal(coop.end(), 128 + signal.SIGKILL)
+    assert 'cannot be ended' not in coop.text, coop.text
+    case.check_left()
 
 
 def run_without_proc(case, *args):

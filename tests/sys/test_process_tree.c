@@ -8,7 +8,9 @@
 #include <coop/signal.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 
 /* ---- the walk */
 
@@ -160,6 +162,49 @@ TEST(children_without_a_run)
 	CHECK_INT(waitpid(a, NULL, 0), ==, a);
 }
 
+static int wait_for_ever(__attribute__((unused)) void *arg)
+{
+	while (pause() < 0)
+		;
+	return 0;
+}
+
+/* A process whose first thread has ended, and another one goes on. */
+static int forked_headless(void)
+{
+	static _Alignas(64) char stack[65536];
+	int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
+		    CLONE_SYSVSEM;
+	int pid = fork();
+
+	if (pid == 0) {
+		if (clone(wait_for_ever, stack + sizeof stack, flags, NULL) < 0)
+			abort();
+		syscall(SYS_exit, 0);
+	}
+	CHECK_INT(pid, >, 0);
+	while (state_of(pid) != 'Z') /* that is what /proc has */
+		sched_yield();
+	return pid;
+}
+
+/* One whose first thread has ended is no zombie before all have. */
+TEST(info_without_a_first_thread)
+{
+	struct coop_process_info info;
+	int pid = forked_headless();
+
+	CHECK_INT(waitpid(pid, NULL, WNOHANG), ==, 0);
+	CHECK_INT(coop_process_info(pid, &info), ==, 0);
+	CHECK(info.pid == pid && info.parent == getpid());
+	CHECK(info.state == 'S' || info.state == 'R');
+	CHECK_INT(kill(pid, SIGKILL), ==, 0);
+	CHECK_INT(waitid(P_PID, (id_t)pid, &(siginfo_t){ 0 }, WEXITED | WNOWAIT), ==, 0);
+	CHECK_INT(coop_process_info(pid, &info), ==, 0);
+	CHECK_INT(info.state, ==, 'Z');
+	CHECK_INT(waitpid(pid, NULL, 0), ==, pid);
+}
+
 /* The same where the kernel keeps no lists of children. */
 TEST(children_without_lists)
 {
@@ -203,6 +248,18 @@ PROCESS_TEST(sweep_those_who_got_away)
 	sweep_all("sh -c 'trap \"\" TERM INT HUP QUIT; sleep 1000 & echo $!; wait' & wait", 1);
 	sweep_all("sh -c 'sleep 1000 & kill -STOP $!; echo $!' & sleep 1000", 1);
 	sweep_all("sh -c 'echo $$; kill -STOP $$' & wait", 1);
+	return 0;
+}
+
+/* One that looks like a zombie, since its first thread has ended. */
+PROCESS_TEST(sweep_without_a_first_thread)
+{
+	int pid;
+
+	be_subreaper();
+	pid = forked_headless();
+	CHECK_INT(coop_process_sweep(NULL, NULL, 0), ==, 0);
+	CHECK_INT(state_of(pid), ==, 0);
 	return 0;
 }
 
