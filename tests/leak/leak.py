@@ -36,6 +36,7 @@ import peers
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ZOO = os.path.join(HERE, 'zoo.sh')
+STAGE = os.path.join(HERE, 'stage.py')
 
 # Which tasks run together, by the letter that stands for them in the table.
 GROUPS = {
@@ -58,7 +59,30 @@ SCENARIOS = {
     'half': 'SIGKILL of the other half, for a tool of two processes',
 }
 CLEANS = ('fail', 'term', 'int', 'hup')  # a task has the time to clean up
-MARK = 'LEAK_MARK='
+MARK = 'LEAK_MARK'
+
+
+def environment(pid):
+    """Of one that lives: of its first thread, or of another one when that has ended."""
+    try:
+        for thread in sorted(os.listdir(f'/proc/{pid}/task'), key=int):
+            words = environment_of_thread(f'/proc/{pid}/task/{thread}')
+            if words:
+                return words
+    except OSError:
+        pass
+    return []
+
+
+def environment_of_thread(folder):
+    try:
+        with open(f'{folder}/environ', 'rb') as f:
+            text = f.read().decode(errors='replace')
+        with open(f'{folder}/stat', encoding='utf-8', errors='replace') as f:
+            state = f.read().rpartition(')')[2].split()[0]
+    except OSError:
+        return []
+    return text.split('\0') if text and state not in 'ZX' else []
 
 
 class Marked:
@@ -81,17 +105,10 @@ class Marked:
     def scan():
         found = {}
         for pid in filter(str.isdigit, os.listdir('/proc')):
-            try:
-                with open(f'/proc/{pid}/environ', 'rb') as f:
-                    words = f.read().decode(errors='replace').split('\0')
-                with open(f'/proc/{pid}/stat', encoding='utf-8', errors='replace') as f:
-                    state = f.read().rpartition(')')[2].split()[0]
-            except OSError:
-                continue
-            values = dict(word.partition('=')[::2] for word in words)
-            if MARK[:-1] in values and state not in 'ZX':
+            values = dict(word.partition('=')[::2] for word in environment(pid))
+            if MARK in values:
                 kind = values.get('LEAK_KIND', 'tool')
-                found.setdefault(values[MARK[:-1]], []).append((int(pid), kind))
+                found.setdefault(values[MARK], []).append((int(pid), kind))
         return found
 
 
@@ -145,20 +162,20 @@ class Run:
         master, slave = pty.openpty()
         answers, answer = os.pipe()
         stay, self.leave = os.pipe()
-        # Descriptors 3 and 4 of the stage; put there by a shell, which has numbers to choose from.
-        line = f'exec 3>&{answer} 4<&{stay}; exec "$@"'
-        environment = dict(os.environ, LEAK_DIR=self.folder, LEAK_MARK=self.mark, TERM='xterm')
+        variables = dict(os.environ, LEAK_DIR=self.folder, LEAK_MARK=self.mark, TERM='xterm')
         self.stage = subprocess.Popen(
-            ['bash', '-c', line, 'stage', sys.executable, os.path.join(HERE, 'stage.py')] +
-            self.arguments(), stdin=slave, stdout=slave, stderr=slave, env=environment,
-            pass_fds=(answer, stay))
+            [sys.executable, STAGE, str(answer), str(stay)] + self.arguments(),
+            stdin=slave, stdout=slave, stderr=slave, env=variables, pass_fds=(answer, stay))
         for fd in (slave, answer, stay):
             os.close(fd)
         self.master = master
         self.output = b''
-        threading.Thread(target=self.read_output, daemon=True).start()
+        self.reader = threading.Thread(target=self.read_output, daemon=True)
+        self.reader.start()
         self.answers = os.fdopen(answers)
         self.pid = int(self.answers.readline() or 0)
+        if not self.pid:  # which would be ourselves, for a signal
+            raise RuntimeError(f'the stage has not started anything: {self.said()}')
         threading.Thread(target=self.read_status, daemon=True).start()
 
     def read_output(self):
@@ -168,8 +185,13 @@ class Run:
         except OSError:
             pass
 
+    def said(self):
+        return self.output.decode(errors='replace')[-200:]
+
     def read_status(self):
-        self.status = int(self.answers.readline() or 0)
+        with self.answers:
+            line = self.answers.readline()
+        self.status = int(line) if line else None
 
     def left(self):
         """The kinds of what is alive, the stage apart."""
@@ -232,8 +254,12 @@ class Run:
 
         os.close(self.leave)
         until(nobody, 10)
-        self.stage.wait()
+        code = self.stage.wait()
+        self.reader.join(10)  # it must not read from what is another run's descriptor then
         os.close(self.master)
+        if code not in (0, -signal.SIGKILL):
+            self.passed = False
+            self.text += f' THE STAGE HAS FAILED: {self.said()}'
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(self):
@@ -249,7 +275,7 @@ class Run:
                     pass  # it has ended already, because a task has
                 self.judge()
             else:
-                self.text = f'not started: {self.output.decode(errors="replace")[-200:]}'
+                self.text = f'not started: {self.said()}'
         finally:
             self.finish()
         return self

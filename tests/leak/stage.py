@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""stage.py COMMAND...: runs a command as an interactive shell does, on descriptor 0's terminal.
+"""stage.py ANSWER STAY COMMAND...: runs a command as an interactive shell does.
 
-It leads the session of the terminal, and the command is the terminal's foreground group, with all
-signals at their defaults. It writes the command's number and then its status to descriptor 3, and
-stays until descriptor 4 is closed: the session must not end while it is looked at what is left.
+It leads the session of descriptor 0's terminal, and the command is the terminal's foreground group,
+with all signals at their defaults. It writes the command's number and then its status to the
+descriptor ANSWER, and stays until the other end of the pipe STAY is closed: the session must not
+end while it is looked at what is left.
 """
 import fcntl
 import os
@@ -28,10 +29,11 @@ def main():
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    tool = subprocess.Popen(sys.argv[1:], preexec_fn=in_foreground)
-    os.write(3, f'{tool.pid}\n'.encode())
-    os.write(3, f'{tool.wait()}\n'.encode())
-    os.read(4, 1)
+    answer, stay = int(sys.argv[1]), int(sys.argv[2])
+    tool = subprocess.Popen(sys.argv[3:], preexec_fn=in_foreground)
+    os.write(answer, f'{tool.pid}\n'.encode())
+    os.write(answer, f'{tool.wait()}\n'.encode())
+    os.read(stay, 1)
 
 
 main()

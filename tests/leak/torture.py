@@ -24,7 +24,8 @@ import time
 
 import leak
 
-KINDS = ['fg', 'bg', 'clean', 'stub', 'stopped', 'setsid', 'double', 'pipe']
+KINDS = ['fg', 'bg', 'clean', 'stub', 'stopped', 'setsid', 'double', 'pipe',
+         'headless']
 EVENTS = {'kill': -9, 'half': 128 + 9, 'term': -15, 'int': -2}
 LADDER = ['coop', 'run', '--all', '--stop', 'TERM,300ms,KILL']
 
@@ -35,6 +36,7 @@ class Tortured(leak.Run):
         super().__init__('coop run', self.random.choice(list(EVENTS)), 'P', limit)
         self.seed = seed
         self.seen = set()
+        self.unreaped = ''
 
     def tree(self, depth):
         commands = []
@@ -49,7 +51,8 @@ class Tortured(leak.Run):
         return self.tree(1)
 
     def look(self):
-        self.seen |= {(pid, stat_of(pid)[2]) for pid, _ in leak.MARKED.look(self.mark)}
+        self.seen |= {(pid, stat_of(pid)[2]) for pid, _ in leak.MARKED.look(self.mark)
+                      if pid != self.stage.pid}
 
     def zombies(self):
         """Of those that have been seen; init's are its own affair."""
@@ -57,8 +60,14 @@ class Tortured(leak.Run):
         for pid, since in self.seen:
             state, parent, now = stat_of(pid)
             if state == 'Z' and now == since and parent not in (1, self.stage.pid):
-                found.append((pid, parent))
+                found.append(pid)
         return found
+
+    def is_clean(self):
+        """Else what there is is in the text; at this moment, since it may be gone in the next."""
+        found = self.zombies()
+        self.unreaped = '; '.join(line_of(pid) for pid in found)
+        return not found
 
     def judge(self):
         ended = leak.until(lambda: self.look() or self.status is not None, self.limit)
@@ -66,13 +75,13 @@ class Tortured(leak.Run):
             self.text = 'HANG ' + ','.join(self.left())
             return
         gone = leak.until(lambda: not self.left(), self.limit)
-        clean = leak.until(lambda: not self.zombies(), 5)
+        clean = leak.until(self.is_clean, 5)
         expected = {EVENTS[self.scenario]}
         if set(self.ready) == {'pipe'}:
             expected.add(0)  # all had ended before
         self.text = leak.status_text(self.status)
         self.text += '' if gone else ' LEAK ' + ','.join(self.left())
-        self.text += '' if clean else f' ZOMBIES {self.zombies()}'
+        self.text += '' if clean else f' ZOMBIES {self.unreaped}'
         self.passed = gone and clean and self.status in expected
         if self.status not in expected:
             self.text += f' (not {sorted(expected)})'
@@ -114,6 +123,30 @@ def stat_of(pid):
     except OSError:
         return '', 0, 0
     return fields[0], int(fields[1]), int(fields[19])
+
+
+def word_of(pid, name):
+    try:
+        with open(f'/proc/{pid}/{name}', encoding='utf-8', errors='replace') as f:
+            return f.read().replace('\0', ' ').strip()
+    except OSError:
+        return '?'
+
+
+def describe(pid):
+    """For people: its number, name, state, where in the kernel it waits, and its command."""
+    words = [str(pid), f'({word_of(pid, "comm")})', stat_of(pid)[0] or 'gone',
+             word_of(pid, 'wchan'), word_of(pid, 'cmdline')]
+    return ' '.join(words).strip()
+
+
+def line_of(pid):
+    """A process and those above it, up to the first or to ourselves."""
+    line = []
+    while pid > 0 and len(line) < 20:
+        line.append(describe(pid))
+        pid = 0 if pid in (1, os.getpid()) else stat_of(pid)[1]
+    return ' of '.join(line)
 
 
 def main():

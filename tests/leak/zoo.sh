@@ -48,6 +48,13 @@ double) # its grandchild has no parent any more, and a session of its own
 pipe) # has ended well, while something still holds its output
 	setsid sleep 300 &
 	ready ;;
+headless) # its first thread has ended, another one goes on: in /proc it looks like a zombie
+	setsid python3 -c '
+import ctypes, os, threading, time
+threading.Thread(target=time.sleep, args=(300,)).start()
+open(os.environ["LEAK_DIR"] + "/headless.ready", "w").close()
+ctypes.CDLL(None).syscall({"x86_64": 60}.get(os.uname().machine, 93), 0)' &
+	wait ;;
 fail) # waits until all others are ready, and fails
 	ready
 	while [ ! -e "$LEAK_DIR/go" ]; do sleep 0.1; done
