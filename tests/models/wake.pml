@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How the world wakes the loop: the handler of src/sys/signal.c against the loop of
- * src/core/runtime.c with the engine of src/io/epoll.c.
+ * src/core/loop.c with the engine of src/io/epoll.c.
  *
  * The handler counts the signal, then says that something is pending, then makes the wake-up
  * descriptor readable; the loop looks at `pending`, takes it back, takes in what was counted, and
