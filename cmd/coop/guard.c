@@ -242,24 +242,29 @@ static int die_of(const struct guard *shared, int sig)
 	return STATUS_SIGNAL + sig;
 }
 
+/* Only in the end: whoever reads it may stand still, and we with it. */
+static void tell_death_of_runtime(int status)
+{
+	if (WIFSIGNALED(status))
+		fprintf(stderr,
+			"coop: its runtime was killed by signal %d (%s): what it had started was "
+			"ended\n",
+			WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		fputs("coop: its runtime has failed: what it had started was ended\n", stderr);
+}
+
 static int finish(struct guard *shared, int status)
 {
 	int sig = shared->is_finished ? shared->runtime_signal : 0;
+	bool is_clean = proc_end_all(SURVIVORS_NS);
 
-	guard_restore_terminal(shared); /* the runtime has died in between */
-	if (!shared->is_finished) {
-		if (WIFSIGNALED(status))
-			fprintf(stderr,
-				"coop: its runtime was killed by signal %d (%s): ending "
-				"what it had started\n",
-				WTERMSIG(status), strsignal(WTERMSIG(status)));
-		else
-			fprintf(stderr, "coop: its runtime has failed: ending what it had "
-					"started\n");
-	}
-	if (!proc_end_all(SURVIVORS_NS))
-		report_survivors();
 	contain_close(shared);
+	guard_restore_terminal(shared); /* the runtime has died in between */
+	if (!shared->is_finished)
+		tell_death_of_runtime(status);
+	if (!is_clean && proc_reap_all())
+		report_survivors();
 	if (sig)
 		return die_of(shared, sig);
 	if (WIFSIGNALED(status))

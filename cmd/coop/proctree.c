@@ -23,6 +23,7 @@
 
 enum {
 	STOP_PASSES = 8, /* so often the tree is read for new ones before the kill */
+	STROKES_MIN = 5, /* before it is late: we may have stood still, or have no /proc */
 	NAP_MIN_US = 500,
 	NAP_MAX_US = 20000,
 	PIDS_MAX = 4 << 20, /* the kernel's own limit */
@@ -320,8 +321,8 @@ bool proc_end_all(int64_t limit_ns)
 	int64_t end = proc_clock() + limit_ns;
 	useconds_t nap = NAP_MIN_US;
 
-	while (proc_reap_all()) {
-		if (proc_clock() > end)
+	for (int strokes = 0; proc_reap_all(); strokes++) {
+		if (strokes >= STROKES_MIN && proc_clock() > end)
 			return false;
 		proc_kill_below(getpid());
 		usleep(nap);

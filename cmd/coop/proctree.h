@@ -75,7 +75,8 @@ void proc_orphans_blindly(proc_known *is_known, void *ctx, struct proc_list *lis
 /* Signals the process that was found, and no other that has got its number since. */
 void proc_signal(const struct coop_process_info *proc, int sig);
 
-/* Kills and reaps until we have no child left; false if some are left after `limit_ns`. */
+/* Kills and reaps until we have no child left; false if some are left after `limit_ns` and a few
+ * strokes. */
 bool proc_end_all(int64_t limit_ns);
 
 /* Why a process is still there: a text for people. */

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Nothing is left behind, whatever the tasks do and however coop itself ends (K01, S11, S14)."""
+import contextlib
 import os
 import re
 import signal
@@ -120,6 +121,26 @@ def after_kill_of_the_runtime(case):
     os.kill(coop.runtime(), signal.SIGKILL)
     equal(coop.end(), 128 + signal.SIGKILL)
     case.check_left()
+
+
+@test
+def what_the_guard_says_nobody_reads(case):
+    """The tree ends although standard error is full and its reader stands still."""
+    reader, writer = os.pipe()
+    coop = case.start('run', 'sleep 1000 & : > up; wait', stderr=writer)
+    until('the task', lambda: os.path.exists(case.path('up')))
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(writer, b'x' * 4096):
+            pass
+    os.set_blocking(writer, True)  # which is of the other end's opener, too
+    os.close(writer)
+    os.kill(coop.runtime(), signal.SIGKILL)
+    until('the end of all but it', lambda: {pid for pid, *_ in case.left()} <= {coop.pid})
+    with os.fdopen(reader, 'rb') as f:
+        text = f.read()
+    assert b'was killed by signal 9' in text, text[-200:]
+    equal(coop.end(), 128 + signal.SIGKILL)
 
 
 @test
