@@ -8,9 +8,7 @@
 #include <coop/signal.h>
 
 #include <pthread.h>
-#include <sched.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 
 /* ---- the walk */
 
@@ -162,29 +160,24 @@ TEST(children_without_a_run)
 	CHECK_INT(waitpid(a, NULL, 0), ==, a);
 }
 
-static int wait_for_ever(__attribute__((unused)) void *arg)
-{
-	while (pause() < 0)
-		;
-	return 0;
-}
+/* Not by a thread of ours: sanitizers and emulators want to know each. */
+#define HEADLESS \
+	"import ctypes, os, threading, time\n" \
+	"threading.Thread(target=time.sleep, args=(1000,)).start()\n" \
+	"ctypes.CDLL(None).syscall({'x86_64': 60}.get(os.uname().machine, 93), 0)"
 
 /* A process whose first thread has ended, and another one goes on. */
 static int forked_headless(void)
 {
-	static _Alignas(64) char stack[65536];
-	int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
-		    CLONE_SYSVSEM;
 	int pid = fork();
 
 	if (pid == 0) {
-		if (clone(wait_for_ever, stack + sizeof stack, flags, NULL) < 0)
-			abort();
-		syscall(SYS_exit, 0);
+		execlp("python3", "python3", "-c", HEADLESS, NULL);
+		_exit(127);
 	}
 	CHECK_INT(pid, >, 0);
 	while (state_of(pid) != 'Z') /* that is what /proc has */
-		sched_yield();
+		CHECK_INT(usleep(1000), ==, 0);
 	return pid;
 }
 
@@ -197,7 +190,7 @@ TEST(info_without_a_first_thread)
 	CHECK_INT(waitpid(pid, NULL, WNOHANG), ==, 0);
 	CHECK_INT(coop_process_info(pid, &info), ==, 0);
 	CHECK(info.pid == pid && info.parent == getpid());
-	CHECK(info.state == 'S' || info.state == 'R');
+	CHECK(info.state != 'Z');
 	CHECK_INT(kill(pid, SIGKILL), ==, 0);
 	CHECK_INT(waitid(P_PID, (id_t)pid, &(siginfo_t){ 0 }, WEXITED | WNOWAIT), ==, 0);
 	CHECK_INT(coop_process_info(pid, &info), ==, 0);
