@@ -252,14 +252,15 @@ class Run:
                     pass
             return not found
 
+        has_left = self.stage.poll() is not None
         os.close(self.leave)
         until(nobody, 10)
         code = self.stage.wait()
         self.reader.join(10)  # it must not read from what is another run's descriptor then
         os.close(self.master)
-        if code not in (0, -signal.SIGKILL):
+        if has_left or code not in (0, -signal.SIGKILL):
             self.passed = False
-            self.text += f' THE STAGE HAS FAILED: {self.said()}'
+            self.text += f' THE STAGE HAS ENDED: {status_text(code)}: {self.said()}'
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(self):
