@@ -265,9 +265,9 @@ static void rest(struct cp_rt *rt, int64_t wait_ns)
 		engine_wait(rt, wait_ns);
 	}
 	spent = cp_os_now_ns() - start;
-	if (spent > 8 * rt->spin_ns)
+	if (spent / 8 > rt->spin_ns)
 		spent = 8 * rt->spin_ns;
-	if (rt->rest_ns > 8 * rt->spin_ns)
+	if (rt->rest_ns / 8 > rt->spin_ns)
 		rt->rest_ns = 8 * rt->spin_ns;
 	rt->rest_ns += (spent - rt->rest_ns) / 4;
 }
@@ -280,11 +280,12 @@ static void idle_real(struct cp_rt *rt, int64_t next)
 		deadlock(rt);
 		return;
 	}
+	if (next <= rt->now_ns)
+		return; /* a cancel has read the clock since: the next turn fires it */
 	wait = next == COOP_NEVER ? -1 : next - rt->now_ns;
 	if (wait > COOP_MICROSECONDS(1))
 		wait = cp_time_add(wait, rt->slack_ns);
-	if (wait != 0)
-		rest(rt, wait);
+	rest(rt, wait);
 }
 
 /* Each size of stacks has its own cache, and its own bound. */
