@@ -131,6 +131,7 @@ void cp_inbox_end(struct cp_rt *rt)
 	__atomic_store_n(&inbox->closed, true, __ATOMIC_SEQ_CST);
 	cp_inbox_settle(inbox);
 	cp_inbox_take(rt);
+	__atomic_fetch_and(&rt->pending, ~(uint32_t)CP_PENDING_POSTS, __ATOMIC_RELAXED);
 	rt->inbox = NULL;
 	cp_inbox_unref(inbox);
 }
