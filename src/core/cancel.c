@@ -299,6 +299,8 @@ static void cause_fill(struct cp_rt *rt, struct coop_scope *s, const struct cp_w
 	s->_cause_code = why->code;
 	s->_cause = why->site;
 	s->_cause_ns = rt->now_ns;
+	if (s->_state != CP_OPEN) /* it may be opened in another run, or never: no record */
+		return;
 	if (!why->text && !why->who && !why->file)
 		return;
 	c = cause_take(rt, s);
@@ -382,7 +384,7 @@ void cp_scope_rearm(struct cp_rt *rt, struct coop_scope *s)
 
 	if (s->_flags & CP_SCOPE_RELATIVE)
 		cp_scope_settle_deadline(rt, s);
-	if (!s->_own)
+	if (!(s->_own & ~CP_SHUTDOWN)) /* it goes on for those that a shutdown waits for */
 		when = s->_deadline_ns;
 	if (s->_shield & (CP_SHIELD_SOFT | CP_SHIELD_SHUTDOWN) && s->_soft_at_ns < when &&
 	    s->_soft_at_ns > rt->now_ns)
@@ -409,8 +411,9 @@ void cp_scope_timer_fired(struct cp_rt *rt, struct coop_scope *s)
 		s->_flags &= (uint8_t)~CP_SCOPE_RELATIVE;
 		s->_deadline_ns = cp_timer_when(scope_timer(s));
 	}
-	if (!s->_own && s->_deadline_ns <= rt->now_ns) {
-		s->_flags |= CP_SCOPE_TIMED_OUT;
+	if (!(s->_own & ~CP_SHUTDOWN) && s->_deadline_ns <= rt->now_ns) {
+		if (!s->_own)
+			s->_flags |= CP_SCOPE_TIMED_OUT;
 		cp_scope_cancel_why(rt, s, &why);
 		return;
 	}

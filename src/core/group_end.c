@@ -10,9 +10,9 @@
 /* ---------------------------------------------------------------- child's end */
 
 /* How strong a cancel is that passes on the one that `s` sees. */
-static uint8_t kind_of(const struct coop_scope *s)
+static uint8_t kind_of(const struct coop_scope *s, int64_t now_ns)
 {
-	uint8_t kind = s->_eff & (CP_CANCEL | CP_SHUTDOWN);
+	uint8_t kind = cp_scope_visible(s, now_ns) & (CP_CANCEL | CP_SHUTDOWN);
 
 	return kind ? kind : CP_CANCEL;
 }
@@ -33,7 +33,7 @@ CP_COLD void cp_group_cancel_for(struct cp_rt *rt, struct coop_group *g, struct 
 	bool body = t == cp_group_host(g);
 
 	if (source == COOP_CANCEL_BODY || source == COOP_CANCEL_CHILD)
-		why.kind = kind_of(body ? &g->_scope : &t->body->base);
+		why.kind = kind_of(body ? &g->_scope : &t->body->base, rt->now_ns);
 	if (g->_scope._own && !(why.kind & ~g->_scope._own))
 		return;
 	if (body)
@@ -224,6 +224,8 @@ CP_COLD void cp_group_free_gone(struct cp_rt *rt, struct coop_group *g)
 
 static CP_COLD void child_cancelled(struct cp_rt *rt, struct coop_group *g, struct coop_task *t)
 {
+	if (t->flags & CP_TASK_SERVICE && g->_flags & CP_GROUP_DRAINING)
+		return; /* so services end; what is cancelled outside is no news of theirs */
 	g->_flags |= CP_GROUP_PASSED;
 	if (!g->_scope._own)
 		cp_group_cancel_for(rt, g, t, COOP_CANCEL_CHILD, 0, "", 0);
@@ -245,7 +247,7 @@ static CP_COLD bool ended_badly(struct cp_rt *rt, struct coop_group *g, struct c
 			child_cancelled(rt, g, t);
 		break;
 	}
-	if (t->flags & CP_TASK_ESSENTIAL && !g->_scope._own)
+	if (t->flags & CP_TASK_ESSENTIAL)
 		cp_group_cancel_for(rt, g, t, COOP_CANCEL_CHILD, rc < 0 ? rc : 0, "", 0);
 	cp_group_unlink(g, t);
 	if (outcome == CP_ENDED_CANCELLED || outcome == CP_ENDED_CAUGHT)

@@ -276,7 +276,7 @@ static CP_COLD void cancel_on_join(struct cp_rt *rt, struct coop_group *g)
 			      .grace_ns = COOP_NEVER,
 			      .kind = CP_CANCEL };
 
-	if (g->_first && g->_live > 1)
+	if (g->_live > 1)
 		cp_scope_cancel_why(rt, &g->_scope, &why);
 }
 
