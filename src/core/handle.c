@@ -261,6 +261,9 @@ static void reach_all(struct search *s, struct cp_body *b)
 	b->visit_done = true;
 	if (b->task->group && join_needs(b->task))
 		reach_host(s, b->task->group, b);
+	/* A start that is going on keeps its group open, whatever cancels the group. */
+	if (b->extra && b->extra->start && b->extra->start->starter)
+		reach_host(s, b->extra->start->starter->target, b);
 	for (struct cp_held *held = b->visit_stuck ? b->held : NULL; held; held = held->next) {
 		struct cp_waiter *e = held->waiters ? held->waiters->first : NULL;
 

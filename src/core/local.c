@@ -69,7 +69,8 @@ static int push(struct cp_local **list, const struct coop_local *key, void *valu
 int coop_local_set(const struct coop_local *key, void *value)
 {
 	struct cp_rt *rt = cp_in_task();
-	struct cp_local *had;
+	struct cp_local *had, *under = NULL;
+	int r;
 
 	if (!rt)
 		return cp_no_task();
@@ -80,7 +81,15 @@ int coop_local_set(const struct coop_local *key, void *value)
 		had->value = value;
 		return 0;
 	}
-	return push(&rt->body->locals, key, value);
+	if (!had || had->key != key)
+		return push(&rt->body->locals, key, value);
+	r = push(&under, key, value); /* in its place: it would never be seen again */
+	if (r < 0)
+		return r;
+	under->next = cp_local_ref(had->next);
+	rt->body->locals = under;
+	cp_local_unref(had);
+	return 0;
 }
 
 void *coop_local_get(const struct coop_local *key)

@@ -525,7 +525,11 @@ static CP_NOINLINE void next_any(struct cp_rt *rt, struct cp_body *b, struct coo
 static CP_NOINLINE void end_any(struct cp_rt *rt, struct cp_body *b, int rc)
 {
 	struct coop_task *t = b->task;
-	bool kept = end_special(rt, b, rc);
+	bool kept;
+
+	if (CP_UNLIKELY(!rt->cur))
+		cp_die("the child of a fork returned from the function of a task");
+	kept = end_special(rt, b, rc);
 
 	if (CP_UNLIKELY(b->err || b->extra || b->locals || cp_scope_word(&b->base) != BASE_WORD))
 		give_up(rt, b);
