@@ -207,6 +207,13 @@ void cp_scope_look(struct cp_rt *rt, struct coop_scope *s)
 		s->_own_until_ns = grace_end(rt, s, -1 - s->_own_until_ns);
 		s->_cause_ns = rt->now_ns;
 	}
+	if (CP_UNLIKELY(s->_more & CP_MORE_CAUSE)) { /* cancelled before, in whatever run */
+		if (s->_limit_ms != (uint32_t)rt->epoch) {
+			s->_more &= (uint8_t)~CP_MORE_CAUSE;
+			s->_cause = NULL;
+		}
+		s->_limit_ms = 0;
+	}
 	recompute(rt, s);
 	s->_task->cancelled = s->_eff | rt->hook_bit;
 }
@@ -248,6 +255,11 @@ static struct cp_cause *cause_take(struct cp_rt *rt, struct coop_scope *s)
 {
 	struct cp_cause *c = NULL;
 
+	if (s->_state != CP_OPEN) { /* it may never be opened: those are not refilled for it */
+		if (rt->causes_free <= CP_CAUSES_LOW / 2)
+			return NULL;
+		s->_limit_ms = (uint32_t)rt->epoch; /* nor opened in this run */
+	}
 	if (s->_task && s->_task->state != CP_NEW && !s->_task->body->cause.used) {
 		c = &s->_task->body->cause;
 		c->pooled = false;
@@ -263,7 +275,11 @@ static struct cp_cause *cause_take(struct cp_rt *rt, struct coop_scope *s)
 
 struct cp_cause *cp_cause_of(const struct coop_scope *s)
 {
-	return s->_more & CP_MORE_CAUSE ? (struct cp_cause *)s->_cause : NULL;
+	if (!(s->_more & CP_MORE_CAUSE))
+		return NULL;
+	if (s->_state != CP_OPEN && (!cp_rt || s->_limit_ms != (uint32_t)cp_rt->epoch))
+		return NULL; /* of a run that is over, or of another thread's */
+	return (struct cp_cause *)s->_cause;
 }
 
 /* The record goes back; the place is still told. */
@@ -299,8 +315,6 @@ static void cause_fill(struct cp_rt *rt, struct coop_scope *s, const struct cp_w
 	s->_cause_code = why->code;
 	s->_cause = why->site;
 	s->_cause_ns = rt->now_ns;
-	if (s->_state != CP_OPEN) /* it may be opened in another run, or never: no record */
-		return;
 	if (!why->text && !why->who && !why->file)
 		return;
 	c = cause_take(rt, s);
@@ -444,7 +458,7 @@ static const struct coop_scope *cancelled_by(const struct coop_scope *s, unsigne
 static void tell(const struct coop_scope *s, unsigned depth, struct coop_cancel_info *info)
 {
 	const struct cp_cause *c = cp_cause_of(s);
-	const char *at = c ? c->at : s->_cause;
+	const char *at = c ? c->at : s->_more & CP_MORE_CAUSE ? NULL : s->_cause;
 
 	info->source = (enum coop_cancel_source)s->_cause_source;
 	info->code = s->_cause_code;

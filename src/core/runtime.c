@@ -235,6 +235,7 @@ static void register_once(void)
 int cp_rt_open(const struct coop_run_opts *opts, struct cp_rt **ret_rt)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	static uint64_t opened;
 	struct coop_run_opts o = { 0 };
 	struct cp_rt *rt;
 	int r;
@@ -249,6 +250,7 @@ int cp_rt_open(const struct coop_run_opts *opts, struct cp_rt **ret_rt)
 	if (!rt)
 		return -ENOMEM;
 	rt->opts = o;
+	rt->epoch = __atomic_add_fetch(&opened, 1, __ATOMIC_RELAXED);
 	r = cp_stacks_open(&rt->stacks, o.stack_bytes);
 	if (r < 0) {
 		cp_free(rt);

@@ -521,7 +521,7 @@ struct cp_rt {
 	struct cp_local *run_locals;
 	struct cp_debt *debts; /* what must be given back before the run ends: park.h */
 	struct cp_debt *debts_last;
-	uint64_t epoch;
+	uint64_t epoch; /* which runtime of the process it is */
 };
 
 #endif
