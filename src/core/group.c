@@ -203,6 +203,8 @@ void coop_group_end(struct coop_group *group)
 	if (group->_scope._state != CP_OPEN || !rt)
 		return;
 	why.who = rt->cur;
+	if (rt->body->delivered) /* so that is why it was left: a shutdown leaves some their time */
+		why.kind = cp_kind_passed(&group->_scope, rt->now_ns);
 	{
 		struct coop_error *mine = rt->body->err; /* travels past this block */
 

@@ -32,6 +32,8 @@ uint32_t cp_errs_members(struct coop_group *g, struct coop_error **few,
 			 struct coop_error ***ret_members);
 
 /* group_end.c */
+/* How strong a cancel is that passes on the one from outside that `s` sees. */
+uint8_t cp_kind_passed(const struct coop_scope *s, int64_t now_ns);
 void cp_group_cancel_for(struct cp_rt *rt, struct coop_group *g, struct coop_task *t,
 			 enum coop_cancel_source source, int code, const char *file, int line);
 bool cp_err_passes(const struct coop_scope *s, const struct cp_body *b,

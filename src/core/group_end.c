@@ -9,8 +9,7 @@
 
 /* ---------------------------------------------------------------- child's end */
 
-/* How strong a cancel is that passes on the one that `s` sees. */
-static uint8_t kind_of(const struct coop_scope *s, int64_t now_ns)
+uint8_t cp_kind_passed(const struct coop_scope *s, int64_t now_ns)
 {
 	uint8_t kind = cp_scope_visible(s, now_ns) & (CP_CANCEL | CP_SHUTDOWN);
 
@@ -33,7 +32,7 @@ CP_COLD void cp_group_cancel_for(struct cp_rt *rt, struct coop_group *g, struct 
 	bool body = t == cp_group_host(g);
 
 	if (source == COOP_CANCEL_BODY || source == COOP_CANCEL_CHILD)
-		why.kind = kind_of(body ? &g->_scope : &t->body->base, rt->now_ns);
+		why.kind = cp_kind_passed(body ? &g->_scope : &t->body->base, rt->now_ns);
 	if (g->_scope._own && !(why.kind & ~g->_scope._own))
 		return;
 	if (body)

@@ -6,6 +6,9 @@
  */
 #include "group_help.h"
 
+#include <coop/auto.h>
+
+#include <errno.h>
 #include <pthread.h>
 
 /* ---- deadlines while others fire */
@@ -353,6 +356,46 @@ static int handle_block(void *arg)
 TEST(a_child_cancelled_by_its_handle_during_a_shutdown)
 {
 	CHECK_INT(coop_run(stopped_around, (void *)handle_block, &virtual_clock), ==, 0);
+}
+
+static struct nap saver;
+
+static int left_early(void *arg)
+{
+	COOP_AUTO_GROUP(g, NULL);
+
+	(void)arg;
+	CHECK_INT(coop_spawn_with(&g, nap, &saver, &waited, NULL), ==, 0);
+	CHECK_INT(coop_sleep(COOP_NEVER), ==, COOP_ECANCELED);
+	return COOP_ECANCELED;
+}
+
+static int fails_early(void *arg)
+{
+	COOP_AUTO_GROUP(g, NULL);
+
+	(void)arg;
+	CHECK_INT(coop_spawn_with(&g, nap, &saver, &waited, NULL), ==, 0);
+	CHECK_INT(coop_shield(sleep_ms, MSARG(10)), ==, 0);
+	return -EIO;
+}
+
+/* A block left by the cancellation of a shutdown leaves them their time, as a join does... */
+TEST(an_automatic_group_in_a_shutdown)
+{
+	saver = (struct nap){ .ms = 60 };
+	CHECK_INT(coop_run(stopped_around, (void *)left_early, &virtual_clock), ==, 0);
+	CHECK_INT(saver.rc, ==, 0);
+	CHECK_INT(saver.at_ms, ==, 60);
+}
+
+/* ...and one left for another reason does not. */
+TEST(an_automatic_group_left_during_a_shutdown)
+{
+	saver = (struct nap){ .ms = 60 };
+	CHECK_INT(coop_run(stopped_around, (void *)fails_early, &virtual_clock), ==, -EIO);
+	CHECK_INT(saver.rc, ==, COOP_ECANCELED);
+	CHECK_INT(saver.at_ms, ==, 10);
 }
 
 /* ---- task-locals */
