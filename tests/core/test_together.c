@@ -259,6 +259,7 @@ TASK_TEST(a_service_ends_and_nobody_was_cancelled)
 	coop_scope_open(&s, &opts);
 	CHECK_INT(with_service(0), ==, 0);
 	CHECK_INT(coop_checkpoint(), ==, COOP_ECANCELED);
+	PROVES(B4, B22);
 	return coop_scope_close(&s, COOP_ECANCELED);
 }
 
@@ -300,6 +301,7 @@ static int essential_block(void *arg)
 TEST(an_essential_child_ends_during_a_shutdown)
 {
 	CHECK_INT(coop_run(stopped_around, (void *)essential_block, &virtual_clock), ==, 0);
+	PROVES(B23);
 }
 
 static int limited_block(void *arg)
@@ -322,6 +324,7 @@ static int limited_block(void *arg)
 TEST(a_time_limit_during_a_shutdown)
 {
 	CHECK_INT(coop_run(stopped_around, (void *)limited_block, &virtual_clock), ==, 0);
+	PROVES(B302);
 }
 
 /* Cancelled before, it ends 10 ms after it was begun: in the shutdown. */
@@ -356,6 +359,7 @@ static int handle_block(void *arg)
 TEST(a_child_cancelled_by_its_handle_during_a_shutdown)
 {
 	CHECK_INT(coop_run(stopped_around, (void *)handle_block, &virtual_clock), ==, 0);
+	PROVES(B302);
 }
 
 static struct nap saver;
@@ -387,6 +391,7 @@ TEST(an_automatic_group_in_a_shutdown)
 	CHECK_INT(coop_run(stopped_around, (void *)left_early, &virtual_clock), ==, 0);
 	CHECK_INT(saver.rc, ==, 0);
 	CHECK_INT(saver.at_ms, ==, 60);
+	PROVES(B302);
 }
 
 /* ...and one left for another reason does not. */
