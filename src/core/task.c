@@ -627,10 +627,12 @@ static void task_main(void *arg)
 static void task_main(void *arg)
 {
 	struct cp_body *b = arg;
-	struct cp_rt *rt = cp_rt;
+	int rc;
 
 	cp_ctx_entered(&b->ctx);
-	for (;;)
-		task_ended(rt, b, b->fn(b->arg));
+	for (;;) {
+		rc = b->fn(b->arg);
+		task_ended(cp_here, b, rc); /* asked for now: the child of a fork has none */
+	}
 }
 #endif
