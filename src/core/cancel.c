@@ -391,6 +391,12 @@ _Static_assert(offsetof(struct coop_scope, _timer_key) - offsetof(struct coop_sc
 		       offsetof(struct cp_timer, key),
 	       "one layout");
 
+/* Not yet cancelled, or by a shutdown alone: its limit goes on for those that one waits for. */
+static bool can_time_out(const struct coop_scope *s)
+{
+	return !(s->_own & ~CP_SHUTDOWN);
+}
+
 /* Arms the scope's one timer for what comes first: its deadline, the end of its soft shield. */
 void cp_scope_rearm(struct cp_rt *rt, struct coop_scope *s)
 {
@@ -398,7 +404,7 @@ void cp_scope_rearm(struct cp_rt *rt, struct coop_scope *s)
 
 	if (s->_flags & CP_SCOPE_RELATIVE)
 		cp_scope_settle_deadline(rt, s);
-	if (!(s->_own & ~CP_SHUTDOWN)) /* it goes on for those that a shutdown waits for */
+	if (can_time_out(s))
 		when = s->_deadline_ns;
 	if (s->_shield & (CP_SHIELD_SOFT | CP_SHIELD_SHUTDOWN) && s->_soft_at_ns < when &&
 	    s->_soft_at_ns > rt->now_ns)
@@ -425,7 +431,7 @@ void cp_scope_timer_fired(struct cp_rt *rt, struct coop_scope *s)
 		s->_flags &= (uint8_t)~CP_SCOPE_RELATIVE;
 		s->_deadline_ns = cp_timer_when(scope_timer(s));
 	}
-	if (!(s->_own & ~CP_SHUTDOWN) && s->_deadline_ns <= rt->now_ns) {
+	if (can_time_out(s) && s->_deadline_ns <= rt->now_ns) {
 		if (!s->_own)
 			s->_flags |= CP_SCOPE_TIMED_OUT;
 		cp_scope_cancel_why(rt, s, &why);

@@ -15,9 +15,9 @@
  *      COOP_ECLOSED at once.
  *   3. A call fails nobody but its caller: its task returns 0, or its cancellation.
  */
+#include "base/forks.h"
 #include "core/park.h"
 #include "core/post.h"
-#include "base/forks.h"
 
 #include <coop/thread.h>
 

@@ -18,10 +18,10 @@
  *   2. An accepted call is made once, in order of claims, unless the process ends first.
  *   3. A struct coop_soon is in at most one cell; it is out of it before its call begins.
  */
+#include "base/forks.h"
 #include "core/group.h"
 #include "core/park.h"
 #include "core/post.h"
-#include "base/forks.h"
 
 #include <coop/thread.h>
 

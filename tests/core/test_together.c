@@ -281,20 +281,27 @@ static int stopped_around(void *block)
 	return coop_group_join(&g, 0);
 }
 
-static int essential_block(void *arg)
+/* A group with these options, which at `end_ms` cancels the one that a shutdown waits for. */
+static int cut_short(const struct coop_group_opts *opts, bool essential, int64_t end_ms)
 {
 	struct coop_group g = COOP_GROUP_INIT;
 	struct nap longer = { .ms = 60 }, other = { .ms = 60 };
 
-	(void)arg;
-	coop_group_open(&g, NULL);
-	CHECK_INT(coop_spawn_with(&g, sleep_ms, MSARG(30), &waited_essential, NULL), ==, 0);
+	coop_group_open(&g, opts);
+	if (essential)
+		CHECK_INT(coop_spawn_with(&g, sleep_ms, MSARG(30), &waited_essential, NULL), ==, 0);
 	CHECK_INT(coop_spawn_with(&g, nap, &longer, &waited, NULL), ==, 0);
 	CHECK_INT(coop_spawn(&g, nap, &other), ==, 0);
 	CHECK_INT(coop_group_join(&g, 0), ==, COOP_ECANCELED);
 	CHECK_INT(other.at_ms, ==, 5);
-	CHECK_INT(longer.at_ms, ==, 30);
+	CHECK_INT(longer.at_ms, ==, end_ms);
 	return COOP_ECANCELED;
+}
+
+static int essential_block(void *arg)
+{
+	(void)arg;
+	return cut_short(NULL, true, 30);
 }
 
 /* The end of an essential child cancels those that a shutdown waits for. */
@@ -307,17 +314,9 @@ TEST(an_essential_child_ends_during_a_shutdown)
 static int limited_block(void *arg)
 {
 	struct coop_group_opts opts = { .timeout_ns = MS(20) };
-	struct coop_group g = COOP_GROUP_INIT;
-	struct nap longer = { .ms = 60 }, other = { .ms = 60 };
 
 	(void)arg;
-	coop_group_open(&g, &opts);
-	CHECK_INT(coop_spawn_with(&g, nap, &longer, &waited, NULL), ==, 0);
-	CHECK_INT(coop_spawn(&g, nap, &other), ==, 0);
-	CHECK_INT(coop_group_join(&g, 0), ==, COOP_ECANCELED);
-	CHECK_INT(other.at_ms, ==, 5);
-	CHECK_INT(longer.at_ms, ==, 20);
-	return COOP_ECANCELED;
+	return cut_short(&opts, false, 20);
 }
 
 /* So does the group's own time limit. */
