@@ -138,7 +138,7 @@ char *cp_wait_text(const struct coop_task *t, char *buf, size_t size)
 	} else if (w->kind == CP_ON_OWNER && *w->owner) {
 		cp_task_path(*w->owner, text, sizeof text);
 		add(buf, size, &at, ", owned by %s", text);
-	} else if (w->kind == CP_ON_CHILDREN) {
+	} else if (w->kind >= CP_ON_CHILDREN && w->kind <= CP_ON_ANY_CHILD) {
 		add(buf, size, &at, " on its children");
 	}
 	return buf;

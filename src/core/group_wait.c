@@ -82,7 +82,7 @@ int cp_group_wait_at(struct cp_rt *rt, struct coop_group *g, const char *what, b
 {
 	struct cp_wait w = { .what = what,
 			     .on = g,
-			     .kind = for_room ? CP_ON_NOTHING : CP_ON_CHILDREN,
+			     .kind = for_room ? CP_ON_NOTHING : CP_ON_REST,
 			     .abort = waiter_abort };
 	int r;
 

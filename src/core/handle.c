@@ -227,14 +227,24 @@ static bool join_needs(const struct coop_task *t)
 	return !(t->flags & CP_TASK_SERVICE) && !(t->group->_flags & CP_GROUP_CANCEL_ON_JOIN);
 }
 
+/* Does the host wait until its children have ended, and would no deadline let it go on? */
+static bool waits_for_children(const struct search *s, const struct coop_task *host,
+			       const struct coop_group *g)
+{
+	const struct cp_wait *w = host->body->wait;
+
+	if (host->state != CP_PARKED || w->on != g)
+		return false;
+	return w->kind == CP_ON_CHILDREN ||
+	       (w->kind == CP_ON_REST && (s->unlimited || !time_limited(host->body->inner)));
+}
+
 /* The host of a group waits for its child: now, or it will when it comes to its join. */
 static void reach_host(struct search *s, struct coop_group *g, struct cp_body *from)
 {
 	struct coop_task *host = cp_group_host(g);
-	const struct cp_wait *w = host->body->wait;
-	bool joins = host->state == CP_PARKED && w->kind == CP_ON_CHILDREN && w->on == g;
 
-	reach(s, host->body, from, from->visit_stuck && joins);
+	reach(s, host->body, from, from->visit_stuck && waits_for_children(s, host, g));
 }
 
 /*

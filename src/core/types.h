@@ -310,7 +310,15 @@ struct cp_wait {
 	 */
 	bool (*abort)(struct cp_wait *wait);
 	const char *what; /* "coop_sleep" */
-	enum { CP_ON_NOTHING, CP_ON_TASK, CP_ON_TASKS, CP_ON_CHILDREN, CP_ON_OWNER } kind;
+	enum {
+		CP_ON_NOTHING,
+		CP_ON_TASK,
+		CP_ON_TASKS,
+		CP_ON_CHILDREN, /* all of them: nothing goes on before they have ended */
+		CP_ON_REST,     /* the same, but a deadline ends the wait, and its task goes on */
+		CP_ON_ANY_CHILD,
+		CP_ON_OWNER,
+	} kind;
 	int64_t detail_ns; /* of a sleep: how long, -1: for ever; CP_ON_TASKS: their number */
 	const void *on;    /* the handle, array of handles, group, lock, ... meant by `kind` */
 	struct coop_task *const *owner; /* CP_ON_OWNER: who has what is waited for, if anybody */

@@ -146,8 +146,11 @@ static int give(struct coop_as_completed *it, size_t *ret_index, struct coop_slo
 static int wait_for_one(struct coop_as_completed *it)
 {
 	struct coop_scope_opts opts = { .deadline_ns = it->deadline_ns, .fail_on_timeout = true };
+	bool last = it->ended + 1 == it->team.count;
+	struct cp_wait wait = { .what = "coop_as_completed_next",
+				.kind = last ? CP_ON_REST : CP_ON_ANY_CHILD };
 
-	return cp_team_wait(&it->team, &it->next, "coop_as_completed_next", &opts, &it->late);
+	return cp_team_wait(&it->team, &it->next, &wait, &opts, &it->late);
 }
 
 int coop_as_completed_next(struct coop_as_completed *it, size_t *ret_index,

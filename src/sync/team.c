@@ -100,11 +100,11 @@ int cp_team_spawn_all(struct cp_team *team, size_t *ret_spawned)
 	return r;
 }
 
-int cp_team_wait(struct cp_team *team, struct cp_queue *queue, const char *what,
+int cp_team_wait(struct cp_team *team, struct cp_queue *queue, const struct cp_wait *model,
 		 const struct coop_scope_opts *opts, bool *ret_late)
 {
 	struct cp_queue_wait w = {
-		.wait = { .what = what, .kind = CP_ON_CHILDREN, .on = &team->group }
+		.wait = { .what = model->what, .kind = model->kind, .on = &team->group }
 	};
 	struct coop_error *err = cp_err_slot_aside(&cp_rt->body->err);
 	struct coop_scope s = COOP_SCOPE_INIT;

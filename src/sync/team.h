@@ -57,9 +57,10 @@ int cp_team_spawn_all(struct cp_team *team, size_t *ret_spawned);
 
 /*
  * The body waits at `queue` for a member, inside a scope with a time limit: 0, COOP_ECANCELED, or
- * what the scope makes of its limit. *ret_late (may be NULL): that was it.
+ * what the scope makes of its limit. *ret_late (may be NULL): that was it. Of `model` what and kind
+ * count: a search for cycles wants to know whether the body goes on before all members have ended.
  */
-int cp_team_wait(struct cp_team *team, struct cp_queue *queue, const char *what,
+int cp_team_wait(struct cp_team *team, struct cp_queue *queue, const struct cp_wait *model,
 		 const struct coop_scope_opts *opts, bool *ret_late);
 
 CP_INLINE const struct coop_call *cp_team_call(const struct cp_team *team, size_t index)

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where things meet that each have their own tests: locks and compositions, waits with a limit and
+ * searches for cycles, bags and their clean-ups.
+ */
+#include "compose_help.h"
+
+/* ---- locks and those who wait for children */
+
+static struct coop_mutex lock = COOP_MUTEX_INIT;
+
+static int locks(void *arg)
+{
+	int r = coop_mutex_lock(&lock);
+
+	(void)arg;
+	if (r < 0)
+		return r;
+	coop_mutex_unlock(&lock);
+	return 7;
+}
+
+/*
+ * Whoever takes the results one by one goes on with the first of them: a call that wants what he
+ * owns is no cycle while there is another one.
+ */
+TASK_TEST(a_lock_owned_while_results_come)
+{
+	struct job j = { .ms = 10, .value = 5 };
+	struct coop_call calls[] = { { locks, NULL, NULL }, { job, &j, NULL } };
+	struct coop_as_completed *it;
+	struct coop_slot slot;
+	size_t index;
+
+	CHECK_INT(coop_mutex_lock(&lock), ==, 0);
+	CHECK_INT(coop_as_completed_open(calls, 2, NULL, &it), ==, 0);
+	CHECK_INT(coop_as_completed_next(it, &index, &slot), ==, 0);
+	CHECK_INT(index, ==, 1);
+	CHECK_INT(slot.rc, ==, 5);
+	CHECK_INT(coop_mutex_unlock(&lock), ==, 0);
+	CHECK_INT(coop_as_completed_next(it, &index, &slot), ==, 0);
+	CHECK_INT(slot.rc, ==, 7);
+	return coop_as_completed_close(it, 0);
+}
+
+/* Of the last one there is no other, and it is refused. */
+TASK_TEST(a_lock_owned_while_the_last_comes)
+{
+	struct coop_call calls[] = { { locks, NULL, NULL } };
+	struct coop_as_completed_opts opts = { .mode = COOP_GATHER_COLLECT };
+	struct coop_as_completed *it;
+	struct coop_slot slot;
+
+	CHECK_INT(coop_mutex_lock(&lock), ==, 0);
+	CHECK_INT(coop_as_completed_open(calls, 1, &opts, &it), ==, 0);
+	CHECK_INT(coop_as_completed_next(it, NULL, &slot), ==, 0);
+	CHECK_INT(slot.rc, ==, -EDEADLK);
+	coop_error_unref(slot.err);
+	CHECK_INT(coop_mutex_unlock(&lock), ==, 0);
+	return coop_as_completed_close(it, 0);
+}
+
+/* With a time limit it is no cycle: the owner goes on then. */
+TASK_TEST(a_lock_owned_while_the_last_is_late)
+{
+	struct coop_call calls[] = { { locks, NULL, NULL } };
+	struct coop_as_completed_opts opts = { .timeout_ns = MS(10) };
+	struct coop_as_completed *it;
+
+	CHECK_INT(coop_mutex_lock(&lock), ==, 0);
+	CHECK_INT(coop_as_completed_open(calls, 1, &opts, &it), ==, 0);
+	CHECK_INT(coop_as_completed_next(it, NULL, NULL), ==, COOP_ETIMEDOUT);
+	coop_error_clear();
+	CHECK_INT(coop_mutex_unlock(&lock), ==, 0);
+	return coop_as_completed_close(it, 0);
+}
+
+/* Nor is it one where the wait for the children has a limit of its own. */
+TASK_TEST(a_lock_owned_for_a_limited_wait)
+{
+	struct coop_scope_opts opts = { .timeout_ns = MS(10) };
+	struct coop_group g = COOP_GROUP_INIT;
+	struct coop_scope s = COOP_SCOPE_INIT;
+	int r;
+
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_mutex_lock(&lock), ==, 0);
+	CHECK_INT(coop_spawn(&g, locks, NULL), ==, 0);
+	coop_scope_open(&s, &opts);
+	r = coop_group_wait(&g);
+	CHECK_INT(r, ==, COOP_ECANCELED);
+	CHECK_INT(coop_scope_close(&s, r), ==, 0);
+	CHECK_INT(now_ms(), ==, 10);
+	CHECK_INT(coop_mutex_unlock(&lock), ==, 0);
+	return coop_group_join(&g, 0);
+}
