@@ -317,7 +317,8 @@ int coop_gather_abandon(struct coop_handle *const *handles, size_t count,
  * Cancel: COOP_ECANCELED; the tasks were cancelled and have ended.
  * Errors: FAIL_FAST: the code of a failure, with its error; COOP_ETASKCANCELLED (nothing failed,
  *   one was cancelled). -EINVAL (mode), -EDEADLK, -ENOMEM, COOP_EWRONGTHREAD, COOP_ENOTASK
- *   (nothing changed). A forced shutdown: COOP_ECANCELED, before they have ended.
+ *   (nothing changed). Before they have ended: COOP_ECANCELED in a forced shutdown, -EDEADLK of a
+ *   task that was cancelled and waits, shielded, for the caller.
  * Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
@@ -363,7 +364,8 @@ int coop_wait(struct coop_handle *const *handles, size_t count, enum coop_wait_u
  * Cancel: COOP_ECANCELED; the task was cancelled and has ended so, or it had ended before.
  * Errors: COOP_ETIMEDOUT (the task was cancelled and has ended so), COOP_ETASKCANCELLED
  *   (somebody else cancelled it), the task's own code (late: with the time limit in
- *   the text, and the task's error as the cause), -EINVAL (negative timeout), -EDEADLK,
+ *   the text, and the task's error as the cause), -EINVAL (negative timeout), -EDEADLK (also of
+ *   one that was cancelled and waits, shielded, for the caller: it has not ended),
  *   COOP_EWRONGTHREAD, COOP_ENOTASK.
  * Thread: the runtime's, in a task.   Since: 0.1
  */

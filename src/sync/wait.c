@@ -243,23 +243,41 @@ static int worst(struct cp_rt *rt, struct coop_handle *const *handles, size_t co
 	return r;
 }
 
-/* Cancels those that have not ended and waits for them in turn, which takes no memory. */
+/* Waits for them in turn; *ret_stuck: of one that cannot end before the caller goes on. */
+static int wait_rest(const struct many *m, struct coop_error **ret_stuck)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < m->count && r != COOP_ECANCELED; i++) {
+		if (m->handles[i]->ended)
+			continue;
+		r = coop_handle_wait(m->handles[i], NULL);
+		if (m->handles[i]->ended || r == COOP_ECANCELED)
+			continue;
+		coop_error_unref(*ret_stuck);
+		*ret_stuck = coop_error_take(r);
+	}
+	return r == COOP_ECANCELED ? r : 0;
+}
+
+/* Cancels those that have not ended and waits for them, which takes no memory. */
 static int end_rest(const struct many *m, const char *reason)
 {
 	struct coop_scope_opts opts = { .shield = true };
 	struct coop_scope s = COOP_SCOPE_INIT;
-	struct coop_error *err = cp_err_slot_aside(&cp_rt->body->err);
-	int r = 0;
+	struct coop_error *err = cp_err_slot_aside(&cp_rt->body->err), *stuck = NULL;
+	int r;
 
 	for (size_t i = 0; i < m->count; i++)
 		coop_handle_cancel(m->handles[i], reason);
 	coop_scope_open(&s, &opts);
-	for (size_t i = 0; i < m->count && r != COOP_ECANCELED; i++)
-		if (!m->handles[i]->ended)
-			r = coop_handle_wait(m->handles[i], NULL);
+	r = wait_rest(m, &stuck);
 	cp_err_slot_drop(&cp_rt->body->err); /* theirs, which is read from the handles */
-	r = coop_scope_close(&s, r == COOP_ECANCELED ? r : 0);
+	r = coop_scope_close(&s, r);
 	cp_err_slot_back(&cp_rt->body->err, err);
+	if (r >= 0 && stuck)
+		return coop_error_raise(stuck);
+	coop_error_unref(stuck);
 	return r;
 }
 
@@ -303,7 +321,7 @@ int coop_gather_handles(struct coop_handle *const *handles, size_t count,
 	}
 	r = gather_all(rt, &m);
 	if (r < 0)
-		return r; /* no memory, or forced */
+		return r; /* no memory, forced, or one that waits for the caller */
 	for (size_t i = 0; ret_slots && i < count; i++)
 		fill_slot(&ret_slots[i], handles[i]);
 	r = worst(rt, handles, count);

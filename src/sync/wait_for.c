@@ -32,8 +32,9 @@ static int cancel_and_wait(struct coop_handle *h, int64_t timeout_ns, struct coo
 	r = coop_handle_wait(h, ret_value);
 	r = coop_scope_close(&s, r);
 	if (r != COOP_ETASKCANCELLED || h->state != COOP_TASK_CANCELLED) {
+		r = ended_late(r, late && h->ended, timeout_ns);
 		coop_error_unref(late);
-		return ended_late(r, late != NULL, timeout_ns);
+		return r;
 	}
 	r = coop_checkpoint_if_cancelled();
 	if (r < 0)

@@ -94,3 +94,56 @@ TASK_TEST(a_lock_owned_for_a_limited_wait)
 	CHECK_INT(coop_mutex_unlock(&lock), ==, 0);
 	return coop_group_join(&g, 0);
 }
+
+/* ---- ends that cannot be waited for */
+
+static int locks_shielded(void *arg)
+{
+	return coop_shield(locks, arg);
+}
+
+/* The time is up, and the task that was cancelled needs what the caller owns: that is told. */
+TASK_TEST(a_gather_of_one_that_waits_for_it)
+{
+	struct coop_scope_opts opts = { .timeout_ns = MS(10) };
+	struct coop_scope s = COOP_SCOPE_INIT;
+	struct coop_group g = COOP_GROUP_INIT;
+	struct coop_handle *handle;
+	int r;
+
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_mutex_lock(&lock), ==, 0);
+	CHECK_INT(coop_spawn_with(&g, locks_shielded, NULL, NULL, &handle), ==, 0);
+	coop_scope_open(&s, &opts);
+	r = coop_gather_handles(&handle, 1, COOP_GATHER_FAIL_FAST, NULL);
+	CHECK_INT(r, ==, -EDEADLK);
+	CHECK_INT(coop_scope_close(&s, r), ==, -EDEADLK);
+	coop_error_clear();
+	CHECK(coop_handle_cancel_called(handle));
+	CHECK_INT(coop_mutex_unlock(&lock), ==, 0);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	coop_handle_release(handle);
+	return 0;
+}
+
+/* The same of one: it has not failed late, it has not ended. */
+TASK_TEST(a_wait_for_one_that_waits_for_it)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	struct coop_error_info info;
+	struct coop_handle *handle;
+	int r;
+
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_mutex_lock(&lock), ==, 0);
+	CHECK_INT(coop_spawn_with(&g, locks_shielded, NULL, NULL, &handle), ==, 0);
+	r = coop_wait_for(handle, MS(10), NULL);
+	CHECK_INT(r, ==, -EDEADLK);
+	coop_error_describe(coop_error_peek(r), &info);
+	CHECK_STR(info.message, "main waits for main/locks_shielded, which waits for main");
+	coop_error_clear();
+	CHECK_INT(coop_mutex_unlock(&lock), ==, 0);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	coop_handle_release(handle);
+	return 0;
+}
