@@ -260,8 +260,8 @@ int coop_bag_until_done(struct coop_bag name)
 		return cp_no_task();
 	if (!bag)
 		return -EBADF;
-	if (bag->state == FRESH || bag->state == LEFT)
-		return coop_checkpoint();
+	if (bag->state == FRESH || bag->state == LEFT || !bag->group._live)
+		return coop_checkpoint(); /* at the latest, who leaves it has to run only */
 	return coop_group_wait(&bag->group);
 }
 

@@ -147,3 +147,39 @@ TASK_TEST(a_wait_for_one_that_waits_for_it)
 	coop_handle_release(handle);
 	return 0;
 }
+
+/* ---- bags */
+
+static struct coop_bag bag;
+
+static int asks_for_bag(void *arg)
+{
+	CHECK_INT(coop_sleep(MS(10)), ==, 0);
+	CHECK_INT(coop_bag_until_done(bag), ==, 0);
+	CHECK_INT(coop_bag_aclose(bag), ==, 0);
+	*(bool *)arg = true;
+	return 0;
+}
+
+static int stays(void *arg)
+{
+	return coop_shield(sleep_ms, arg);
+}
+
+/* In the moment when its last child has ended and who leaves it has not gone on yet. */
+TASK_TEST(a_bag_that_is_being_left)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	bool asked = false;
+
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_bag_new(NULL, &bag), ==, 0);
+	CHECK_INT(coop_bag_open(bag), ==, 0);
+	CHECK_INT(coop_bag_spawn(bag, stays, MSARG(10)), ==, 0);
+	CHECK_INT(coop_spawn(&g, asks_for_bag, &asked), ==, 0);
+	coop_yield();
+	CHECK_INT(coop_bag_leave(bag, 0), ==, 0);
+	CHECK(asked);
+	CHECK_INT(coop_bag_free(bag), ==, 0);
+	return coop_group_join(&g, 0);
+}
