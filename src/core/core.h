@@ -394,6 +394,8 @@ int cp_handle_check(const struct coop_handle *h);
  * cannot be interrupted, as behind a hard shield. */
 bool cp_would_deadlock(struct cp_rt *rt, struct coop_task *target, bool for_good, char *text,
 		       size_t size);
+/* The same for waiting until all children of `g` have ended, services apart. */
+bool cp_group_would_deadlock(struct cp_rt *rt, const struct coop_group *g, char *text, size_t size);
 /* The same for waiting at the queue of something that tasks own: mutexes and the like. False where
  * a deadline would end the wait of one on the way. */
 bool cp_queue_would_deadlock(struct cp_rt *rt, const struct cp_queue *q, char *text, size_t size);

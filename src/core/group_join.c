@@ -408,7 +408,7 @@ static bool waits_for_caller(const struct cp_rt *rt, const struct coop_group *g)
 int coop_group_wait(struct coop_group *group)
 {
 	struct cp_rt *rt = cp_in_task();
-	char text[256];
+	char text[400];
 	int r;
 
 	if (!rt)
@@ -428,5 +428,7 @@ int coop_group_wait(struct coop_group *group)
 		cp_schedule_point(rt);
 		return 0;
 	}
+	if (cp_group_would_deadlock(rt, group, text, sizeof text))
+		return coop_fail(-EDEADLK, "%s", text);
 	return cp_group_wait_at(rt, group, "coop_group_wait", false);
 }

@@ -9,6 +9,7 @@
  * A wait that could never end is refused at once: cp_would_deadlock walks from the running
  * task to all that wait for it, hosts of groups included, without recursion.
  */
+#include "core/group.h"
 #include "core/park.h"
 
 #include <errno.h>
@@ -215,10 +216,22 @@ static void reach(struct search *s, struct cp_body *b, struct cp_body *from, boo
 	s->tail = &b->visit_next;
 }
 
+/* One of several waits may have ended it already: then the others are on their lists still. */
 static void reach_waiter(struct search *s, struct coop_task *t, struct cp_body *from)
 {
-	if (s->unlimited || !time_limited(t->body->inner))
+	if (t->state != CP_PARKED)
+		return;
+	if (s->unlimited || !t->body->wait->abort || !time_limited(t->body->inner))
 		reach(s, t->body, from, true);
+}
+
+/* Those who wait for the end of all children of a group, of which this is one. */
+static void reach_group_waiters(struct search *s, const struct coop_group *g, struct cp_body *from)
+{
+	struct cp_wait *first = g->_waiters, *w = first ? first->prev : NULL;
+
+	for (; w && !cp_wants_room(w); w = w == first ? NULL : w->prev)
+		reach_waiter(s, w->task, from);
 }
 
 /* Does the host's join wait for `t` to end by itself? Not for services, nor with cancel_on_join. */
@@ -271,6 +284,8 @@ static void reach_all(struct search *s, struct cp_body *b)
 	b->visit_done = true;
 	if (b->task->group && join_needs(b->task))
 		reach_host(s, b->task->group, b);
+	if (b->task->group && !(b->task->flags & CP_TASK_SERVICE))
+		reach_group_waiters(s, b->task->group, b);
 	/* A start that is going on keeps its group open, whatever cancels the group. */
 	if (b->extra && b->extra->start && b->extra->start->starter)
 		reach_host(s, b->extra->start->starter->target, b);
@@ -324,6 +339,21 @@ bool cp_would_deadlock(struct cp_rt *rt, struct coop_task *target, bool for_good
 	search_begin(&s, rt, true, for_good);
 	for (struct cp_body *b = s.first; b; b = b->visit_next) {
 		if (b->task == target) {
+			cycle_text(rt, b, text, size);
+			return true;
+		}
+		reach_all(&s, b);
+	}
+	return false;
+}
+
+bool cp_group_would_deadlock(struct cp_rt *rt, const struct coop_group *g, char *text, size_t size)
+{
+	struct search s;
+
+	search_begin(&s, rt, true, false);
+	for (struct cp_body *b = s.first; b; b = b->visit_next) {
+		if (b->task->group == g && !(b->task->flags & CP_TASK_SERVICE)) {
 			cycle_text(rt, b, text, size);
 			return true;
 		}

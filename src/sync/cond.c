@@ -40,8 +40,6 @@ static bool wait_abort(struct cp_wait *wait)
 {
 	struct cond_wait *w = CP_CONTAINER_OF(wait, struct cond_wait, m.w.wait);
 
-	if (w->m.w.entry.queue != queue_of(w->cond))
-		return false; /* it has been notified: it waits for the mutex only */
 	cp_queue_remove(&w->m.w.entry);
 	w->m.result = COOP_ECANCELED;
 	switch (cp_mutex_requeue(w->cond->_mutex, &w->m)) {

@@ -261,6 +261,7 @@ enum cp_mutex_reply cp_mutex_requeue(struct coop_mutex *mutex, struct cp_mutex_w
 		own(mutex, t, t->body);
 		return CP_MUTEX_TAKEN;
 	}
+	w->w.wait.abort = NULL; /* nothing ends it before */
 	w->w.wait.kind = CP_ON_OWNER;
 	w->w.wait.owner = &mutex->_owner;
 	cp_queue_append(cp_mutex_queue(mutex), &w->w.entry);

@@ -95,6 +95,157 @@ TASK_TEST(a_lock_owned_for_a_limited_wait)
 	return coop_group_join(&g, 0);
 }
 
+static struct coop_mutex other = COOP_MUTEX_INIT;
+static struct coop_cond cond = COOP_COND_INIT(&lock);
+
+static int waits_for_a_while(void *arg)
+{
+	struct coop_scope_opts opts = { .timeout_ns = MS(50) };
+	struct coop_scope s = COOP_SCOPE_INIT;
+	int r;
+
+	(void)arg;
+	CHECK_INT(coop_mutex_lock(&other), ==, 0);
+	CHECK_INT(coop_mutex_lock(&lock), ==, 0);
+	coop_scope_open(&s, &opts);
+	r = coop_cond_wait(&cond);
+	CHECK_INT(coop_scope_close(&s, r), ==, 0);
+	CHECK_INT(coop_mutex_unlock(&lock), ==, 0);
+	CHECK_INT(coop_mutex_unlock(&other), ==, 0);
+	return r;
+}
+
+/* Who has been notified waits for the mutex, and no deadline ends that. */
+TASK_TEST(a_circle_of_one_that_was_notified)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn(&g, waits_for_a_while, NULL), ==, 0);
+	coop_yield();
+	CHECK_INT(coop_mutex_lock(&lock), ==, 0);
+	CHECK_INT(coop_cond_notify_all(&cond), ==, 1);
+	CHECK_INT(coop_mutex_lock(&other), ==, -EDEADLK);
+	coop_error_clear();
+	CHECK_INT(coop_mutex_unlock(&lock), ==, 0);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	CHECK_INT(now_ms(), ==, 0);
+	return 0;
+}
+
+static struct coop_group watched;
+static struct coop_handle *watcher;
+
+static int locks_in_5_ms(void *arg)
+{
+	CHECK_INT(coop_sleep(MS(5)), ==, 0);
+	CHECK_INT(locks(arg), ==, -EDEADLK);
+	coop_error_clear();
+	return 0;
+}
+
+static int owns_and_waits_for_the_group(void *arg)
+{
+	(void)arg;
+	CHECK_INT(coop_mutex_lock(&lock), ==, 0);
+	CHECK_INT(coop_group_wait(&watched), ==, 0);
+	return coop_mutex_unlock(&lock);
+}
+
+static int waits_for_the_watcher(void *arg)
+{
+	int r;
+
+	CHECK_INT(sleep_ms(arg), ==, 0);
+	r = coop_handle_wait(watcher, NULL);
+	coop_error_clear();
+	say("task %d ", r);
+	return 0;
+}
+
+static int waits_for_the_group(void *arg)
+{
+	int r;
+
+	CHECK_INT(sleep_ms(arg), ==, 0);
+	r = coop_group_wait(&watched);
+	coop_error_clear();
+	say("group %d ", r);
+	return 0;
+}
+
+static void watch_group(coop_fn *child, void *child_arg, coop_fn *fn, void *arg)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+
+	coop_group_open(&g, NULL);
+	watched = (struct coop_group)COOP_GROUP_INIT;
+	coop_group_open(&watched, NULL);
+	CHECK_INT(coop_spawn(&watched, child, child_arg), ==, 0);
+	CHECK_INT(coop_spawn_with(&g, fn, arg, NULL, &watcher), ==, 0);
+	CHECK_INT(coop_group_join(&watched, 0), ==, 0);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	coop_handle_release(watcher);
+}
+
+/* Circles through a task that waits for a group from outside, whichever wait is the last one. */
+TASK_TEST(circles_through_who_waits_for_a_group)
+{
+	watch_group(locks_in_5_ms, NULL, owns_and_waits_for_the_group, NULL);
+	watch_group(waits_for_the_watcher, MSARG(5), waits_for_the_group, MSARG(1));
+	CHECK_TRAIL("task -35 group 0 ");
+	watch_group(waits_for_the_watcher, MSARG(1), waits_for_the_group, MSARG(5));
+	CHECK_TRAIL("group -35 task 0 ");
+	PROVES(B157, B320);
+	return 0;
+}
+
+static struct coop_rwlock data = COOP_RWLOCK_INIT;
+static struct coop_scope cut;
+
+static int owns_and_waits_for(void *arg)
+{
+	int r;
+
+	CHECK_INT(coop_rwlock_write(&data), ==, 0);
+	cut = (struct coop_scope)COOP_SCOPE_INIT;
+	coop_scope_open(&cut, NULL);
+	r = coop_wait(arg, 1, COOP_WAIT_ALL, COOP_NEVER, NULL);
+	CHECK_INT(r, ==, COOP_ECANCELED);
+	CHECK_INT(coop_scope_close(&cut, r), ==, 0);
+	return coop_rwlock_unlock(&data);
+}
+
+static int cuts(void *arg)
+{
+	(void)arg;
+	CHECK_INT(coop_sleep(MS(5)), ==, 0);
+	return coop_scope_cancel(&cut, "enough");
+}
+
+static int reads(void *arg)
+{
+	(void)arg;
+	CHECK_INT(coop_sleep(MS(5)), ==, 0);
+	CHECK_INT(coop_rwlock_read(&data), ==, 0);
+	return coop_rwlock_unlock(&data);
+}
+
+/* A wait for tasks that was cancelled a moment ago is no step of a circle any more. */
+TASK_TEST(a_wait_that_has_just_ended)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	struct coop_handle *h;
+
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn(&g, cuts, NULL), ==, 0);
+	CHECK_INT(coop_spawn_with(&g, reads, NULL, NULL, &h), ==, 0);
+	CHECK_INT(coop_spawn(&g, owns_and_waits_for, &h), ==, 0);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	coop_handle_release(h);
+	return 0;
+}
+
 /* ---- ends that cannot be waited for */
 
 static int locks_shielded(void *arg)
