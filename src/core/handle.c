@@ -279,16 +279,28 @@ static void reach_hosts(struct search *s, struct coop_task *t, bool held)
 	}
 }
 
+/* The group that the child of a start will be in, and keeps open until then; NULL: it is none. */
+static struct coop_group *start_target(const struct cp_body *b)
+{
+	return b->extra && b->extra->start && b->extra->start->starter
+		       ? b->extra->start->starter->target
+		       : NULL;
+}
+
 static void reach_all(struct search *s, struct cp_body *b)
 {
+	struct coop_group *target = start_target(b);
+
 	b->visit_done = true;
 	if (b->task->group && join_needs(b->task))
 		reach_host(s, b->task->group, b);
 	if (b->task->group && !(b->task->flags & CP_TASK_SERVICE))
 		reach_group_waiters(s, b->task->group, b);
 	/* A start that is going on keeps its group open, whatever cancels the group. */
-	if (b->extra && b->extra->start && b->extra->start->starter)
-		reach_host(s, b->extra->start->starter->target, b);
+	if (target) {
+		reach_host(s, target, b);
+		reach_group_waiters(s, target, b);
+	}
 	for (struct cp_held *held = b->visit_stuck ? b->held : NULL; held; held = held->next) {
 		struct cp_waiter *e = held->waiters ? held->waiters->first : NULL;
 
@@ -353,7 +365,8 @@ bool cp_group_would_deadlock(struct cp_rt *rt, const struct coop_group *g, char 
 
 	search_begin(&s, rt, true, false);
 	for (struct cp_body *b = s.first; b; b = b->visit_next) {
-		if (b->task->group == g && !(b->task->flags & CP_TASK_SERVICE)) {
+		if ((b->task->group == g && !(b->task->flags & CP_TASK_SERVICE)) ||
+		    start_target(b) == g) {
 			cycle_text(rt, b, text, size);
 			return true;
 		}

@@ -200,6 +200,43 @@ TASK_TEST(circles_through_who_waits_for_a_group)
 	return 0;
 }
 
+static int starts_with_the_lock(void *arg, struct coop_start *start)
+{
+	return locks_in_5_ms(arg) < 0 ? -EIO : coop_started(start, 0);
+}
+
+static int starts_with_the_watcher(void *arg, struct coop_start *start)
+{
+	return waits_for_the_watcher(arg) < 0 ? -EIO : coop_started(start, 0);
+}
+
+static void watch_start(void *child_arg, coop_fn *fn, void *arg)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+
+	coop_group_open(&g, NULL);
+	watched = (struct coop_group)COOP_GROUP_INIT;
+	coop_group_open(&watched, NULL);
+	CHECK_INT(coop_spawn_with(&g, fn, arg, NULL, &watcher), ==, 0);
+	CHECK_INT(coop_start(&watched, child_arg ? starts_with_the_watcher : starts_with_the_lock,
+			     child_arg, NULL),
+		  ==, 0);
+	CHECK_INT(coop_group_join(&watched, 0), ==, 0);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	coop_handle_release(watcher);
+}
+
+/* The same, where it is the child of a start that the group is kept open for. */
+TASK_TEST(circles_through_who_waits_for_a_start)
+{
+	watch_start(NULL, owns_and_waits_for_the_group, NULL);
+	watch_start(MSARG(5), waits_for_the_group, MSARG(1));
+	CHECK_TRAIL("task -35 group 0 ");
+	watch_start(MSARG(1), waits_for_the_group, MSARG(5));
+	CHECK_TRAIL("group -35 task 0 ");
+	return 0;
+}
+
 static struct coop_rwlock data = COOP_RWLOCK_INIT;
 static struct coop_scope cut;
 
