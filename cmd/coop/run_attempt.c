@@ -141,6 +141,17 @@ static size_t choose_fds(const struct run_task *task, struct coop_process_fd fds
 	return count;
 }
 
+/* What every process has in common that is started for a task. */
+static void bind_to_job(const struct job *job, struct coop_process_opts *o)
+{
+	o->death_signal = SIGKILL; /* as the guard would; but it may have died with us */
+	o->cgroup_fd = job->guard->cgroup > 0 ? job->guard->cgroup : 0;
+	if (!job->has_files)
+		return;
+	o->limits = &job->files;
+	o->limits_count = 1;
+}
+
 static int spawn(struct run_task *task, char **env, enum coop_process_step *ret_step)
 {
 	struct coop_process_fd extra[4];
@@ -151,23 +162,17 @@ static int spawn(struct run_task *task, char **env, enum coop_process_step *ret_
 		.nice = task->plan->nice,
 		.plain_pty = true,
 		.foreground = task->plan->has_tty,
-		.death_signal = SIGKILL, /* as the guard would; but it may have died with us */
 		.ret_step = ret_step,
 	};
-	struct guard *guard = task->job->guard;
 
 	choose_streams(task, &o);
+	bind_to_job(task->job, &o);
 	if (o.out.how == COOP_PROCESS_PTY)
 		set_size(&o);
 	o.fds = extra;
 	o.fds_count = choose_fds(task, extra);
-	if (task->job->has_files) {
-		o.limits = &task->job->files;
-		o.limits_count = 1;
-	}
-	o.cgroup_fd = guard->cgroup > 0 ? guard->cgroup : 0;
 	if (task->plan->has_tty)
-		guard_lend_terminal(guard);
+		guard_lend_terminal(task->job->guard);
 	return coop_process_spawn(&o, &task->process);
 }
 
@@ -400,8 +405,10 @@ static int command_in(struct run_task *task, char **env)
 		.ret_step = &step,
 	};
 	struct command c = { .opts = &o, .job = task->job };
-	int r = command_body(&c);
+	int r;
 
+	bind_to_job(task->job, &o);
+	r = command_body(&c);
 	if (coop_is_cancel(r))
 		return r;
 	return r < 0 ? spawn_code(r, step) : coop_process_shell_code(&c.status);

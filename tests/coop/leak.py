@@ -332,6 +332,25 @@ def after_kill_of_both(case):
 
 
 @test
+def probe_after_kill_of_both(case):
+    """The command of a probe goes as a task does: its first process, with a cgroup all of it."""
+    ways = [('tree', 'echo up > probe; exec sleep 1000')]
+    if can_make_cgroups(case):
+        ways.append(('cgroup', 'sleep 1000 & echo up > probe; sleep 1000'))
+    for way, command in ways:
+        coop = case.start('run', '--contain', way, '--ready', 'cmd:' + command, 'exec sleep 1000')
+        coop.wait_file('probe')
+        runtime = coop.runtime()
+        os.kill(coop.pid, signal.SIGSTOP)
+        os.kill(runtime, signal.SIGSTOP)
+        os.kill(runtime, signal.SIGKILL)
+        coop.signal(signal.SIGKILL)
+        coop.process.wait()
+        case.wait_nothing_left()
+        os.unlink(case.path('probe'))
+
+
+@test
 def cgroup_goes_with_the_job(case):
     """After an end in order the group is taken away, and so is its keeper."""
     if not can_make_cgroups(case):

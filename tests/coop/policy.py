@@ -323,6 +323,9 @@ def surroundings_are_for_the_tasks(case):
     coop = case.start('-c', 'ulimit -Sn 200; COOP_CLOCK=virtual COOP_IO=sim '
                       '"$COOP" run --timeout 1000s "sh ./show"', program='bash')
     equal((coop.end(), coop.text), (0, 'virtual 200\n'))
+    coop = case.start('-c', 'ulimit -Sn 200; "$COOP" run --ready "cmd:ulimit -Sn > probe" '
+                      '"while ! [ -s probe ]; do sleep 0.02; done"', program='bash')
+    equal((coop.end(), case.content('probe')), (0, '200\n'), coop.text)
 
 
 @test
