@@ -23,7 +23,10 @@
 #define REQUEST_NS COOP_SECONDS(5)       /* for a request to arrive */
 #define FOLLOW_NS COOP_MILLISECONDS(100) /* between looks at a log that is followed */
 
-enum { WORDS_MAX = 256, LAST_LOOKS = 100 /* for answers, when the job has ended */ };
+enum {
+	WORDS_MAX = CONTROL_REQUEST_MAX / 2, /* no request has more: there are blanks, too */
+	LAST_LOOKS = 100,                    /* for answers, when the job has ended */
+};
 
 struct control {
 	int fd;

@@ -117,6 +117,20 @@ def stop_of_one_task(case):
 
 
 @test
+def stop_of_many_tasks(case):
+    """All that were named, however many a request can hold; the job goes on."""
+    names = [f't{i}' for i in range(300)]
+    coop = case.start('run', '--name', 'a', 'echo up; while ! [ -e go ]; do sleep 0.02; done',
+                      *(word for name in names for word in
+                        ('--name', name, '--after', 'a', 'echo started')))
+    coop.wait_for('up')
+    equal(case.run2('stop', *names)[0], 0)
+    case.write('go', '')
+    equal(coop.end(), 0)
+    assert 'started' not in coop.text, coop.text
+
+
+@test
 def stop_of_the_job(case):
     """As TERM."""
     coop = case.start('run', 'echo up; sleep 1000', 'sleep 1000')
