@@ -274,7 +274,7 @@ static int attempts(struct run_task *task)
 	do {
 		task->attempt++;
 		r = run_attempt(task);
-		if (r >= 0 && task->is_asked) /* told to stop, and has */
+		if (r >= 0 && task->is_asked && task->state == RUN_STOPPING) /* not by itself */
 			return COOP_ECANCELED;
 		if (r >= 0)
 			r = judge(task);

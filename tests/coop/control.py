@@ -131,6 +131,22 @@ def stop_of_many_tasks(case):
 
 
 @test
+def stop_of_one_that_has_failed(case):
+    """It comes when there is but the rest of its group: the failure stays one."""
+    coop = case.start('run', '--keep-going', '--name', 'a',
+                      '(trap "echo polite" TERM; echo up; '
+                      'while ! [ -e go ]; do sleep 0.02; done) & '
+                      'while ! [ -e gone ]; do sleep 0.02; done; exit 3', '--name', 'b', LOOP)
+    coop.wait_for('up')
+    case.write('gone', '')
+    coop.wait_for('polite')
+    stop = case.start('stop', 'a', 'b')
+    coop.wait_for('b \u2298')
+    case.write('go', '')
+    equal((stop.end(), coop.end()), (0, 3), coop.text)
+
+
+@test
 def stop_of_the_job(case):
     """As TERM."""
     coop = case.start('run', 'echo up; sleep 1000', 'sleep 1000')
