@@ -196,6 +196,8 @@ static int do_stop(const struct request *q)
 			continue;
 		task->is_asked = true;
 		coop_scope_cancel(&task->scope, "coop stop");
+		if (task->is_final && task->wait_scope) /* it is shielded from all else */
+			coop_scope_cancel(task->wait_scope, "coop stop");
 	}
 	for (size_t i = 1; i < q->count && r >= 0; i++) {
 		struct run_task *task = find_task(job, q->words[i]);
@@ -224,6 +226,8 @@ static int do_restart(const struct request *q)
 	for (size_t i = 1; i < q->count; i++) {
 		const struct run_task *task = find_task(q->job, q->words[i]);
 
+		if (task->is_final)
+			return answer(q, "error %s is a --finally: it runs once\n", task->name);
 		if (task->state == RUN_ENDED && !run_may_again(task, why, sizeof why))
 			return answer(q, "error %s\n", why);
 		if (task->state != RUN_ENDED && !task->wait_scope)

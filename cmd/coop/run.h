@@ -278,6 +278,9 @@ int run_task(void *arg);
 /* What has been set up before a task has an end, whatever it did: only the bookkeeping. */
 void run_task_end(struct run_task *task, enum run_outcome outcome);
 
+/* What one is that was told to stop, and has ended. */
+enum run_outcome run_outcome_of_cancel(struct run_task *task);
+
 /* Its log, in the folder of --log-dir, if there is one: before it starts, and after its end. */
 void run_log_open(struct run_task *task);
 void run_log_close(struct run_task *task);

@@ -184,6 +184,15 @@ static int members(struct run_group *group)
 
 /* ----------------------------------------------------------------------- finally */
 
+/* Who stops one by its name does not say that it has failed. */
+static enum run_outcome outcome_of_final(struct run_task *task)
+{
+	if (!task->is_asked || task->state != RUN_STOPPING)
+		return task->code ? OUTCOME_FAILED : OUTCOME_OK;
+	snprintf(task->why, sizeof task->why, "coop stop");
+	return run_outcome_of_cancel(task);
+}
+
 static int run_final(void *arg)
 {
 	struct run_task *task = arg;
@@ -196,9 +205,9 @@ static int run_final(void *arg)
 	run_log_close(task);
 	if (r < 0)
 		return r;
-	run_task_end(task, task->code ? OUTCOME_FAILED : OUTCOME_OK);
+	run_task_end(task, outcome_of_final(task));
 	snprintf(why, sizeof why, "%s: %s", task->name, screen_end_text(task, text));
-	if (task->code)
+	if (task->outcome == OUTCOME_FAILED || task->outcome == OUTCOME_STOP_FAILED)
 		run_group_failed(task->group, task->code, false, why);
 	return 0;
 }

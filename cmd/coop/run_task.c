@@ -205,7 +205,7 @@ static bool stopped_well(const struct run_task *task)
 }
 
 /* One that was shielded may have come to its own end: nobody has signalled it. */
-static enum run_outcome outcome_of_cancel(struct run_task *task)
+enum run_outcome run_outcome_of_cancel(struct run_task *task)
 {
 	if (task->state != RUN_STOPPING) /* it waited: for others, or to be tried again */
 		return OUTCOME_CANCELLED;
@@ -369,7 +369,7 @@ int run_task(void *arg)
 	if (r < 0)
 		run_note_why(task);
 	if (coop_is_cancel(r))
-		outcome = outcome_of_cancel(task);
+		outcome = run_outcome_of_cancel(task);
 	(void)!coop_scope_close(&task->scope, coop_is_cancel(r) ? 0 : r);
 	if (r < 0 && !coop_is_cancel(r)) { /* the machinery, not the command */
 		task->job->own_error = r;

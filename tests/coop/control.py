@@ -131,6 +131,19 @@ def stop_of_many_tasks(case):
 
 
 @test
+def finally_by_name(case):
+    """It is stopped if somebody asks for that, as a shielded task is; it does not run twice."""
+    coop = case.start('run', '--finally', 'trap "echo polite; exit 0" TERM; echo up; ' + LOOP,
+                      'true')
+    coop.wait_for('up')
+    status, _, errors = case.run2('restart', 'finally')
+    assert status == 125 and 'finally is a --finally: it runs once' in errors, errors
+    equal(case.run2('stop', 'finally')[0], 0)
+    coop.wait_for('polite')
+    equal(coop.end(), 0, coop.text)
+
+
+@test
 def stop_of_one_that_has_failed(case):
     """It comes when there is but the rest of its group: the failure stays one."""
     coop = case.start('run', '--keep-going', '--name', 'a',
