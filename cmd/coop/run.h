@@ -118,6 +118,7 @@ struct run_task {
 	struct run_stream *streams[2]; /* that are being read; NULL: at their end, or none */
 	struct coop_pulse drained;
 	struct coop_handle *prober;
+	struct coop_process *asking; /* the command of its probe, while it runs */
 	regex_t regex;
 	bool has_regex;
 	int notify_fd, ready_fd; /* ours, of the probes; -1 */

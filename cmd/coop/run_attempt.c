@@ -364,24 +364,29 @@ int run_attempt(struct run_task *task)
 struct command {
 	const struct coop_process_opts *opts;
 	struct coop_process_status status;
-	struct job *job;
+	struct run_task *task;
 };
 
 static int command_body(void *arg)
 {
 	struct command *c = arg;
+	struct job *job = c->task->job;
 	struct coop_process *process;
 	int r = coop_process_spawn(c->opts, &process);
 
 	if (r < 0)
 		return r;
-	if (!job_add_leader(c->job, coop_process_pid(process)))
+	if (!job_add_leader(job, coop_process_pid(process)))
 		r = -ENOMEM;
+	c->task->asking = process;
 	if (r >= 0)
 		r = coop_process_wait_end(process, &c->status);
+	if (job->level >= LEVEL_KILL)
+		(void)!coop_process_signal_group(process, SIGKILL);
 	if (r >= 0 || coop_is_cancel(r))
 		(void)!coop_process_stop(process, &c->status);
-	job_drop_leader(c->job, coop_process_pid(process));
+	c->task->asking = NULL;
+	job_drop_leader(job, coop_process_pid(process));
 	coop_process_free(process);
 	return r;
 }
@@ -404,7 +409,7 @@ static int command_in(struct run_task *task, char **env)
 		.stop_slowly = true,
 		.ret_step = &step,
 	};
-	struct command c = { .opts = &o, .job = task->job };
+	struct command c = { .opts = &o, .task = task };
 	int r;
 
 	bind_to_job(task->job, &o);

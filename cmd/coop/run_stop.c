@@ -37,6 +37,8 @@ static bool is_hurried(const struct run_task *task)
 void run_stop_hurry(struct job *job)
 {
 	for (struct run_task *task = job->live; task; task = task->live_next) {
+		if (task->asking)
+			(void)!coop_process_signal_group(task->asking, SIGKILL);
 		if (!is_hurried(task))
 			continue;
 		if (task->stop_scope)

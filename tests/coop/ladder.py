@@ -47,6 +47,22 @@ def second_press_kills_at_once(case):
 
 
 @test
+def second_press_kills_probes(case):
+    """The command of a probe is no reason to wait, either."""
+    probe = ('trap "sleep 3; echo late > late" TERM; echo up > asked; '
+             'while :; do sleep 0.02; done')
+    coop = case.start('run', '--ready', 'cmd:' + probe, 'sleep 1000', tty=True)
+    coop.wait_file('asked')
+    coop.type(b'\x03')
+    coop.wait_for('stopping')
+    coop.type(b'\x03')
+    coop.wait_for('killing all but shielded tasks')
+    equal(coop.end(), -signal.SIGINT)
+    assert not os.path.exists(case.path('late'))
+    case.check_left()
+
+
+@test
 def shield_holds_until_the_third_press(case):
     """A shielded task is not signalled by the first, nor by the second; the third kills it."""
     coop = case.start('run', '--name', 'migrate', '--shield', COUNT,
