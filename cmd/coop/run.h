@@ -103,6 +103,7 @@ struct run_task {
 	bool is_timed_out;   /* the attempt has reached its limit */
 	bool is_interrupted; /* its ladder begins at the left: after a Ctrl-C */
 	size_t rank;         /* in which order it has ended, from 1 */
+	uint32_t failure;    /* of all failures of the job, which one was its */
 
 	/* While it is being stopped. */
 	int stop_sig;          /* the last signal sent; 0: none yet */

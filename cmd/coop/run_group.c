@@ -37,31 +37,36 @@ void run_group_failed(struct run_group *group, int code, bool is_fatal, const ch
 	spread(group, code, is_fatal, why);
 }
 
-/* The first of its tasks, or, if none of them has failed, of the groups below it. */
+static void take_failure(struct run_group *group, int code, uint32_t order)
+{
+	if (order < group->first_order) {
+		group->first_code = code;
+		group->first_order = order;
+	}
+	group->max_code = code > group->max_code ? code : group->max_code;
+}
+
+/* What is left: failures of its tasks, and of the groups below it. */
 void run_group_forgive(struct run_group *group)
 {
 	const struct job *job = group->job;
-	size_t rank = SIZE_MAX;
 
 	group->failed_count--;
 	group->first_code = group->max_code = 0;
-	for (size_t i = 0; i < job->plan->group_count; i++)
-		if (job->groups[i].parent == group && !job->groups[i].is_open) {
-			int status = run_group_status(&job->groups[i]);
+	group->first_order = UINT32_MAX;
+	for (size_t i = 0; i < job->plan->group_count; i++) {
+		const struct run_group *below = &job->groups[i];
+		int status = run_group_status(below);
 
-			group->first_code = group->first_code ? group->first_code : status;
-			group->max_code = status > group->max_code ? status : group->max_code;
-		}
+		if (below->parent == group && !below->is_open && status)
+			take_failure(group, status, below->first_order);
+	}
 	for (size_t i = 0; i < job->first_final; i++) {
 		const struct run_task *task = &job->tasks[i];
 
-		if (task->group != group || (task->outcome != OUTCOME_FAILED &&
-					     task->outcome != OUTCOME_STOP_FAILED))
-			continue;
-		if (task->rank < rank)
-			group->first_code = task->code;
-		rank = task->rank < rank ? task->rank : rank;
-		group->max_code = task->code > group->max_code ? task->code : group->max_code;
+		if (task->group == group && (task->outcome == OUTCOME_FAILED ||
+					     task->outcome == OUTCOME_STOP_FAILED))
+			take_failure(group, task->code, task->failure);
 	}
 }
 

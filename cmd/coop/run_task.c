@@ -262,6 +262,7 @@ static void pass_on(struct run_task *task)
 				 why);
 	else if (task->outcome == OUTCOME_STOP_FAILED)
 		run_group_failed(task->group, task->code, false, why);
+	task->failure = job->failures;
 	job_task_ended(job, task);
 }
 

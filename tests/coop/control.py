@@ -235,6 +235,26 @@ def failure_of_the_last_life_counts(case):
 
 
 @test
+def first_failure_that_is_left(case):
+    """The status is that of the one which the report says was first, in a group or not."""
+    wait = 'while ! [ -e {} ]; do sleep 0.02; done'
+    coop = case.start('run', '--keep-going', '--name', 'a', 'test -e good',
+                      '--name', 'x', '--after', 'a:done', '--group', 'g', 'exit 5',
+                      '--name', 'y', '--group', 'g', wait.format('end-of-g'),
+                      '--name', 'b', '--after', 'x:done', 'exit 6',
+                      '--name', 'c', wait.format('go'))
+    coop.wait_for('exit 6')
+    case.write('good', '')
+    equal(case.run2('restart', 'a')[0], 0)
+    coop.wait_for('a \u2713')
+    case.write('end-of-g', '')
+    coop.wait_for('y \u2713')
+    case.write('go', '')
+    equal(coop.end(), 5, coop.text)
+    assert 'x  exit 5' in coop.text.partition('first failure')[0].splitlines()[-1], coop.text
+
+
+@test
 def failure_of_a_group_still_counts(case):
     """A restart takes back the failure of its task only: a signal afterwards is not the reason."""
     coop = case.start('run', '--keep-going', '--name', 'a', 'test -e good',
