@@ -140,6 +140,18 @@ static bool may_retry(const struct run_task *task)
 	       plan_codes_has(&task->plan->retry_on, is_ok(task) ? 1 : task->code);
 }
 
+static void note_limit(struct run_task *task)
+{
+	char times[32] = "once", text[TEXT_DURATION_SIZE];
+	bool has_window = task->plan->restart_window_ns != COOP_NEVER;
+
+	if (task->window_count > 1)
+		snprintf(times, sizeof times, "%u times", task->window_count);
+	text_of_duration(task->plan->restart_window_ns, text);
+	snprintf(task->why, sizeof task->why, "restarted %s%s%s", times,
+		 has_window ? " within " : "", has_window ? text : "");
+}
+
 /* One more start within the window; false where that is one too many. */
 static bool may_restart(struct run_task *task, bool ok)
 {
@@ -153,10 +165,7 @@ static bool may_restart(struct run_task *task, bool ok)
 		task->window_count = 0;
 	}
 	if (plan->restart_max != COOP_UNLIMITED && task->window_count >= plan->restart_max) {
-		char text[TEXT_DURATION_SIZE];
-
-		snprintf(task->why, sizeof task->why, "restarted %u times within %s",
-			 task->window_count, text_of_duration(plan->restart_window_ns, text));
+		note_limit(task);
 		task->is_over_limit = true;
 		return false;
 	}

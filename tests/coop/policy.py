@@ -292,7 +292,10 @@ def restarts_up_to_a_limit(case):
                                  '--backoff', '1ms', LOG + 'log x')
     equal(status, 1, errors)
     equal(len(lines(case)), 4)
-    assert 'restarted 3 times' in errors, errors
+    assert 'restarted 3 times within 1m' in errors, errors
+    errors = case.run('run', '--restart', 'always', '--restart-limit', '1', '--backoff', '1ms',
+                      'exit 1')[2]
+    assert '(restarted once)' in errors, errors
 
 
 @test
