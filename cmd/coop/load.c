@@ -39,12 +39,17 @@ static const char *below(struct plan *plan, const char *path, size_t folder)
 	return plan_format(plan, "%.*s%s", (int)folder, plan->file, path ? path : "");
 }
 
-/* Tasks of a file in another folder run there, and their paths begin there. */
-static void move_tasks(struct plan *plan)
+/* What a --finally on the command line says is said here. */
+static void move_finals(struct plan *plan, size_t folder, bool is_said_here)
 {
-	const char *slash = strrchr(plan->file, '/');
-	size_t folder = slash ? (size_t)(slash - plan->file) + 1 : 0;
+	for (size_t i = is_said_here; i < plan->group_count && folder; i++)
+		if (plan->groups[i]->finally_count)
+			plan->groups[i]->finally_cwd = below(plan, NULL, folder);
+}
 
+/* Tasks of a file in another folder run there, and their paths begin there. */
+static void move_tasks(struct plan *plan, size_t folder)
+{
 	for (size_t i = 0; i < plan->task_count && folder; i++) {
 		struct plan_task *task = plan->tasks[i];
 		struct plan_list files = { 0 };
@@ -58,8 +63,10 @@ static void move_tasks(struct plan *plan)
 
 int plan_load(struct plan *plan)
 {
+	bool is_said_here = plan->groups[0]->finally_count > 0; /* then not in the file */
+	const char *slash;
+	size_t len, folder;
 	char *text;
-	size_t len;
 	int error;
 
 	if (!plan->file)
@@ -72,7 +79,11 @@ int plan_load(struct plan *plan)
 		return error;
 	error = is_yaml(plan->file) ? yaml_read(plan, plan->file, text, len)
 				    : procfile_read(plan, plan->file, text, len);
-	if (!error)
-		move_tasks(plan);
-	return error;
+	if (error)
+		return error;
+	slash = strrchr(plan->file, '/');
+	folder = slash ? (size_t)(slash - plan->file) + 1 : 0;
+	move_tasks(plan, folder);
+	move_finals(plan, folder, is_said_here);
+	return 0;
 }

@@ -209,6 +209,7 @@ struct plan_group {
 	enum plan_exit exit; /* whose status a failed group has */
 	struct plan_command *finally;
 	size_t finally_count;
+	const char *finally_cwd;    /* NULL: ours */
 	int64_t finally_timeout_ns; /* of each of them */
 
 	struct plan_place place;

@@ -208,6 +208,8 @@ static void print_group(struct plan *plan, const struct plan_group *group, int w
 	for (size_t i = 0; i < group->finally_count; i++) {
 		print_name("finally", width);
 		print_argv(plan, group->finally[i].argv);
+		if (group->finally_cwd)
+			printf("%*sin %s\n", width + 4, "", plan_visible(plan, group->finally_cwd));
 	}
 }
 

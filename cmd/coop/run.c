@@ -466,6 +466,7 @@ static void init_final(struct job *job, struct plan_task *plan, struct plan_grou
 		.name = name_final(job, (size_t)(plan - job->finals)),
 		.group = group,
 		.command = *command,
+		.cwd = group->finally_cwd,
 		.timeout_ns = group->finally_timeout_ns,
 		.ready_timeout_ns = COOP_NEVER,
 		.attempts_max = 1,
