@@ -138,10 +138,10 @@ static void submit_cancel(struct ring_engine *e, struct cp_op *op)
 	if (op->stopping || !op->pending)
 		return;
 	op->stopping = true;
+	op->pending++; /* before the queue turns out to be full, and what is over is taken in */
 	sqe = next_entry(e);
 	io_uring_prep_cancel(sqe, op, 0);
 	sqe->user_data = (uintptr_t)op | TAG_CANCEL;
-	op->pending++;
 }
 
 static bool ring_abort(struct cp_wait *wait)

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where things meet at descriptors that each have their own tests: reads that end early beside
+ * edges that come once, flags that look at something else than the data, full queues while a cancel
+ * is on its way, a close in the middle of a call that is not parked, a peer that others fill.
+ */
+#include "io_help.h"
+
+#include "base/os.h"
+#include "io/io.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Until all others wait. */
+static void settle(void)
+{
+	for (int i = 0; i < 3; i++)
+		CHECK_INT(coop_sleep(MS(1)), ==, 0);
+}
+
+/* The nth request from now on is answered by EAGAIN. */
+static void arm(int n)
+{
+	cp_os_faults.call_errno = EAGAIN;
+	cp_os_faults.call_failed = 0;
+	cp_os_faults.call_fail_at = cp_os_faults.call_calls + (uint64_t)n;
+}
+
+static bool disarm(void)
+{
+	cp_os_faults.call_fail_at = 0;
+	return cp_os_faults.call_failed > 0;
+}
+
+static int recv_some(int fd, int flags)
+{
+	char buf[100];
+
+	return coop_recv(fd, buf, sizeof buf, flags);
+}
+
+static int receives(void *arg)
+{
+	return recv_some(*(int *)arg, 0);
+}
+
+/* ---- full queues while a cancel is on its way */
+
+#define MANY 700 /* cancels: twice they fill the ring's queue, of 256 */
+
+/*
+ * The second time that the queue is full it cannot be submitted, and what is over is taken in: of
+ * that whose cancel it is, too, since it has just got its byte.
+ */
+REAL_IO_TEST(cancel_of_what_is_over_in_a_full_queue)
+{
+	static int a[MANY], b[MANY];
+	int from = 2 * 256 - 9;
+
+	for (int n = 1; n <= 3; n++) {
+		struct coop_group g = COOP_GROUP_INIT;
+
+		coop_group_open(&g, NULL);
+		for (int i = 0; i < MANY; i++) {
+			pair(&a[i], &b[i]);
+			CHECK_INT(coop_spawn(&g, receives, &a[i]), ==, 0);
+		}
+		settle();
+		for (int i = from; i < from + 18; i++)
+			CHECK_INT(send(b[i], "x", 1, 0), ==, 1);
+		arm(n);
+		coop_group_cancel(&g, "enough");
+		disarm();
+		CHECK_INT(coop_group_join(&g, 0), ==, 0);
+		for (int i = 0; i < MANY; i++)
+			close_both(a[i], b[i]);
+	}
+	return 0;
+}
