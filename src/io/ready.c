@@ -106,7 +106,11 @@ static int wait_splice(struct cp_io *io, struct cp_op *op, cp_wait_ready *wait_r
 		return wait_ready(io, op, op->f, CP_READS);
 	if (op->to->kind != CP_FD_FILE && cp_op_try(&out) == -EAGAIN)
 		return wait_ready(io, op, op->to, CP_WRITES);
+	cp_op_enlist(op); /* so that it ends with its descriptors */
 	cp_yield(cp_rt);
+	if (op->ended)
+		return op->ended;
+	cp_op_leave(op);
 	return 0;
 }
 

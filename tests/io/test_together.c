@@ -78,3 +78,62 @@ REAL_IO_TEST(cancel_of_what_is_over_in_a_full_queue)
 	}
 	return 0;
 }
+
+/* ---- a close in the middle of a call that is not parked */
+
+static const struct coop_spawn_opts eager = { .eager = true };
+
+struct splice {
+	int in, out;
+	int result;
+	bool begun;
+};
+
+static int splices(void *arg)
+{
+	struct splice *s = arg;
+
+	s->begun = true;
+	s->result = coop_splice(s->in, s->out, 10, 0);
+	return 0;
+}
+
+/* True if the splice was interrupted by what it had been told: somebody else was faster. */
+static bool close_while_it_gives_way(int n)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	int from[2], to[2];
+	struct splice s;
+	bool refused;
+
+	new_pipe(from);
+	new_pipe(to);
+	CHECK_INT(coop_poll(from[1], POLLOUT), ==, POLLOUT);
+	CHECK_INT(coop_poll(to[1], POLLOUT), ==, POLLOUT);
+	CHECK_INT(write(from[1], "abc", 3), ==, 3);
+	CHECK_INT(coop_poll(from[0], POLLIN), ==, POLLIN);
+	s = (struct splice){ .in = from[0], .out = to[1], .result = 1 };
+	coop_group_open(&g, NULL);
+	arm(n);
+	CHECK_INT(coop_spawn_with(&g, splices, &s, &eager, NULL), ==, 0);
+	refused = disarm() && s.begun && s.result == 1;
+	CHECK_INT(coop_close(from[0]), ==, 0);
+	from[0] = dup(to[0]); /* another file gets the number */
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	if (refused)
+		CHECK_INT(s.result, ==, COOP_ECLOSED);
+	close_both(from[0], from[1]);
+	close_both(to[0], to[1]);
+	return refused;
+}
+
+/* Who was told to wait though both ends are ready gives way, and ends with its descriptors. */
+REAL_IO_TEST(splice_that_gives_way_ends_with_its_descriptor)
+{
+	int times = 0;
+
+	for (int n = 1; n <= 8; n++)
+		times += close_while_it_gives_way(n);
+	CHECK_INT(times, >, 0);
+	return 0;
+}
