@@ -122,7 +122,7 @@ struct sockaddr;
 int cp_os_fstat(int fd, struct stat *ret_stat);
 int cp_os_fd_flags(int fd);
 int cp_os_fd_set_flags(int fd, int flags);
-int cp_os_socket_type(int fd);
+int cp_os_socket_option(int fd, int name); /* of SOL_SOCKET */
 int cp_os_socket_error(int fd); /* what SO_ERROR holds, negative; clears it */
 int cp_os_poll(int fd, int events);
 int cp_os_recv(int fd, void *buf, size_t bytes, int flags);

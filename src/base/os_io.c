@@ -56,14 +56,14 @@ int cp_os_fd_set_flags(int fd, int flags)
 	return cp_os_refused() ? cp_os_refusal() : cp_os_result(fcntl(fd, F_SETFL, flags));
 }
 
-int cp_os_socket_type(int fd)
+int cp_os_socket_option(int fd, int name)
 {
-	int type;
-	unsigned size = sizeof type;
+	int value;
+	unsigned size = sizeof value;
 
 	if (cp_os_refused())
 		return cp_os_refusal();
-	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ? -errno : type;
+	return getsockopt(fd, SOL_SOCKET, name, &value, &size) < 0 ? -errno : value;
 }
 
 int cp_os_poll(int fd, int events)

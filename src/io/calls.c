@@ -95,8 +95,7 @@ CP_INLINE struct cp_fd *ready_now(struct cp_rt *rt, int fd, uint8_t dir, const c
 		return NULL;
 	io = cp_io_of(rt);
 	f = io->tries_first ? cp_fd_peek(io, fd) : NULL;
-	if (!f || !(f->ready & dir) || (f->kind != CP_FD_STREAM && f->kind != CP_FD_SOCKET) ||
-	    f->closing || f->waiting[dir >> 1])
+	if (!f || !(f->ready & dir) || !cp_fd_is_socket(f) || f->closing || f->waiting[dir >> 1])
 		return NULL;
 	cp_check_frames(rt->body, __builtin_frame_address(0), what);
 	return f;
@@ -107,7 +106,8 @@ CP_INLINE struct cp_fd *ready_now(struct cp_rt *rt, int fd, uint8_t dir, const c
 CP_INLINE bool is_done(struct cp_rt *rt, struct cp_fd *f, uint8_t dir, int r, int flags)
 {
 	if (CP_UNLIKELY(r == -EAGAIN && !(flags & MSG_DONTWAIT))) {
-		f->ready &= (uint8_t)~dir;
+		if (!cp_reads_aside(flags))
+			f->ready &= (uint8_t)~dir;
 		return false;
 	}
 	rt->body->cancel_half++;

@@ -78,7 +78,7 @@ static void handle(struct cp_epoll *e, const struct epoll_event *event)
 
 	if (!f || f->gen != event->data.u64 >> 32)
 		return;
-	if (event->events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP))
+	if (event->events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP | EPOLLPRI))
 		f->hup = true;
 	if (event->events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLERR | EPOLLHUP))
 		dirs |= CP_READS;

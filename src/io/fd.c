@@ -10,8 +10,23 @@
 #include "base/os.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/stat.h>
+
+static int look_socket(struct cp_fd *f)
+{
+	int type = cp_os_socket_option(f->fd, SO_TYPE);
+	int r = type == SOCK_STREAM ? cp_os_socket_option(f->fd, SO_PROTOCOL) : type;
+
+	if (r < 0)
+		return r;
+	if (type == SOCK_STREAM)
+		f->kind = r == IPPROTO_TCP ? CP_FD_TCP : CP_FD_STREAM;
+	else
+		f->kind = CP_FD_SOCKET;
+	return 0;
+}
 
 int cp_fd_look(struct cp_io *io, struct cp_fd *f)
 {
@@ -26,10 +41,7 @@ int cp_fd_look(struct cp_io *io, struct cp_fd *f)
 	} else if (!S_ISSOCK(st.st_mode)) {
 		f->kind = CP_FD_OTHER;
 	} else {
-		r = cp_os_socket_type(f->fd);
-		if (r < 0)
-			return r;
-		f->kind = r == SOCK_STREAM ? CP_FD_STREAM : CP_FD_SOCKET;
+		return look_socket(f);
 	}
 	return 0;
 }

@@ -47,7 +47,8 @@ enum cp_op_code {
 
 enum cp_fd_kind {
 	CP_FD_NONE,   /* nothing is known yet */
-	CP_FD_STREAM, /* a socket, of a stream */
+	CP_FD_TCP,    /* a socket, of a stream that a short read has emptied */
+	CP_FD_STREAM, /* one of another stream */
 	CP_FD_SOCKET, /* another socket */
 	CP_FD_FILE,   /* a regular file, a directory, a disk: what poll cannot wait for */
 	CP_FD_OTHER,  /* pipes, terminals, what is made of memory by the kernel */
@@ -66,7 +67,7 @@ struct cp_fd {
 	uint8_t kind;
 	uint8_t ready;   /* directions in which a try may succeed */
 	bool watched;    /* epoll knows it */
-	bool hup;        /* one side has ended: stays ready */
+	bool hup;        /* one side has ended, or urgent data has come: stays ready */
 	bool nonblock;   /* is in non-blocking mode, as far as was asked */
 	bool mode_known; /* `nonblock` is true to the file */
 	bool closing;
@@ -182,6 +183,11 @@ CP_INLINE void cp_op_leave(struct cp_op *op)
 		(op->to ? op->to : op->f)->waiting[1] = NULL;
 }
 
+CP_INLINE bool cp_fd_is_socket(const struct cp_fd *f)
+{
+	return f->kind >= CP_FD_TCP && f->kind <= CP_FD_SOCKET;
+}
+
 /* One of the operations that were in the kernel is over. */
 CP_INLINE void cp_fd_unref(struct cp_rt *rt, struct cp_fd *f)
 {
@@ -194,13 +200,21 @@ CP_INLINE void cp_fd_unref(struct cp_rt *rt, struct cp_fd *f)
 }
 
 /*
- * A read from a stream that got less than it asked for has emptied it, which saves the call that
- * would say so; not after the peer has ended its side, since that event may have been the last.
+ * A read from TCP that got less than it asked for has emptied it, which saves the call that
+ * would say so; not after the peer has ended its side, since that event may have been the last, nor
+ * after urgent data, at whose mark a read ends. A Unix stream ends a read at each place where
+ * descriptors came along, or another process went on to write.
  */
 CP_INLINE void cp_fd_note_read(struct cp_fd *f, int got, size_t wanted)
 {
-	if (f->kind == CP_FD_STREAM && !f->hup && got > 0 && (size_t)got < wanted)
+	if (f->kind == CP_FD_TCP && !f->hup && got > 0 && (size_t)got < wanted)
 		f->ready &= (uint8_t)~CP_READS;
+}
+
+/* A read with such flags may find nothing where there is data for another. */
+CP_INLINE bool cp_reads_aside(int flags)
+{
+	return flags & (MSG_ERRQUEUE | MSG_OOB | MSG_PEEK);
 }
 
 /* Goes the way of files? Not a poll or a splice: the kernel can wait for some of those, too. */

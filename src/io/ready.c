@@ -90,6 +90,14 @@ static bool must_try(const struct cp_op *op)
 	return op->code == CP_OP_POLL || op->code == CP_OP_SPLICE || dont_wait(op);
 }
 
+/* Nothing to read, or no room; unless what it looked for is something else than the next bytes. */
+static void note_none(struct cp_op *op)
+{
+	if ((op->code == CP_OP_RECV || op->code == CP_OP_RECVMSG) && cp_reads_aside(op->flags))
+		return;
+	op->f->ready &= (uint8_t)~op->dirs;
+}
+
 static void note_short(struct cp_op *op, int r)
 {
 	if (op->count == 1 && !op->flags && (op->code == CP_OP_RECV || op->code == CP_OP_READ))
@@ -147,7 +155,7 @@ int cp_op_run_ready(struct cp_io *io, struct cp_op *op, cp_wait_ready *wait_read
 			r = cp_op_try(op);
 			if (r != -EAGAIN || dont_wait(op))
 				break;
-			op->f->ready &= (uint8_t)~op->dirs;
+			note_none(op);
 		}
 		/* a cancel between its wake-up and its turn found nobody parked */
 		r = waited ? cp_cancel_point(rt) : 0;
@@ -165,8 +173,8 @@ int cp_op_run_ready(struct cp_io *io, struct cp_op *op, cp_wait_ready *wait_read
 			break;
 		waited = true;
 	}
+	note_short(op, r); /* first: whoever runs in between may learn that there is more */
 	if (!waited)
 		cp_schedule_point(rt);
-	note_short(op, r);
 	return r;
 }

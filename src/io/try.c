@@ -14,11 +14,6 @@
 #include <fcntl.h>
 #include <poll.h>
 
-static bool is_socket(const struct cp_fd *f)
-{
-	return f->kind == CP_FD_STREAM || f->kind == CP_FD_SOCKET;
-}
-
 static int look_mode(struct cp_fd *f)
 {
 	int flags;
@@ -51,7 +46,7 @@ static int try_read(struct cp_op *op)
 			      .msg_iovlen = (size_t)op->count };
 	int r;
 
-	if (!is_socket(op->f)) {
+	if (!cp_fd_is_socket(op->f)) {
 		r = look_mode(op->f);
 		return r < 0 ? r : cp_os_readv(op->f->fd, op->iov, op->count, !op->f->nonblock);
 	}
@@ -66,7 +61,7 @@ static int try_write(struct cp_op *op)
 			      .msg_iovlen = (size_t)op->count };
 	int r;
 
-	if (!is_socket(op->f)) {
+	if (!cp_fd_is_socket(op->f)) {
 		r = look_mode(op->f);
 		return r < 0 ? r : cp_os_writev(op->f->fd, op->iov, op->count, !op->f->nonblock);
 	}

@@ -377,7 +377,7 @@ static bool by_ring(const struct cp_op *op)
 {
 	const struct cp_fd *f = op->f;
 
-	if ((f->kind != CP_FD_STREAM && f->kind != CP_FD_SOCKET) || f->no_ring & 1u << op->code)
+	if (!cp_fd_is_socket(f) || f->no_ring & 1u << op->code)
 		return false;
 	return (op->code >= CP_OP_RECV && op->code <= CP_OP_SENDMSG) ||
 	       (op->code <= CP_OP_WRITE && op->count == 1);

@@ -137,3 +137,148 @@ REAL_IO_TEST(splice_that_gives_way_ends_with_its_descriptor)
 	CHECK_INT(times, >, 0);
 	return 0;
 }
+
+/* ---- reads that end early, beside edges that come once */
+
+/* Has one wait for `fd`, so that the engine knows it, and get a byte. */
+static void wait_once(int fd, int peer)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn(&g, receives, &fd), ==, 0);
+	settle();
+	CHECK_INT(send(peer, "x", 1, 0), ==, 1);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+}
+
+static int send_with_fd(int sock, int fd)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { .head = { .cmsg_len = CMSG_LEN(sizeof fd),
+				.cmsg_level = SOL_SOCKET,
+				.cmsg_type = SCM_RIGHTS } };
+	struct iovec iov = { (char[]){ "a" }, 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof control };
+
+	memcpy(CMSG_DATA(&control.head), &fd, sizeof fd);
+	return (int)sendmsg(sock, &msg, 0);
+}
+
+/* A read of a Unix stream ends where descriptors came along: what is behind is there to be read. */
+REAL_IO_TEST(short_read_where_descriptors_came_along)
+{
+	int a, b;
+
+	pair(&a, &b);
+	wait_once(a, b);
+	CHECK_INT(send_with_fd(b, b), ==, 1);
+	CHECK_INT(send(b, "bc", 2, 0), ==, 2);
+	settle();
+	CHECK_INT(recv_some(a, 0), ==, 1);
+	CHECK_INT(recv_some(a, 0), ==, 2);
+	close_both(a, b);
+	return 0;
+}
+
+/* A read of TCP ends at the mark of urgent data: what is behind is there to be read. */
+REAL_IO_TEST(short_read_at_urgent_data)
+{
+	int a, b;
+
+	tcp_pair(&a, &b);
+	wait_once(a, b);
+	CHECK_INT(send(b, "abc", 3, 0), ==, 3);
+	CHECK_INT(send(b, "!", 1, MSG_OOB), ==, 1);
+	CHECK_INT(send(b, "de", 2, 0), ==, 2);
+	settle();
+	CHECK_INT(recv_some(a, 0), ==, 3);
+	CHECK_INT(recv_some(a, 0), ==, 2);
+	close_both(a, b);
+	return 0;
+}
+
+/* Who waits for an error in vain has not found that there is no data. */
+REAL_IO_TEST(no_error_is_not_no_data)
+{
+	struct coop_scope_opts opts = { .timeout_ns = MS(20) };
+	struct coop_scope s = COOP_SCOPE_INIT;
+	int a, b;
+
+	tcp_pair(&a, &b);
+	wait_once(a, b);
+	CHECK_INT(send(b, "abc", 3, 0), ==, 3);
+	coop_scope_open(&s, &opts);
+	CHECK_INT(coop_scope_close(&s, recv_some(a, MSG_ERRQUEUE)), ==, 0);
+	CHECK_INT(recv_some(a, 0), ==, 3);
+	close_both(a, b);
+	return 0;
+}
+
+struct meanwhile {
+	int peer;
+	bool reading, sent;
+};
+
+static int sends_meanwhile(void *arg)
+{
+	struct meanwhile *m = arg;
+
+	while (!m->sent) {
+		if (m->reading)
+			m->sent = send(m->peer, "x", 1, 0) == 1;
+		coop_yield();
+	}
+	return 0;
+}
+
+static int goes_round(void *arg)
+{
+	struct meanwhile *m = arg;
+
+	while (!m->sent)
+		coop_yield();
+	return 0;
+}
+
+static int reads_and_gives_way(void *arg)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	struct meanwhile m = { 0 };
+	struct iovec iov = { (char[10]){ "" }, 10 };
+	int a;
+
+	(void)arg;
+	tcp_pair(&a, &m.peer);
+	wait_once(a, m.peer);
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn(&g, receives, &m.peer), ==, 0); /* so that the loop does look */
+	CHECK_INT(coop_spawn(&g, sends_meanwhile, &m), ==, 0);
+	for (int i = 0; i < 100; i++) /* before all have had their turn */
+		CHECK_INT(coop_spawn(&g, goes_round, &m), ==, 0);
+	CHECK_INT(send(m.peer, "y", 1, 0), ==, 1);
+	while (!(cp_fd_peek(cp_io_of(cp_rt), a)->ready & CP_READS))
+		coop_yield();
+	m.reading = true;
+	CHECK_INT(coop_readv(a, &iov, 1), ==, 1);
+	CHECK(m.sent);
+	CHECK_INT(coop_readv(a, &iov, 1), ==, 1);
+	CHECK_INT(send(a, "z", 1, 0), ==, 1);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	close_both(a, m.peer);
+	return 0;
+}
+
+/* A short read that gives way at its end does not forget what has come while others ran. */
+TEST(short_read_that_gives_way)
+{
+	struct coop_run_opts opts = { .engine = COOP_ENGINE_EPOLL, .budget = 1 };
+
+	unsetenv("COOP_IO");
+	CHECK_INT(coop_run(reads_and_gives_way, NULL, &opts), ==, 0);
+}
