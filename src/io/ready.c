@@ -9,6 +9,7 @@
  */
 #include "io/io.h"
 
+#include "base/os.h"
 #include "core/park.h"
 
 #include <errno.h>
@@ -123,8 +124,20 @@ static int wait_splice(struct cp_io *io, struct cp_op *op, cp_wait_ready *wait_r
 }
 
 /*
- * Nothing says that the queue of a Unix listener, which was full, has room again: asks again, after
- * pauses that grow. Meanwhile it is in its place, so that it ends with its descriptor.
+ * Nothing says that the queue of a Unix socket, which was full, has room again for one that is not
+ * connected to it: the poll of that one is over at once.
+ */
+static bool is_unheard(const struct cp_op *op)
+{
+	if (op->code == CP_OP_CONNECT)
+		return !op->state;
+	return op->code == CP_OP_SENDMSG && op->msg->msg_name && op->f->kind == CP_FD_SOCKET &&
+	       cp_os_poll(op->f->fd, POLLOUT) > 0;
+}
+
+/*
+ * So it asks again, after pauses that grow. Meanwhile it is in its place, so that it ends with its
+ * descriptor.
  */
 static int ask_again(struct cp_op *op, int64_t *pause_ns)
 {
@@ -163,7 +176,7 @@ int cp_op_run_ready(struct cp_io *io, struct cp_op *op, cp_wait_ready *wait_read
 			return r;
 		if (op->code == CP_OP_SPLICE)
 			r = wait_splice(io, op, wait_ready);
-		else if (op->code == CP_OP_CONNECT && !op->state)
+		else if (is_unheard(op))
 			r = ask_again(op, &pause_ns);
 		else
 			r = wait_ready(io, op, op->f, op->dirs);

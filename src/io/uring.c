@@ -274,10 +274,17 @@ static int run_ready(struct cp_io *io, struct cp_op *op)
 
 /* -------------------------------------------------------------------------- sockets */
 
+/*
+ * Where a datagram finds no room the kernel may have taken its bytes from what the ring tries again
+ * later, and send an empty one then (a Unix socket to whose peer others send). So the ring does not
+ * wait with one: it answers -EAGAIN, and the call goes on by readiness.
+ */
 static void prepare(struct io_uring_sqe *sqe, struct cp_op *op)
 {
 	int fd = op->f->fd, flags = op->flags;
 
+	if (op->dirs & CP_WRITES)
+		flags |= MSG_NOSIGNAL | (op->f->kind == CP_FD_SOCKET ? MSG_DONTWAIT : 0);
 	switch (op->code) {
 	case CP_OP_READ:
 	case CP_OP_RECV:
@@ -285,13 +292,12 @@ static void prepare(struct io_uring_sqe *sqe, struct cp_op *op)
 		break;
 	case CP_OP_WRITE:
 	case CP_OP_SEND:
-		io_uring_prep_send(sqe, fd, op->iov->iov_base, op->iov->iov_len,
-				   flags | MSG_NOSIGNAL);
+		io_uring_prep_send(sqe, fd, op->iov->iov_base, op->iov->iov_len, flags);
 		break;
 	case CP_OP_RECVMSG:
 		io_uring_prep_recvmsg(sqe, fd, op->msg, (unsigned)flags | MSG_CMSG_CLOEXEC);
 		break;
-	default: io_uring_prep_sendmsg(sqe, fd, op->msg, (unsigned)flags | MSG_NOSIGNAL); break;
+	default: io_uring_prep_sendmsg(sqe, fd, op->msg, (unsigned)flags); break;
 	}
 }
 

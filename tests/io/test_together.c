@@ -282,3 +282,96 @@ TEST(short_read_that_gives_way)
 	unsetenv("COOP_IO");
 	CHECK_INT(coop_run(reads_and_gives_way, NULL, &opts), ==, 0);
 }
+
+/* ---- a peer that others fill */
+
+struct datagram {
+	struct sockaddr_un to;
+	int fd;     /* who sends it */
+	int peer;   /* who gets it */
+	int others; /* that wait there */
+	int result;
+};
+
+static void fill_peer(struct datagram *d)
+{
+	int other = new_socket(AF_UNIX, SOCK_DGRAM);
+
+	*d = (struct datagram){ .to = { .sun_family = AF_UNIX } };
+	d->fd = new_socket(AF_UNIX, SOCK_DGRAM);
+	d->peer = new_socket(AF_UNIX, SOCK_DGRAM);
+	snprintf(d->to.sun_path + 1, 50, "coop-together-%d", (int)getpid());
+	CHECK_INT(bind(d->peer, (struct sockaddr *)&d->to, sizeof d->to), ==, 0);
+	CHECK_INT(connect(other, (struct sockaddr *)&d->to, sizeof d->to), ==, 0);
+	while (send(other, "x", 1, MSG_DONTWAIT) == 1)
+		d->others++;
+	CHECK_INT(coop_close(other), ==, 0);
+}
+
+/* All that others have sent, and then ours, whole. */
+static void drain_peer(struct datagram *d)
+{
+	char buf[8];
+
+	while (d->others--)
+		CHECK_INT(recv(d->peer, buf, sizeof buf, MSG_DONTWAIT), ==, 1);
+	CHECK_INT(coop_recv(d->peer, buf, sizeof buf, 0), ==, 4);
+}
+
+static int sends(void *arg)
+{
+	struct datagram *d = arg;
+
+	d->result = coop_send(d->fd, "abcd", 4, 0);
+	return 0;
+}
+
+static int sends_to(void *arg)
+{
+	struct datagram *d = arg;
+	struct iovec iov = { (char[]){ "abcd" }, 4 };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_name = &d->to, .msg_namelen = sizeof d->to
+	};
+
+	d->result = coop_sendmsg(d->fd, &msg, 0);
+	return 0;
+}
+
+/* A datagram that waits for room at its peer, which others fill, arrives whole. */
+REAL_IO_TEST(datagram_to_a_peer_that_others_fill)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	struct datagram d;
+
+	fill_peer(&d);
+	CHECK_INT(connect(d.fd, (struct sockaddr *)&d.to, sizeof d.to), ==, 0);
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn(&g, sends, &d), ==, 0);
+	settle();
+	drain_peer(&d);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	CHECK_INT(d.result, ==, 4);
+	close_both(d.fd, d.peer);
+	return 0;
+}
+
+/* The same of a socket that is not connected, which its poll calls ready: it does not spin. */
+REAL_IO_TEST(datagram_to_an_address_that_others_fill)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	struct datagram d;
+	uint64_t turns;
+
+	fill_peer(&d);
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn(&g, sends_to, &d), ==, 0);
+	turns = cp_rt->turns;
+	CHECK_INT(coop_sleep(MS(30)), ==, 0);
+	CHECK_INT(cp_rt->turns - turns, <, 100);
+	drain_peer(&d);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	CHECK_INT(d.result, ==, 4);
+	close_both(d.fd, d.peer);
+	return 0;
+}
