@@ -56,6 +56,8 @@ static int fd_send_eof(struct coop_stream *s)
 						       (CP_STREAM_PIPE | CP_STREAM_NO_RECV))
 		return cp_stream_refuse(-ENOTSUP);
 	r = cp_stream_refuse(0);
+	if (r >= 0) /* whoever ran meanwhile may have closed it */
+		r = cp_stream_still_open(s);
 	if (r < 0)
 		return r;
 	if (s->_flags & CP_STREAM_SOCKET)

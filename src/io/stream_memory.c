@@ -136,10 +136,11 @@ static int begin(const struct memory *m, struct cp_rt **ret_rt)
 	return m->rt == rt ? 0 : COOP_EWRONGTHREAD;
 }
 
-static int done(struct cp_rt *rt, size_t bytes)
+/* The last act of a call: when it has given way, both sides may be closed and the memory gone. */
+static int done(struct cp_rt *rt, int r)
 {
 	cp_schedule_point(rt);
-	return (int)bytes;
+	return r;
 }
 
 /* ---------------------------------------------------------------------- the operations */
@@ -159,8 +160,7 @@ static int memory_recv(struct coop_stream *s, void *buf, size_t bytes)
 	n = take(m, w, buf, bytes);
 	if (w->sender && n)
 		complete(rt, &w->sender, (int)put(m, w, w->sender->buf, w->sender->bytes));
-	cp_schedule_point(rt);
-	return w->reset && !n ? -ECONNRESET : (int)n;
+	return done(rt, w->reset && !n ? -ECONNRESET : (int)n);
 }
 
 static int memory_send(struct coop_stream *s, const void *buf, size_t bytes)
@@ -173,21 +173,19 @@ static int memory_send(struct coop_stream *s, const void *buf, size_t bytes)
 
 	if (r < 0)
 		return r;
-	if (w->deaf) {
-		cp_schedule_point(rt);
-		return w->reset ? -ECONNRESET : -EPIPE;
-	}
+	if (w->deaf)
+		return done(rt, w->reset ? -ECONNRESET : -EPIPE);
 	if (w->receiver) {
 		n = least(bytes, w->receiver->bytes);
 		memcpy(w->receiver->buf, buf, n);
 		complete(rt, &w->receiver, (int)n);
 		n += put(m, w, (const char *)buf + n, bytes - n);
-		return done(rt, n);
+		return done(rt, (int)n);
 	}
 	if (w->used == m->bytes)
 		return wait_at(rt, &w->sender, (void *)(uintptr_t)buf, bytes,
 			       "coop_stream_send_all");
-	return done(rt, put(m, w, buf, bytes));
+	return done(rt, (int)put(m, w, buf, bytes));
 }
 
 /* Nothing more comes on this way. */

@@ -9,6 +9,7 @@
 #include "base/os.h"
 #include "io/io.h"
 
+#include <coop/stream.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -374,4 +375,101 @@ REAL_IO_TEST(datagram_to_an_address_that_others_fill)
 	CHECK_INT(d.result, ==, 4);
 	close_both(d.fd, d.peer);
 	return 0;
+}
+
+/* ---- streams that are closed while a call on them gives way at its end */
+
+struct stream_call {
+	struct coop_stream *s;
+	int result;
+	bool begun;
+};
+
+static int receives_of_stream(void *arg)
+{
+	struct stream_call *c = arg;
+	char buf[4];
+
+	c->begun = true;
+	c->result = coop_stream_recv(c->s, buf, sizeof buf);
+	return 0;
+}
+
+static int sends_to_stream(void *arg)
+{
+	struct stream_call *c = arg;
+	size_t sent;
+
+	c->begun = true;
+	c->result = coop_stream_send_all(c->s, "abcd", 4, &sent);
+	return 0;
+}
+
+static int ends_stream(void *arg)
+{
+	struct stream_call *c = arg;
+
+	c->begun = true;
+	c->result = coop_stream_send_eof(c->s);
+	return 0;
+}
+
+/* Both ends of a stream of memory are closed while a call of one gives way at its end. */
+static int both_closed(void *arg)
+{
+	(void)arg;
+	for (int sending = 0; sending < 2; sending++) {
+		struct coop_group g = COOP_GROUP_INIT;
+		struct coop_stream a, b;
+		struct stream_call c = { .s = &b };
+
+		CHECK_INT(coop_memory_stream_pair(8, &a, &b), ==, 0);
+		coop_stream_abort(&a);
+		coop_group_open(&g, NULL);
+		CHECK_INT(coop_spawn(&g, sending ? sends_to_stream : receives_of_stream, &c), ==,
+			  0);
+		while (!c.begun)
+			coop_yield();
+		CHECK_INT(coop_stream_close(&b), ==, 0);
+		CHECK_INT(coop_group_join(&g, 0), ==, 0);
+		CHECK_INT(c.result, ==, -ECONNRESET);
+	}
+	return 0;
+}
+
+/* A stream whose end is told is closed meanwhile: the number may be another file's. */
+static int closed_while_it_ends(void *arg)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	struct coop_stream a, b;
+	struct stream_call c = { .s = &b };
+	int fds[2];
+
+	(void)arg;
+	pair(&fds[0], &fds[1]);
+	CHECK_INT(coop_stream_from_fd(fds[0], &a), ==, 0);
+	CHECK_INT(coop_stream_from_fd(fds[1], &b), ==, 0);
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn(&g, ends_stream, &c), ==, 0);
+	while (!c.begun)
+		coop_yield();
+	CHECK_INT(coop_stream_close(&b), ==, 0);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	CHECK_INT(c.result, ==, COOP_ECLOSED);
+	CHECK_INT(coop_stream_close(&a), ==, 0);
+	return 0;
+}
+
+static const struct coop_run_opts gives_way = { .budget = 1 };
+
+/* A call of a memory stream touches nothing of it after it has given way. */
+TEST(memory_stream_is_gone_while_a_call_gives_way)
+{
+	CHECK_INT(coop_run(both_closed, NULL, &gives_way), ==, 0);
+}
+
+/* Whoever tells the end of a stream that is closed meanwhile is told so. */
+TEST(stream_is_closed_while_its_end_is_told)
+{
+	CHECK_INT(coop_run(closed_while_it_ends, NULL, &gives_way), ==, 0);
 }
