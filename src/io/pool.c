@@ -154,7 +154,7 @@ static struct cp_work *wait_for_work(enum coop_lane lane, struct thread *t)
 		if (r == -ETIMEDOUT) {
 			l = lane_lock(lane);
 			work = t->work;
-			if (!work) {
+			if (!work && !__atomic_load_n(&t->awake, __ATOMIC_RELAXED)) {
 				idle_remove(l, t);
 				l->stats.threads--;
 			}
@@ -220,6 +220,19 @@ static int start_thread(struct lane *l)
 	return r;
 }
 
+/* Of those that are too many the idle ones end at once: they would be given work as the others. */
+static void dismiss(struct lane *l)
+{
+	while (is_too_many(l) && l->idle) {
+		struct thread *t = l->idle;
+
+		idle_remove(l, t);
+		l->stats.threads--;
+		__atomic_store_n(&t->awake, 1, __ATOMIC_RELEASE); /* with no work; it ends */
+		cp_os_futex_wake(&t->awake, 1);
+	}
+}
+
 /* ------------------------------------------------------------------------- work */
 
 int cp_pool_submit(struct cp_work *work)
@@ -275,6 +288,7 @@ void cp_pool_calling(enum coop_lane lane, bool calling)
 	struct lane *l = lane_lock(lane);
 
 	l->stats.calling += calling ? 1u : -1u;
+	dismiss(l);
 	serve(l);
 	lane_unlock(l);
 }
@@ -301,6 +315,7 @@ int coop_lane_set_limit(enum coop_lane lane, uint32_t limit)
 		return -EINVAL;
 	l = lane_lock(lane);
 	l->stats.limit = limit;
+	dismiss(l);
 	serve(l);
 	lane_unlock(l);
 	return 0;

@@ -1156,6 +1156,41 @@ TASK_TEST(a_limit_is_changed)
 	return 0;
 }
 
+/* A limit counts for threads that are idle when it is lowered, too. */
+TASK_TEST(a_limit_is_lowered_while_threads_are_idle)
+{
+	struct coop_group g = COOP_GROUP_INIT, later = COOP_GROUP_INIT;
+	struct coop_lane_stats s;
+	struct gated gated;
+	struct caller c[3];
+
+	gated_init(&gated, 0);
+	CHECK_INT(coop_lane_set_limit(COOP_LANE_USER, 3), ==, 0);
+	coop_group_open(&g, NULL);
+	for (int i = 0; i < 3; i++) {
+		c[i] = (struct caller){ .gated = &gated };
+		CHECK_INT(coop_spawn(&g, call, &c[i]), ==, 0);
+	}
+	coop_yield();
+	for (int i = 0; i < 3; i++)
+		down(&gated.begun);
+	for (int i = 0; i < 3; i++)
+		sem_post(&gated.gate);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	CHECK_INT(coop_lane_set_limit(COOP_LANE_USER, 1), ==, 0);
+	coop_group_open(&later, NULL);
+	for (int i = 0; i < 3; i++)
+		CHECK_INT(coop_spawn(&later, call, &c[i]), ==, 0);
+	coop_yield();
+	CHECK_INT(coop_lane_stats(COOP_LANE_USER, &s), ==, 0);
+	CHECK_INT(s.threads, ==, 1);
+	CHECK_INT(s.queued, ==, 2);
+	for (int i = 0; i < 3; i++)
+		sem_post(&gated.gate);
+	CHECK_INT(coop_group_join(&later, 0), ==, 0);
+	return 0;
+}
+
 /* ---- the loop and the clock */
 
 /* On the virtual clock no time passes while a thread works, and no deadlock is reported. */
