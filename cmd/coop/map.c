@@ -5,7 +5,7 @@
  * its number. A template without any gets the input as its last word.
  *
  * In a template that is one shell word an input is quoted for the shell, so it may hold anything;
- * therefore no {} may stand within quotes.
+ * therefore no {} may stand within quotes, nor where the quotes would not be read as such.
  */
 #include "map.h"
 #include "shell.h"
@@ -71,13 +71,18 @@ static bool replaced(const char *at, const char *input, const char *number, size
 	return false;
 }
 
-static bool has_mark(const char *word)
+static bool has_mark_at(const char *at)
 {
 	struct part part;
 	size_t len;
 
+	return *at == '{' && replaced(at, "", "", &len, &part);
+}
+
+static bool has_mark(const char *word)
+{
 	for (; *word; word++)
-		if (*word == '{' && replaced(word, "", "", &len, &part))
+		if (has_mark_at(word))
 			return true;
 	return false;
 }
@@ -158,32 +163,59 @@ char **plan_map_argv(const struct plan *plan, const char *input, uint64_t number
 	return argv;
 }
 
-/* Whether a mark stands within quotes of the shell. */
-static bool has_mark_quoted(const char *text)
+/* A quote, or a comment, that ends with this character and has begun by the one at `at`. */
+static char quote_at(char quote, const char *at, char before)
 {
-	struct part part;
-	char quote = 0;
-	size_t len;
+	if (quote)
+		return (char)(*at == quote ? 0 : quote);
+	if (*at == '#' && strchr(" \t\n;|&()", before))
+		return '\n';
+	return (char)(strchr("'\"`", *at) ? *at : 0);
+}
 
-	for (; *text; text++) {
-		if (*text == '\\' && quote != '\'' && text[1])
-			text++;
-		else if (quote ? *text == quote : *text == '\'' || *text == '"')
-			quote = (char)(quote ? 0 : *text);
-		else if (quote && *text == '{' && replaced(text, "", "", &len, &part))
-			return true;
+/* Why the quotes of an input would not be what they are between words; NULL: they are. */
+static const char *wrong_place(char quote, bool is_escaped, char before)
+{
+	if (quote)
+		return quote == '`'    ? "within backquotes"
+		       : quote == '\n' ? "in a comment"
+				       : "within quotes";
+	return is_escaped ? "behind a backslash" : before == '$' ? "behind a dollar" : NULL;
+}
+
+/* Where a mark stands that must not be there; NULL: none does. What is behind the line of a <<
+ * may be its text. */
+static const char *find_misplaced(const char *at)
+{
+	char quote = 0, before = ' ';
+	bool has_here = false;
+
+	for (; *at; at++) {
+		bool is_escaped = *at == '\\' && quote != '\'' && quote != '\n' && at[1];
+		const char *wrong;
+
+		at += is_escaped;
+		quote = is_escaped ? quote : quote_at(quote, at, before);
+		wrong = wrong_place(quote, is_escaped, before);
+		if (wrong && has_mark_at(at))
+			return wrong;
+		has_here |= !quote && *at == '<' && before == '<';
+		if (has_here && !quote && *at == '\n')
+			return has_mark(at) ? "in a here-document" : NULL;
+		before = (char)(is_escaped || (*at == '$' && before == '$') ? 'x' : *at);
 	}
-	return false;
+	return NULL;
 }
 
 /* One shell word: split where it is plain but for the marks, which then need no shell. */
 static int finish_word(struct plan *plan, const char *word)
 {
 	char *plain = plan_alloc(plan, strlen(word) + 1);
+	const char *where = find_misplaced(word);
 
-	if (has_mark_quoted(word))
+	if (where)
 		return plan_fail(plan, &plan->tasks[0]->place,
-				 "'%s': a {} within quotes; inputs are quoted already", word);
+				 "'%s': a {} %s; inputs are quoted already", word, where);
 	expand(word, "x", "1", false, plain);
 	if (shell_is_plain(plain) && *word != '{') {
 		plan->map.words = shell_split(plan, word).argv;

@@ -561,6 +561,13 @@ TEST(map_templates)
 	check_map("coop map a~-{x}-{}", "i", 1, "/bin/sh|-c|exec a -{x}-'i'");
 	CHECK_HAS(wrong("coop map a~'{}'"), "within quotes");
 	CHECK_HAS(wrong("coop map a~\"x~{}\""), "within quotes");
+	CHECK_HAS(wrong("coop map a~\\{}"), "behind a backslash");
+	CHECK_HAS(wrong("coop map a~`b~{/}`"), "within backquotes");
+	CHECK_HAS(wrong("coop map a~b~#~{}"), "in a comment");
+	CHECK_HAS(wrong("coop map a~<<E\n{.}\nE"), "in a here-document");
+	CHECK_HAS(wrong("coop map a~${}"), "behind a dollar");
+	check_map("coop map a~\\${}~$${}~b#{}~#~c\nd{}", "x", 1,
+		  "/bin/sh|-c|a \\$'x' $$'x' b#'x' # c\nd'x'");
 	CHECK_HAS(wrong("coop map a~b --dry-run ::: x"), "belongs before it");
 }
 

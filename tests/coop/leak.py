@@ -258,7 +258,7 @@ def of_exec_and_map(case):
     equal(case.run('exec', '--timeout', '300ms', '--stop', 'TERM,200ms,KILL', '--', 'sh', '-c',
                    TASKS['double'])[0], 124)
     equal(case.run('map', '-j4', '--timeout', '300ms', '--stop', 'TERM,200ms,KILL',
-                   TASKS['bg'] + ' # {}', ':::', 'a', 'b', 'c')[0], 124)
+                   TASKS['bg'] + '; : {}', ':::', 'a', 'b', 'c')[0], 124)
 
 
 @test
