@@ -313,6 +313,8 @@ struct cp_team_ops {
 		      int rc, struct coop_error *err);
 	/* Its name: written into `buf`, or borrowed; for whoever asks, since few do. */
 	const char *(*name)(const struct coop_group *g, void *arg, char *buf, size_t size);
+	/* The host is in the program's code between; else in one call until all have ended. */
+	bool host_free;
 };
 /* `g` is open and has no children yet; its policy is none that asks a judge. */
 void cp_group_set_team(struct coop_group *g, const struct cp_team_ops *ops);

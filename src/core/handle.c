@@ -225,12 +225,16 @@ static void reach_waiter(struct search *s, struct coop_task *t, struct cp_body *
 		reach(s, t->body, from, true);
 }
 
-/* Those who wait for the end of all children of a group, of which this is one. */
+/*
+ * Those who wait for the end of all children of a group, of which this is one; and for room, where
+ * it is the only one.
+ */
 static void reach_group_waiters(struct search *s, const struct coop_group *g, struct cp_body *from)
 {
 	struct cp_wait *first = g->_waiters, *w = first ? first->prev : NULL;
+	bool only = g->_first == from->task && from->task->sib_next == from->task;
 
-	for (; w && !cp_wants_room(w); w = w == first ? NULL : w->prev)
+	for (; w && (only || !cp_wants_room(w)); w = w == first ? NULL : w->prev)
 		reach_waiter(s, w->task, from);
 }
 
@@ -246,6 +250,8 @@ static bool waits_for_children(const struct search *s, const struct coop_task *h
 {
 	const struct cp_wait *w = host->body->wait;
 
+	if (g->_flags & CP_GROUP_TEAM && !((const struct cp_team_ops *)g->_policy_fn)->host_free)
+		return true; /* whatever it is at: the call returns when all have ended */
 	if (host->state != CP_PARKED || w->on != g)
 		return false;
 	return w->kind == CP_ON_CHILDREN ||

@@ -83,7 +83,8 @@ static struct coop_as_completed *make(const struct coop_call *calls, size_t coun
 						    .calls = calls,
 						    .stride = 1,
 						    .count = count,
-						    .slots = it->slots },
+						    .slots = it->slots,
+						    .host_free = true },
 					  .mode = opts->mode,
 					  .discard = opts->discard,
 					  .discard_ctx = opts->discard_ctx,
@@ -147,10 +148,8 @@ static int wait_for_one(struct coop_as_completed *it)
 {
 	struct coop_scope_opts opts = { .deadline_ns = it->deadline_ns, .fail_on_timeout = true };
 	bool last = it->ended + 1 == it->team.count;
-	struct cp_wait wait = { .what = "coop_as_completed_next",
-				.kind = last ? CP_ON_REST : CP_ON_ANY_CHILD };
 
-	return cp_team_wait(&it->team, &it->next, &wait, &opts, &it->late);
+	return cp_team_wait(&it->team, &it->next, "coop_as_completed_next", last, &opts, &it->late);
 }
 
 int coop_as_completed_next(struct coop_as_completed *it, size_t *ret_index,

@@ -12,7 +12,8 @@
  *   2. The hand-over happens in the unlock, not when the next owner runs: nobody can get in
  *      between, and a cancel that comes in between finds a wait that has succeeded.
  *   3. A wait that could never end is refused: its last edge is the one that closes the
- *      cycle, so the search is made only where the owner is itself parked.
+ *      cycle, so the search is made only where the owner is itself parked; or is the host, whose
+ *      join is no edge that can be refused.
  */
 #include "sync/mutex.h"
 
@@ -114,11 +115,13 @@ static CP_COLD int not_locked(struct cp_rt *rt, const struct cp_mutex_wait *w, i
 static CP_NOINLINE int wait_for(struct cp_rt *rt, struct coop_mutex *mutex)
 {
 	struct coop_task *owner = mutex->_owner;
+	const struct coop_group *g = rt->cur->group; /* NULL: of the root */
 	struct cp_mutex_wait w;
 	int r;
 
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_mutex_lock");
-	if (CP_UNLIKELY(owner->state == CP_PARKED || owner == rt->cur)) {
+	if (CP_UNLIKELY(owner->state == CP_PARKED || owner == rt->cur ||
+			(g && owner == g->_scope._task))) {
 		r = look_for_cycle(rt, mutex);
 		if (r < 0)
 			return cp_sync_refused(rt, r);

@@ -118,13 +118,11 @@ static int result(struct race *race, int r)
 /* Waits until the member that was started last has ended without a value, or for the delay. */
 static int pace(struct race *race, int64_t delay_ns)
 {
-	static const struct cp_wait wait = { .what = "coop_staggered_race",
-					     .kind = CP_ON_CHILDREN };
 	struct coop_scope_opts opts = { .timeout_ns = delay_ns };
 
 	if (delay_ns == 0)
 		return coop_checkpoint_if_cancelled();
-	return cp_team_wait(&race->team, &race->pace, &wait, &opts, NULL);
+	return cp_team_wait(&race->team, &race->pace, "coop_staggered_race", false, &opts, NULL);
 }
 
 /* All at once, or one by one. */

@@ -43,10 +43,9 @@ static const char *member_name(const struct coop_group *g, void *arg, char *buf,
 	return buf;
 }
 
-static const struct cp_team_ops ops = {
-	.entry = member,
-	.ended = member_ended,
-	.name = member_name,
+static const struct cp_team_ops ops[] = {
+	{ .entry = member, .ended = member_ended, .name = member_name },
+	{ .entry = member, .ended = member_ended, .name = member_name, .host_free = true },
 };
 
 const char *cp_team_place(const char *site)
@@ -72,7 +71,7 @@ int cp_team_open(struct cp_team *team, const struct coop_group_opts *opts, const
 	r = coop_group_open_at(&team->group, opts, cp_team_place(site));
 	if (r < 0)
 		return r;
-	cp_group_set_team(&team->group, &ops);
+	cp_group_set_team(&team->group, &ops[team->host_free]);
 	return 0;
 }
 
@@ -100,12 +99,12 @@ int cp_team_spawn_all(struct cp_team *team, size_t *ret_spawned)
 	return r;
 }
 
-int cp_team_wait(struct cp_team *team, struct cp_queue *queue, const struct cp_wait *model,
+int cp_team_wait(struct cp_team *team, struct cp_queue *queue, const char *what, bool for_last,
 		 const struct coop_scope_opts *opts, bool *ret_late)
 {
-	struct cp_queue_wait w = {
-		.wait = { .what = model->what, .kind = model->kind, .on = &team->group }
-	};
+	struct cp_queue_wait w = { .wait = { .what = what,
+					     .kind = for_last ? CP_ON_REST : CP_ON_ANY_CHILD,
+					     .on = &team->group } };
 	struct coop_error *err = cp_err_slot_aside(&cp_rt->body->err);
 	struct coop_scope s = COOP_SCOPE_INIT;
 	int r;

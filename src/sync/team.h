@@ -34,6 +34,7 @@ struct cp_team {
 	size_t count;
 	struct coop_slot *slots; /* NULL, or `count` of them */
 	size_t lost;             /* ended cancelled */
+	bool host_free;          /* see struct cp_team_ops */
 	const char *site;        /* the members': word NUL file NUL line */
 };
 
@@ -57,10 +58,10 @@ int cp_team_spawn_all(struct cp_team *team, size_t *ret_spawned);
 
 /*
  * The body waits at `queue` for a member, inside a scope with a time limit: 0, COOP_ECANCELED, or
- * what the scope makes of its limit. *ret_late (may be NULL): that was it. Of `model` what and kind
- * count: a search for cycles wants to know whether the body goes on before all members have ended.
+ * what the scope makes of its limit. *ret_late (may be NULL): that was it. `for_last`: it waits for
+ * the only one that is left.
  */
-int cp_team_wait(struct cp_team *team, struct cp_queue *queue, const struct cp_wait *model,
+int cp_team_wait(struct cp_team *team, struct cp_queue *queue, const char *what, bool for_last,
 		 const struct coop_scope_opts *opts, bool *ret_late);
 
 CP_INLINE const struct coop_call *cp_team_call(const struct cp_team *team, size_t index)

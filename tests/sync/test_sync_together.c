@@ -95,6 +95,70 @@ TASK_TEST(a_lock_owned_for_a_limited_wait)
 	return coop_group_join(&g, 0);
 }
 
+static int locks_too(size_t index, void *arg)
+{
+	(void)index;
+	return locks(arg);
+}
+
+/* What is owned while a map goes on is owned until it is over, however many may run at once. */
+TASK_TEST(a_lock_owned_by_who_maps)
+{
+	for (uint32_t most = 0; most < 3; most++) {
+		struct coop_map_opts opts = { .running_max = most, .mode = COOP_GATHER_COLLECT };
+		struct coop_slot slots[3];
+
+		CHECK_INT(coop_mutex_lock(&lock), ==, 0);
+		CHECK_INT(coop_map(locks_too, NULL, 3, &opts, slots), ==, 0);
+		CHECK_INT(coop_mutex_unlock(&lock), ==, 0);
+		for (int i = 0; i < 3; i++) {
+			CHECK_INT(slots[i].rc, ==, -EDEADLK);
+			coop_error_unref(slots[i].err);
+		}
+	}
+	return 0;
+}
+
+/* So is it while calls are made one by one. */
+TASK_TEST(a_lock_owned_by_who_staggers)
+{
+	struct coop_call calls[] = { { locks, NULL, NULL }, { locks, NULL, NULL } };
+
+	for (int64_t delay = 0; delay < MS(3); delay += MS(1)) {
+		CHECK_INT(coop_mutex_lock(&lock), ==, 0);
+		CHECK_INT(coop_staggered_race(calls, 2, delay, NULL, NULL), ==, -EDEADLK);
+		coop_error_clear();
+		CHECK_INT(coop_mutex_unlock(&lock), ==, 0);
+	}
+	return 0;
+}
+
+static int is_refused(void *arg)
+{
+	CHECK_INT(locks(arg), ==, -EDEADLK);
+	coop_error_clear();
+	return 0;
+}
+
+/* Who waits for room waits for the only child there is; of several any may make it. */
+TASK_TEST(a_lock_owned_by_who_waits_for_room)
+{
+	struct coop_group_opts one = { .running_max = 1 }, two = { .running_max = 2 };
+	struct coop_group g = COOP_GROUP_INIT, h = COOP_GROUP_INIT;
+
+	coop_group_open(&g, &one);
+	CHECK_INT(coop_mutex_lock(&lock), ==, 0);
+	CHECK_INT(coop_spawn_wait(&g, is_refused, NULL), ==, 0);
+	CHECK_INT(coop_spawn_wait(&g, is_refused, NULL), ==, 0);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	coop_group_open(&h, &two);
+	CHECK_INT(coop_spawn_wait(&h, locks, NULL), ==, 0);
+	CHECK_INT(coop_spawn_wait(&h, sleep_ms, MSARG(5)), ==, 0);
+	CHECK_INT(coop_spawn_wait(&h, sleep_ms, MSARG(5)), ==, 0);
+	CHECK_INT(coop_mutex_unlock(&lock), ==, 0);
+	return coop_group_join(&h, 0);
+}
+
 static struct coop_mutex other = COOP_MUTEX_INIT;
 static struct coop_cond cond = COOP_COND_INIT(&lock);
 
