@@ -197,6 +197,7 @@ int coop_as_completed_close(struct coop_as_completed *it, int rc)
 	struct cp_rt *rt = cp_in_task();
 	struct coop_error *err;
 	struct coop_group *g;
+	bool spurious = false;
 	int r;
 
 	if (!it)
@@ -206,12 +207,14 @@ int coop_as_completed_close(struct coop_as_completed *it, int rc)
 	g = &it->team.group;
 	if (g->_scope._state == CP_OPEN && g->_scope._task != rt->cur)
 		return COOP_EWRONGTASK;
+	if (rc == COOP_ECANCELED && !g->_scope._eff && !rt->body->delivered)
+		spurious = true; /* the caller's own failure, as the join sees it */
 	if (rc >= 0 && g->_first)
 		coop_group_cancel_at(g, "left before all had ended", COOP_NEVER,
 				     cp_team_place(it->team.site));
 	r = coop_group_join(g, rc);
 	if (it->mode == COOP_GATHER_COLLECT)
-		r = cp_team_collected(&it->team, r, rc);
+		r = cp_team_collected(&it->team, r, spurious ? COOP_ESPURIOUSCANCEL : rc);
 	err = coop_error_take(r); /* what discard does is no concern of it */
 	throw_away(it);
 	cp_free(it);

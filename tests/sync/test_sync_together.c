@@ -400,6 +400,26 @@ TASK_TEST(a_wait_for_one_that_waits_for_it)
 	return 0;
 }
 
+/* ---- a cancel that nobody made */
+
+/* The caller's part has failed with it, also where failures of calls are looked for in slots. */
+TASK_TEST(a_caller_that_was_not_cancelled)
+{
+	for (int mode = COOP_GATHER_FAIL_FAST; mode <= COOP_GATHER_COLLECT; mode++) {
+		struct coop_as_completed_opts opts = { .mode = (enum coop_gather_mode)mode };
+		struct job j = { .ms = 1, .value = 5 };
+		struct coop_call calls[] = { { job, &j, NULL } };
+		struct coop_as_completed *it;
+		int r;
+
+		CHECK_INT(coop_as_completed_open(calls, 1, &opts, &it), ==, 0);
+		r = coop_as_completed_close(it, COOP_ECANCELED);
+		CHECK_INT(r, ==, COOP_ESPURIOUSCANCEL);
+		coop_error_clear();
+	}
+	return 0;
+}
+
 /* ---- bags */
 
 static struct coop_bag bag;
