@@ -323,6 +323,8 @@ int sim_channel_put(struct cp_sim *sim, struct sim_channel *c, struct sim_cursor
 		    size_t bytes);
 /* What is visible; with `peek` it stays. */
 void sim_channel_take(struct sim_channel *c, struct sim_cursor *to, size_t bytes, bool peek);
+/* The last of what was taken is there again; nothing has been put in between. */
+void sim_channel_give_back(struct sim_channel *c, size_t bytes);
 void sim_channel_end(struct cp_sim *sim, struct sim_channel *c, enum sim_end end);
 void sim_channel_hold(struct cp_sim *sim, struct sim_channel *c, bool hold);
 

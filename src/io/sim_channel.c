@@ -206,6 +206,14 @@ void sim_channel_take(struct sim_channel *c, struct sim_cursor *to, size_t bytes
 	c->taken += bytes;
 }
 
+void sim_channel_give_back(struct sim_channel *c, size_t bytes)
+{
+	c->head = (c->head + c->room - bytes) % c->room;
+	c->used += bytes;
+	c->visible += bytes;
+	c->taken -= bytes;
+}
+
 void sim_channel_end(struct cp_sim *sim, struct sim_channel *c, enum sim_end end)
 {
 	if (c->ended >= end)

@@ -179,14 +179,45 @@ int sim_pipe(struct cp_sim *sim, int ret_fds[2])
 
 /* ---------------------------------------------------------------------- splice */
 
+/* What could not be written is there to be read again. */
+static void give_back(struct sim_object *in, size_t bytes)
+{
+	if (in->is_pipe)
+		sim_channel_give_back(&of(in)->pipe->bytes, bytes);
+	else if (in->ops == &sim_stream_ops)
+		sim_channel_give_back(&sim_sock_of(in)->in, bytes);
+}
+
+static bool is_one_pipe(struct sim_object *in, struct sim_object *out)
+{
+	return in->is_pipe && out->is_pipe && of(in)->pipe == of(out)->pipe;
+}
+
+/* Writes what was read: how much of it, or why none. It stops where a connection is reset. */
+static int write_all(struct cp_sim *sim, struct sim_object *out, size_t bytes)
+{
+	struct iovec iov = { sim->scratch, bytes };
+	struct cp_op part = { .code = CP_OP_WRITE, .iov = &iov, .count = 1, .offset = -1 };
+
+	while (iov.iov_len) {
+		int n = out->ops->try(sim, out, &part);
+
+		if (n <= 0)
+			return iov.iov_len < bytes ? (int)(bytes - iov.iov_len) : n;
+		iov.iov_base = (char *)iov.iov_base + n;
+		iov.iov_len -= (size_t)n;
+	}
+	return (int)bytes;
+}
+
 int sim_splice(struct cp_sim *sim, struct cp_op *op)
 {
 	struct sim_object *in = op->f->own, *out = op->to->own;
 	struct iovec iov = { sim->scratch, op->one.iov_len };
-	struct cp_op part = { .iov = &iov, .count = 1, .offset = -1 };
-	int space, r;
+	struct cp_op part = { .code = CP_OP_READ, .iov = &iov, .count = 1, .offset = -1 };
+	int space, r, n;
 
-	if (!in->is_pipe && !out->is_pipe)
+	if ((!in->is_pipe && !out->is_pipe) || is_one_pipe(in, out))
 		return -EINVAL;
 	if (!op->one.iov_len)
 		return 0;
@@ -197,16 +228,11 @@ int sim_splice(struct cp_sim *sim, struct cp_op *op)
 		iov.iov_len = (size_t)space;
 	if (iov.iov_len > sizeof sim->scratch)
 		iov.iov_len = sizeof sim->scratch;
-	part.code = CP_OP_READ;
 	r = in->ops->try(sim, in, &part);
 	if (r <= 0)
 		return r;
-	for (size_t left = (size_t)r; left; left -= (size_t)space) {
-		iov.iov_len = left;
-		part.code = CP_OP_WRITE;
-		space = out->ops->try(sim, out, &part);
-		CP_ASSERT(space > 0); /* there is room, and nobody came between */
-		iov.iov_base = (char *)iov.iov_base + space;
-	}
-	return r;
+	n = write_all(sim, out, (size_t)r);
+	if (n < r)
+		give_back(in, (size_t)(r - (n > 0 ? n : 0)));
+	return n;
 }

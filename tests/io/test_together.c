@@ -10,6 +10,7 @@
 #include "io/io.h"
 
 #include <coop/stream.h>
+#include <coop/testing.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -374,6 +375,63 @@ REAL_IO_TEST(datagram_to_an_address_that_others_fill)
 	CHECK_INT(coop_group_join(&g, 0), ==, 0);
 	CHECK_INT(d.result, ==, 4);
 	close_both(d.fd, d.peer);
+	return 0;
+}
+
+/* What a connection that is reset in the middle of a splice has not taken stays in the pipe. */
+SIM_IO_TEST(splice_into_a_connection_that_is_reset)
+{
+	struct coop_sim_opts resets = { .reset_percent = 100, .reset_bytes = 100 };
+	char zeros[1000] = { 0 };
+
+	CHECK_INT(coop_sim_plan(&resets), ==, 0);
+	for (int i = 0; i < 10; i++) {
+		int from[2], a, b, r;
+
+		tcp_pair(&a, &b);
+		new_pipe(from);
+		CHECK_INT(coop_write(from[1], zeros, sizeof zeros), ==, sizeof zeros);
+		r = coop_splice(from[0], a, sizeof zeros, 0);
+		if (r == (int)sizeof zeros) { /* the other side is to be reset */
+			CHECK_INT(coop_write(from[1], zeros, sizeof zeros), ==, sizeof zeros);
+			r = coop_splice(from[0], b, sizeof zeros, 0);
+		}
+		CHECK_INT(r, >, 0);
+		CHECK_INT(r, <=, 100);
+		CHECK_INT(coop_read(from[0], zeros, sizeof zeros), ==, (int)sizeof zeros - r);
+		close_both(from[0], from[1]);
+		close_both(a, b);
+	}
+	return 0;
+}
+
+/* Without memory for what it has read a splice has read nothing. */
+SIM_IO_TEST(splice_without_memory)
+{
+	char zeros[2000] = { 0 };
+	int from[2], a, b;
+
+	pair(&a, &b);
+	new_pipe(from);
+	CHECK_INT(coop_write(from[1], zeros, sizeof zeros), ==, sizeof zeros);
+	cp_os_faults.alloc_fail_at = cp_os_faults.alloc_calls + 1;
+	CHECK_INT(coop_splice(from[0], a, sizeof zeros, 0), ==, -ENOMEM);
+	cp_os_faults.alloc_fail_at = 0;
+	CHECK_INT(coop_splice(from[0], a, sizeof zeros, 0), ==, sizeof zeros);
+	close_both(from[0], from[1]);
+	close_both(a, b);
+	return 0;
+}
+
+/* A pipe is not spliced into itself. */
+IO_TEST(splice_into_itself)
+{
+	int fds[2];
+
+	new_pipe(fds);
+	CHECK_INT(coop_write(fds[1], "abc", 3), ==, 3);
+	CHECK_INT(coop_splice(fds[0], fds[1], 3, 0), ==, -EINVAL);
+	close_both(fds[0], fds[1]);
 	return 0;
 }
 
