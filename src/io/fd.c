@@ -193,6 +193,21 @@ void cp_fd_end_read(struct cp_rt *rt, int fd, const struct coop_task *t, int cod
 		io->ops->end(io, f, CP_READS, code);
 }
 
+void cp_fds_begin(struct cp_io *io)
+{
+	for (size_t i = 0; i < io->chunks_count; i++) {
+		struct cp_fd *chunk = io->chunks[i];
+
+		for (int k = 0; chunk && k < CP_FD_CHUNK; k++) {
+			if (chunk[k].kind == CP_FD_NONE)
+				continue;
+			CP_ASSERT(!chunk[k].refs);
+			io->ops->forget(io, &chunk[k]);
+			blank(&chunk[k], CP_FD_NONE);
+		}
+	}
+}
+
 void cp_fds_deinit(struct cp_io *io)
 {
 	for (size_t i = 0; i < io->chunks_count; i++)

@@ -531,3 +531,71 @@ TEST(stream_is_closed_while_its_end_is_told)
 {
 	CHECK_INT(coop_run(closed_while_it_ends, NULL, &gives_way), ==, 0);
 }
+
+/* ---- from one run of a runner to the next */
+
+static struct coop_stream left[2];
+static int numbers[2];
+
+static int leaves_streams(void *arg)
+{
+	(void)arg;
+	pair(&numbers[0], &numbers[1]);
+	wait_once(numbers[0], numbers[1]);
+	for (int i = 0; i < 2; i++)
+		CHECK_INT(coop_stream_from_fd(numbers[i], &left[i]), ==, 0);
+	return 0;
+}
+
+static int reads_one(void *arg)
+{
+	char c;
+
+	return coop_read(*(int *)arg, &c, 1);
+}
+
+static int uses_the_numbers(void *arg)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	int fds[2];
+
+	(void)arg;
+	CHECK_INT(pipe2(fds, O_CLOEXEC), ==, 0);
+	CHECK_INT(fds[0], ==, numbers[0]);
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn(&g, reads_one, &fds[0]), ==, 0);
+	settle();
+	CHECK_INT(write(fds[1], "x", 1), ==, 1);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	close_both(fds[0], fds[1]);
+	return 0;
+}
+
+static void stream_closed_between_runs(enum coop_engine engine)
+{
+	struct coop_run_opts opts = { .engine = engine };
+	struct coop_runner *runner;
+	int r;
+
+	unsetenv("COOP_IO");
+	r = coop_runner_open(&opts, &runner);
+	if (r == -ENOTSUP)
+		SKIP("this machine has no such engine");
+	CHECK_INT(coop_runner_run(runner, leaves_streams, NULL), ==, 0);
+	for (int i = 0; i < 2; i++)
+		CHECK_INT(coop_stream_close(&left[i]), ==, 0);
+	CHECK_INT(coop_runner_run(runner, uses_the_numbers, NULL), ==, 0);
+	coop_runner_free(runner);
+}
+
+/* A stream may be closed after its run: in the next one its number is another file's. */
+TEST(stream_closed_between_runs_epoll)
+{
+	stream_closed_between_runs(COOP_ENGINE_EPOLL);
+}
+
+/* The same with the ring. */
+TEST(stream_closed_between_runs_uring)
+{
+	stream_closed_between_runs(COOP_ENGINE_URING);
+}
