@@ -135,6 +135,7 @@ CP_INLINE void warm(const struct coop_task *t)
 	if (t->state != CP_PARKED)
 		return;
 	__builtin_prefetch(t->body);
+	__builtin_prefetch((const char *)t->body + 64);
 	__builtin_prefetch(&t->body->base._state);
 	__builtin_prefetch((const char *)t->body - t->sp_off + 64);
 	__builtin_prefetch((const char *)t->body - t->sp_off + 128);

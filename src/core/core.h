@@ -192,12 +192,14 @@ CP_INLINE struct coop_scope *cp_scope_inner(const struct coop_scope *s)
 {
 	struct cp_body *body = s->_task->body;
 
+	if (s == body->inner)
+		return NULL;
 	for (struct coop_scope *at = body->inner; at != body->laid; at = at->_outer) {
 		at->_more |= CP_MORE_LAID;
 		at->_outer->_inner = at;
 	}
 	body->laid = body->inner;
-	return s == body->inner ? NULL : s->_inner;
+	return s->_inner;
 }
 
 /* As an option says it: 0 is the runner's, which a scope says by COOP_NEVER. */

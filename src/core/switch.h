@@ -54,6 +54,10 @@ CP_INLINE void cp_prefetch_next(struct cp_rt *rt)
 	__builtin_prefetch(sp + 192);
 	__builtin_prefetch(t->body);
 	__builtin_prefetch((const char *)t->body + 64);
+	if (t->cancelled) { /* it will end, most likely */
+		__builtin_prefetch(&t->body->base);
+		__builtin_prefetch(&t->body->held);
+	}
 	if (t->sp_off >= CP_DEEP) {
 		for (int i = 256; i < CP_DEEP; i += 64)
 			__builtin_prefetch(sp + i);

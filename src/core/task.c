@@ -187,9 +187,9 @@ CP_INLINE void body_begin(struct cp_rt *rt, struct cp_body *b, struct coop_task 
 	b->task = t;
 	for (size_t i = 0; i < CP_ARRAY_LEN(b->zero); i++)
 		b->zero[i] = (cp_pair){ 0, 0 };
+	b->site = t->site;
 	b->fn = fn;
 	b->arg = arg;
-	b->site = t->site;
 	b->id = id_of_new(rt, t);
 	b->base._outer = t->group ? &t->group->_scope : NULL;
 	b->base._task = t;
@@ -444,14 +444,26 @@ static CP_COLD void tell_handle(struct cp_rt *rt, struct cp_body *b, enum cp_out
 	cp_handle_ended(rt, b->extra->handle, states[outcome], rc, err);
 }
 
-/* Gives up what the task has besides node and stack; its body is as new. */
-static CP_NOINLINE void give_up(struct cp_rt *rt, struct cp_body *b)
+/* The base as new. Mostly it has but seen that its group was cancelled. */
+static void give_up_base(struct cp_rt *rt, struct cp_body *b)
 {
 	struct coop_scope *base = &b->base;
 
+	if (CP_LIKELY((cp_scope_word(base) & ~CP_WORD_EFF) == BASE_WORD)) {
+		cp_scope_set_word(base, BASE_WORD);
+		base->_until_ns = COOP_NEVER;
+		return;
+	}
 	if (cp_timer_armed((struct cp_timer *)&base->_timer_next))
 		cp_wheel_disarm(&rt->wheel, (struct cp_timer *)&base->_timer_next);
 	cp_cause_drop(rt, base);
+	base_reset(b);
+}
+
+/* Gives up what the task has besides node and stack; its body is as new. */
+static CP_NOINLINE void give_up(struct cp_rt *rt, struct cp_body *b)
+{
+	give_up_base(rt, b);
 	cp_err_slot_drop(&b->err);
 	if (b->extra) {
 		b->extra->locals = b->locals;
@@ -461,7 +473,6 @@ static CP_NOINLINE void give_up(struct cp_rt *rt, struct cp_body *b)
 	}
 	b->extra = NULL;
 	b->locals = NULL;
-	base_reset(b);
 }
 
 /* A failure, a task with options, or one that still owns something. */

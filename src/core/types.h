@@ -138,8 +138,11 @@ CP_INLINE bool cp_unopened(uint8_t state)
  */
 #define CP_WORD(state, more, flags) \
 	((uint64_t)(state) | (uint64_t)(more) << 16 | (uint64_t)(flags) << 56)
+#define CP_WORD_EFF ((uint64_t)0xff << 40) /* all bits of _eff */
 
 _Static_assert(offsetof(struct coop_scope, _state) % 8 == 0 &&
+		       offsetof(struct coop_scope, _eff) ==
+			       offsetof(struct coop_scope, _state) + 5 &&
 		       offsetof(struct coop_scope, _more) ==
 			       offsetof(struct coop_scope, _state) + 2 &&
 		       offsetof(struct coop_scope, _flags) ==
@@ -378,24 +381,25 @@ struct cp_body {
 		};
 	};
 	void *deepest; /* lowest stack pointer seen at a switch; of this task, or shallow */
-	coop_fn *fn;
-	void *arg;
-	const char *site;
-	struct coop_scope base;
-	struct coop_scope *laid; /* as far in as scopes know their inner ones: cp_scope_inner */
-	uint64_t id;
-	struct coop_error *err; /* the slot */
+	int64_t blocked_ns;
 	struct cp_extra *extra;
 	struct cp_local *locals;
-	struct cp_held *held; /* what it owns and others may wait for: park.h */
+	struct coop_scope base;
+	struct coop_scope *laid; /* as far in as scopes know their inner ones: cp_scope_inner */
+	struct coop_error *err;  /* the slot */
+	struct cp_held *held;    /* what it owns and others may wait for: park.h */
 	struct cp_stacks *pool;
 	void *stack_top;
+	const char *site;
+	/* what follows is touched by the first step of a task, and seldom later */
+	coop_fn *fn;
+	void *arg;
+	uint64_t id;
 	void *stack_low;
 	struct cp_body *visit_next; /* of a search for cycles */
 	struct cp_body *visit_from;
 	bool visit_stuck;
 	bool visit_done;
-	int64_t blocked_ns;
 	struct cp_cause cause; /* for the first scope of this task that is cancelled */
 	struct cp_hold holds[COOP_HOLDS_MAX]; /* the first holds_used have been used before */
 	struct cp_fpenv fpenv; /* while it is switched away, CP_TASK_FPENV */
