@@ -21,6 +21,8 @@ struct coop_listener {
 	uint32_t in_a_row;        /* errors without a success between them */
 	int64_t rest_ns;          /* of the next rest */
 	int64_t told_ns;          /* when the log was told of the last one */
+	uint32_t accepting;       /* calls of coop_listener_accept: the last one */
+	bool gone;                /* frees what has been closed meanwhile */
 	struct cp_server *server; /* who serves it: net_serve.c */
 };
 
@@ -63,6 +65,8 @@ int cp_listen_backlog(struct cp_world *world, const struct coop_listen_opts *opt
 void cp_listener_hide(struct coop_listener *l);
 /* Closes the socket; the struct stays. */
 void cp_listener_shut(struct coop_listener *l);
+/* One call less; the last one frees a listener that has been closed. */
+void cp_listener_leave(struct coop_listener *l);
 
 /*
  * What an error of accept means. 0: go on, after a rest where that is due; else the error that the

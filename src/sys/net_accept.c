@@ -97,32 +97,43 @@ int cp_accept_failed(struct cp_rt *rt, struct coop_listener *l, int r)
 	return rest(rt, l, r);
 }
 
-int coop_listener_accept(struct coop_listener *listener, struct coop_addr *ret_peer)
+static int accept_next(struct cp_rt *rt, struct coop_listener *l, struct coop_addr *ret_peer)
 {
-	struct cp_rt *rt = cp_in_task();
 	struct coop_addr peer;
 	int r;
 
-	if (!rt)
-		return cp_no_task();
 	do {
-		if (listener->fd < 0)
+		if (l->fd < 0)
 			return cp_net_early(rt, COOP_ECLOSED);
 		peer.len = sizeof peer.un;
-		r = coop_accept(listener->fd, ret_peer ? &peer.sa : NULL, &peer.len);
+		r = coop_accept(l->fd, ret_peer ? &peer.sa : NULL, &peer.len);
 		if (r < 0)
-			r = cp_accept_failed(rt, listener, r);
+			r = cp_accept_failed(rt, l, r);
 		else
 			break;
 	} while (r >= 0);
 	if (r < 0)
 		return r;
-	listener->in_a_row = 0;
-	listener->rest_ns = 0;
-	listener->stats.accepted++;
+	l->in_a_row = 0;
+	l->rest_ns = 0;
+	l->stats.accepted++;
 	if (ret_peer) {
 		cp_addr_unmap(&peer);
 		*ret_peer = peer;
 	}
+	return r;
+}
+
+/* The listener may be closed meanwhile, and this call be in its rest then: so it stays as long. */
+int coop_listener_accept(struct coop_listener *listener, struct coop_addr *ret_peer)
+{
+	struct cp_rt *rt = cp_in_task();
+	int r;
+
+	if (!rt)
+		return cp_no_task();
+	listener->accepting++;
+	r = accept_next(rt, listener, ret_peer);
+	cp_listener_leave(listener);
 	return r;
 }

@@ -275,13 +275,21 @@ void cp_listener_shut(struct coop_listener *l)
 		cp_os_close_any(fd);
 }
 
+void cp_listener_leave(struct coop_listener *l)
+{
+	if (--l->accepting == 0 && l->gone)
+		cp_free(l);
+}
+
 struct coop_listener *coop_listener_close(struct coop_listener *listener)
 {
 	if (!listener)
 		return NULL;
 	if (listener->server)
 		cp_die("coop_listener_close: coop_serve is still at it");
+	listener->accepting++; /* this call, too: the others may end while it waits */
 	cp_listener_shut(listener);
-	cp_free(listener);
+	listener->gone = true;
+	cp_listener_leave(listener);
 	return NULL;
 }

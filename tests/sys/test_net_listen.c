@@ -416,6 +416,46 @@ TEST(a_close_ends_the_rest)
 	CHECK_INT(coop_run(room, NULL, &virtual_epoll), ==, 0);
 }
 
+static int accept_till_closed(void *arg)
+{
+	CHECK_INT(coop_listener_accept(arg, NULL), ==, COOP_ECLOSED);
+	return 0;
+}
+
+static int closed_in_rest(void *arg)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	struct coop_addr addr;
+	struct coop_listener *l = listen_at(&addr, NULL);
+	int client = connect_to(&addr);
+
+	(void)arg;
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn(&g, sleep_ms, MSARG(1)), ==, 0); /* has a stack made */
+	CHECK_INT(coop_group_wait(&g), ==, 0);
+	fail_call(1, EMFILE);
+	CHECK_INT(coop_spawn(&g, accept_till_closed, l), ==, 0);
+	coop_yield();
+	CHECK_INT(stats_of(l).rests, ==, 1);
+	fail_call(0, 0);
+	coop_listener_close(l);
+	l = calloc(1, 256); /* in its place, perhaps, and a listener that is open */
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	free(l);
+	coop_close(client);
+	return 0;
+}
+
+/* A listener that is closed while a call rests is there until the call has found that. */
+TEST(closed_in_a_rest)
+{
+	struct coop_run_opts virtual_epoll = { .clock = COOP_CLOCK_VIRTUAL,
+					       .engine = COOP_ENGINE_EPOLL };
+
+	coop_log_set(record, NULL, COOP_LOG_ERROR);
+	CHECK_INT(coop_run(closed_in_rest, NULL, &virtual_epoll), ==, 0);
+}
+
 /* ---- steps that fail */
 
 static int open_tcp(struct coop_listener **ret_listener)
