@@ -21,6 +21,8 @@
 #define BUFFER_BYTES ((size_t)256 << 10)
 /* The first guess where a file does not tell its size. */
 #define FIRST_BYTES 4096
+/* Set user and group: a write takes them away, if it is not root's. */
+#define SPECIAL 06000
 
 static int read_some(int fd, char *buf, size_t bytes)
 {
@@ -154,6 +156,7 @@ struct making {
 	const char *name;              /* the last part of path */
 	int dir_fd, fd;
 	char temp[CP_FS_NAME_BYTES];
+	uint32_t mode; /* with bits that a write takes away; 0: none that are known */
 	/* of a replacement */
 	const char *data;
 	size_t bytes;
@@ -199,7 +202,21 @@ static int keep_mode(struct making *m)
 	r = cp_os_statat(m->dir_fd, m->name, false, &st);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	return S_ISREG(st.st_mode) ? cp_os_fchmod(m->fd, st.st_mode & 07777) : 0;
+	if (!S_ISREG(st.st_mode))
+		return 0;
+	m->mode = st.st_mode & 07777;
+	return cp_os_fchmod(m->fd, m->mode);
+}
+
+/* What it was made with, less the umask. */
+static int note_mode(struct making *m)
+{
+	struct stat st;
+	int r = m->opts->mode & SPECIAL ? cp_os_fstat(m->fd, &st) : 0;
+
+	if (r >= 0 && m->opts->mode & SPECIAL)
+		m->mode = st.st_mode & 07777;
+	return r;
 }
 
 /* Some file systems cannot rename so: a second name can be given where there is none, too. */
@@ -222,8 +239,12 @@ static int give_name(struct making *m)
 /* Fills the new file and has it on the disk; it is closed in any case. */
 static int finish_file(struct making *m)
 {
-	int r = m->fill(m), closed;
+	int r = note_mode(m), closed;
 
+	if (r >= 0)
+		r = m->fill(m);
+	if (r >= 0 && m->mode & SPECIAL)
+		r = cp_os_fchmod(m->fd, m->mode);
 	if (r >= 0 && !m->opts->no_sync)
 		r = cp_os_fsync(m->fd, false);
 	closed = cp_os_close_written(m->fd);

@@ -9,8 +9,8 @@
  * Invariants
  *   1. levels[0 .. depth) are open; path is that of the innermost one, up to its path_bytes, and
  *      behind it the name of the entry that was told last.
- *   2. A step, in whichever thread it runs, moves on by whole entries: one that fails, or was
- *      cancelled before it began, is made again.
+ *   2. A step, in whichever thread it runs, moves on by whole entries: one that had no memory, or
+ *      was cancelled before it began, is made again.
  *   3. Only the task that calls touches a walk, save that a thread does while that task waits.
  */
 #include "base/os.h"
@@ -182,9 +182,9 @@ static int tell_end(struct coop_walk *w)
 	w->path[bytes - 1] = '\0';
 	if (w->ends && w->stat)
 		r = cp_os_statat(l->fd, ".", false, &w->entry.stat);
+	pop(w);
 	if (r < 0)
 		return r;
-	pop(w);
 	l = innermost(w);
 	tell(w, l->fd, l->path_bytes, DT_DIR);
 	w->entry.depth = w->depth;
@@ -203,13 +203,16 @@ static bool is_at_hand(const struct coop_walk *w, struct dirent64 **ret_dirent)
 	       (*ret_dirent)->d_type != DT_DIR;
 }
 
-/* One entry of the batch: told, or -EAGAIN if it is gone. On failure it is told the next time. */
+/*
+ * One entry of the batch: told, or -EAGAIN if it is gone. Without memory it is told the next time;
+ * what the system has against it, it would say again: the walk goes on behind it.
+ */
 static int next_of_batch(struct coop_walk *w, const struct dirent64 *d)
 {
 	struct level *l = innermost(w);
 	int r = tell_entry(w, d);
 
-	if (r < 0 && r != -ENOENT)
+	if (r == -ENOMEM)
 		return r;
 	l->at = (size_t)((const char *)d - l->batch) + d->d_reclen;
 	return r == -ENOENT ? -EAGAIN : r;
@@ -265,6 +268,7 @@ static int next(struct coop_walk *w)
 int coop_walk_next(struct coop_walk *w, struct coop_walk_entry *ret_entry)
 {
 	bool told_dir = w->told_dir;
+	uint32_t depth = w->depth;
 	int r;
 
 	if (w->in_use)
@@ -274,7 +278,8 @@ int coop_walk_next(struct coop_walk *w, struct coop_walk_entry *ret_entry)
 	r = next(w);
 	w->in_use = false;
 	if (r < 0) {
-		w->told_dir = told_dir && r == COOP_ECANCELED;
+		/* Unless it has been left already, with nothing to tell. */
+		w->told_dir = told_dir && r == COOP_ECANCELED && w->depth == depth;
 		return r;
 	}
 	*ret_entry = w->entry;

@@ -3,6 +3,7 @@
  * Files and directories: whole or not at all, nothing outside of the tree, nothing left behind.
  */
 #include "../core/core_help.h"
+#include "fds.h"
 
 #include "base/os.h"
 
@@ -210,6 +211,23 @@ FS_TEST(replace_keeps_permissions)
 	CHECK_INT(coop_file_replace(at(".."), "y", 1, NULL), ==, -EISDIR);
 	CHECK_INT(coop_file_replace("", "y", 1, NULL), ==, -ENOENT);
 	CHECK_INT(entries(), ==, 2);
+}
+
+/* What a write takes away from a program of somebody who is not root stays, too. */
+FS_TEST(replace_keeps_setuid)
+{
+	struct coop_file_opts opts = { .mode = 06711 };
+	uid_t uid = geteuid();
+
+	CHECK_INT(chmod(base, 0777), ==, 0);
+	CHECK_INT(seteuid(uid ? uid : 65534), ==, 0);
+	put("a", "old");
+	CHECK_INT(chmod(at("a"), 06755), ==, 0);
+	put("a", "new");
+	CHECK_INT(mode_of("a"), ==, 06755);
+	CHECK_INT(coop_file_replace(at("b"), "x", 1, &opts), ==, 0);
+	CHECK_INT(mode_of("b"), ==, 06711);
+	CHECK_INT(seteuid(uid), ==, 0);
 }
 
 /* A link is replaced itself, not what it points to. */
@@ -455,6 +473,88 @@ FS_TEST(walk_goes_on_after_a_cancel)
 	CHECK_INT(r, ==, COOP_EOF);
 	CHECK_INT(walked, ==, 7);
 	coop_walk_close(walk);
+}
+
+/* What may not be looked at is an error once, and the walk goes on behind it. */
+FS_TEST(walk_goes_on_behind_an_error)
+{
+	struct coop_walk_opts opts = { .stat = true, .ends = true };
+	struct coop_walk_entry e;
+	int r = 0, errors = 0, seen = 0;
+	uid_t uid = geteuid();
+
+	make_tree();
+	CHECK_INT(chmod(base, 0755), ==, 0);
+	CHECK_INT(chmod(at("empty"), 0755), ==, 0);
+	CHECK_INT(chmod(at("a"), 0444), ==, 0); /* to be read, but not to be searched */
+	CHECK_INT(seteuid(uid ? uid : 65534), ==, 0);
+	CHECK_INT(coop_walk_open(base, &opts, &walk), ==, 0);
+	for (int i = 0; i < 20 && r != COOP_EOF; i++) {
+		r = coop_walk_next(walk, &e);
+		errors += r == -EACCES;
+		seen += r == 0;
+	}
+	coop_walk_close(walk);
+	CHECK_INT(seteuid(uid), ==, 0);
+	CHECK_INT(chmod(at("a"), 0700), ==, 0);
+	CHECK_INT(r, ==, COOP_EOF);
+	CHECK_INT(errors, ==, 3); /* a/b, a/g, and a itself at its end */
+	CHECK_INT(seen, ==, 5); /* a, empty and its end, f, link */
+}
+
+#define LEVELS_UP 100
+
+static int walks_one_step(void *arg)
+{
+	struct coop_walk_entry e;
+
+	(void)arg;
+	return coop_walk_next(walk, &e);
+}
+
+/* Walks to the innermost directory, and cancels the step that comes back from there. */
+static bool leaves_half_way(int pause)
+{
+	struct coop_group g = COOP_GROUP_INIT;
+	struct coop_walk_entry e;
+	struct coop_handle *h;
+	int before, between, r;
+
+	CHECK_INT(coop_walk_open(base, NULL, &walk), ==, 0);
+	do
+		CHECK_INT(coop_walk_next(walk, &e), ==, 0);
+	while (e.depth < LEVELS_UP);
+	before = fds_open();
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn_with(&g, walks_one_step, NULL, NULL, &h), ==, 0);
+	coop_yield();
+	for (volatile int i = 0; i < pause; i++)
+		;
+	coop_handle_cancel(h, "by the test");
+	r = coop_handle_wait(h, NULL);
+	coop_handle_release(h);
+	(void)!coop_group_join(&g, 0);
+	coop_error_clear();
+	between = fds_open();
+	if (r == COOP_ETASKCANCELLED)
+		CHECK_INT(coop_walk_skip(walk), ==, between < before);
+	else
+		CHECK_INT(between, <, before);
+	CHECK_INT(before - between > 0 ? between : before - 1, ==, fds_open());
+	coop_walk_close(walk);
+	return r == COOP_ETASKCANCELLED && between < before;
+}
+
+/* A step that has left the directory told last, and was cancelled then: nothing is to be skipped. */
+FS_TEST(skip_after_a_cancel)
+{
+	char path[256] = "";
+
+	for (int i = 0; i < LEVELS_UP; i++)
+		strcat(path, "/d");
+	CHECK_INT(coop_mkdir_all(at(path + 1), 0700), ==, 0);
+	for (int i = 0; i < 500 && !leaves_half_way(i % 100 * 1000); i++)
+		;
 }
 
 static void make_deep(int levels)
