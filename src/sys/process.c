@@ -11,7 +11,9 @@
  *   1. A process is in the registry exactly while it is not REAPED.
  *   2. Its number is used for a signal only while it is RUNNING or ENDED, by the run's own thread
  *      or by who knows that it is; a pidfd can name no other process anyway.
- *   3. At most one task waits at the descriptor (`polling`); when it leaves, for whatever reason,
+ *   3. A forked child has none of its parent's processes: its registry is empty, and another
+ *      thread that held the lock, or was starting one, is not there.
+ *   4. At most one task waits at the descriptor (`polling`); when it leaves, for whatever reason,
  *      it wakes the others, who look for themselves.
  */
 #include "sys/process.h"
@@ -30,7 +32,31 @@
 
 static struct coop_process *registry;
 static unsigned starting; /* starts that are under way, in any thread */
+static uint32_t registry_forks; /* which process's it is; what is listed has the same */
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void after_fork(void)
+{
+	static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
+
+	registry = NULL;
+	starting = 0;
+	registry_forks++;
+	registry_lock = unlocked;
+}
+
+int cp_process_registry_open(void)
+{
+	static bool opened; /* under the lock */
+	int r = 0;
+
+	pthread_mutex_lock(&registry_lock);
+	if (!opened)
+		r = cp_os_atfork_child(after_fork);
+	opened |= r >= 0;
+	pthread_mutex_unlock(&registry_lock);
+	return r;
+}
 
 void cp_process_starting(void)
 {
@@ -44,6 +70,7 @@ void cp_process_started(struct coop_process *p)
 	pthread_mutex_lock(&registry_lock);
 	starting--;
 	if (p) {
+		p->forks = registry_forks;
 		p->prev = NULL;
 		p->next = registry;
 		if (registry)
@@ -56,9 +83,11 @@ void cp_process_started(struct coop_process *p)
 void cp_process_delist(struct coop_process *p)
 {
 	pthread_mutex_lock(&registry_lock);
-	*(p->prev ? &p->prev->next : &registry) = p->next;
-	if (p->next)
-		p->next->prev = p->prev;
+	if (p->forks == registry_forks) {
+		*(p->prev ? &p->prev->next : &registry) = p->next;
+		if (p->next)
+			p->next->prev = p->prev;
+	}
 	pthread_mutex_unlock(&registry_lock);
 }
 

@@ -545,7 +545,7 @@ static bool leaves_half_way(int pause)
 	return r == COOP_ETASKCANCELLED && between < before;
 }
 
-/* A step that has left the directory told last, and was cancelled then: nothing is to be skipped. */
+/* A step that was cancelled when it had left the directory told last: nothing is to be skipped. */
 FS_TEST(skip_after_a_cancel)
 {
 	char path[256] = "";

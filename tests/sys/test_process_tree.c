@@ -5,6 +5,8 @@
  */
 #include "process_help.h"
 
+#include "sys/process.h"
+
 #include <coop/signal.h>
 
 #include <pthread.h>
@@ -495,4 +497,45 @@ TEST(orphans_are_told_from_those_being_started)
 	for (int i = 0; i < 2; i++)
 		pthread_join(threads[i], NULL);
 	CHECK_INT(reaped, ==, 0);
+}
+
+/* In a forked child: `p` is the parent's. */
+static int reaps_its_own(struct coop_process *p)
+{
+	siginfo_t info;
+	int pid;
+
+	if (coop_process_look(p, NULL) != -ECHILD)
+		return 1;
+	coop_process_free(p);
+	pid = fork();
+	if (pid == 0)
+		_exit(7);
+	if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) < 0)
+		return 2;
+	return coop_orphans_reap(NULL, NULL) == 1 ? 0 : 3;
+}
+
+/*
+ * A forked child has none of its parent's processes, and nobody starts one there, though another
+ * thread did when it was forked.
+ */
+PROCESS_TEST(a_forked_child_has_none)
+{
+	struct coop_process_opts opts = { .argv = SH("exec sleep 100") };
+	struct coop_process *p = spawned(&opts), *q = spawned(&opts);
+	int pid, status;
+
+	cp_process_starting(); /* as another thread would */
+	pid = fork();
+	if (pid == 0)
+		_exit(reaps_its_own(q));
+	cp_process_started(NULL);
+	CHECK_INT(waitpid(pid, &status, 0), ==, pid);
+	CHECK_INT(status, ==, 0);
+	CHECK(cp_process_is_ours(coop_process_pid(p)));
+	CHECK(cp_process_is_ours(coop_process_pid(q)));
+	coop_process_free(p);
+	coop_process_free(q);
+	return 0;
 }
