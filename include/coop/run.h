@@ -119,7 +119,8 @@ int coop_runner_open(const struct coop_run_opts *opts, struct coop_runner **ret_
  * Returns what fn returned.
  *
  * Checkpoint: never.
- * Errors: as coop_run; COOP_ECLOSED.   Thread: the one that opened it.   Since: 0.1
+ * Errors: as coop_run; COOP_EFORK (in a child that was forked since it was opened), COOP_ECLOSED.
+ * Thread: the one that opened it.   Since: 0.1
  */
 COOP_API COOP_MUST_USE
 int coop_runner_run(struct coop_runner *runner, coop_fn *fn, void *arg);

@@ -6,6 +6,7 @@
  * Options come from the caller and from the environment, which wins. A run leaves nothing behind:
  * whatever was made in it and not given back is ended with it.
  */
+#include "base/forks.h"
 #include "core/core.h"
 
 #include <errno.h>
@@ -397,13 +398,17 @@ int coop_run(coop_fn *fn, void *arg, const struct coop_run_opts *opts)
 struct coop_runner {
 	struct cp_rt *rt; /* NULL: closed */
 	pthread_t thread;
+	uint32_t forks; /* of its process: a child would share the engine with its parent */
 };
 
 int coop_runner_open(const struct coop_run_opts *opts, struct coop_runner **ret_runner)
 {
-	struct coop_runner *runner = cp_calloc(1, sizeof *runner);
-	int r;
+	struct coop_runner *runner;
+	int r = cp_forks_count();
 
+	if (r < 0)
+		return r;
+	runner = cp_calloc(1, sizeof *runner);
 	if (!runner)
 		return -ENOMEM;
 	r = cp_rt_open(opts, &runner->rt);
@@ -412,6 +417,7 @@ int coop_runner_open(const struct coop_run_opts *opts, struct coop_runner **ret_
 		return r;
 	}
 	runner->thread = pthread_self();
+	runner->forks = cp_forks();
 	*ret_runner = runner;
 	return 0;
 }
@@ -422,7 +428,7 @@ int coop_runner_run(struct coop_runner *runner, coop_fn *fn, void *arg)
 		return COOP_ECLOSED;
 	if (!pthread_equal(runner->thread, pthread_self()))
 		return COOP_EWRONGTHREAD;
-	if (forked)
+	if (forked || runner->forks != cp_forks())
 		return COOP_EFORK;
 	return cp_rt_run(runner->rt, fn, arg);
 }

@@ -235,6 +235,29 @@ TEST(no_runtime_in_a_forked_child)
 	CHECK_INT(coop_run(forks, NULL, NULL), ==, 0);
 }
 
+/* Neither has the child of a fork between two runs: the runner's engine is its parent's. */
+TEST(no_runner_in_a_forked_child)
+{
+	struct coop_runner *runner;
+	int status;
+	pid_t pid;
+
+	CHECK_INT(coop_runner_open(NULL, &runner), ==, 0);
+	CHECK_INT(coop_runner_run(runner, forks, NULL), ==, 0);
+	pid = fork();
+	if (pid == 0) {
+		int r = coop_runner_run(runner, forks, NULL);
+
+		coop_runner_free(runner);
+		_exit(r == COOP_EFORK && coop_run(value, (void *)3, NULL) == 3 ? 0 : 1);
+	}
+	CHECK_INT(waitpid(pid, &status, 0), ==, pid);
+	CHECK_INT(status, ==, 0);
+	CHECK_INT(coop_runner_run(runner, forks, NULL), ==, 0);
+	coop_runner_free(runner);
+	PROVES(B311);
+}
+
 /* Everything blocked, nothing outside: an error with a dump, and every task unwinds. */
 static int unwound;
 
