@@ -131,7 +131,8 @@ const struct option option_table[] = {
 	  .help = "Added to its nice value." },
 	{ "pty", 0, "WHEN", .verbs = TASKS, AT_TASK(pty), .topic = TOPIC_RUN, .set = set_choice,
 	  .choices = "auto|on|off",
-	  .help = "A terminal of its own, so that colours are kept; auto: where coop has one." },
+	  .help = "A terminal of its own, so that colours are kept; auto: where coop has one, but "
+		  "not for map." },
 	{ "tty", 0, NULL, .verbs = LIST | V(EXEC), AT_TASK(has_tty), .flags = OPTION_OWN,
 	  .topic = TOPIC_RUN, .set = set_flag,
 	  .help = "It owns coop's terminal, for one task that asks questions." },
