@@ -195,7 +195,8 @@ static const char *find_misplaced(const char *at)
 		const char *wrong;
 
 		at += is_escaped;
-		quote = is_escaped ? quote : quote_at(quote, at, before);
+		if (!is_escaped)
+			quote = quote_at(quote, at, before);
 		wrong = wrong_place(quote, is_escaped, before);
 		if (wrong && has_mark_at(at))
 			return wrong;
