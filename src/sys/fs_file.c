@@ -156,7 +156,8 @@ struct making {
 	const char *name;              /* the last part of path */
 	int dir_fd, fd;
 	char temp[CP_FS_NAME_BYTES];
-	uint32_t mode; /* with bits that a write takes away; 0: none that are known */
+	bool keeps;    /* the permissions of what is replaced or copied: */
+	uint32_t mode; /* these; or with bits that a write takes away */
 	/* of a replacement */
 	const char *data;
 	size_t bytes;
@@ -191,29 +192,44 @@ static int open_dir(struct making *m)
 	return r;
 }
 
-/* The permissions of what is there, if it is to be replaced and nothing else was asked for. */
-static int keep_mode(struct making *m)
+/* The permissions of what is there, or is copied, unless others were asked for. */
+static int find_mode(struct making *m)
 {
 	struct stat st;
 	int r;
 
 	if (m->opts->mode)
 		return 0;
+	if (m->from) {
+		m->keeps = true;
+		m->mode = m->from_stat.st_mode & 0777;
+		return 0;
+	}
 	r = cp_os_statat(m->dir_fd, m->name, false, &st);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	if (!S_ISREG(st.st_mode))
-		return 0;
-	m->mode = st.st_mode & 07777;
-	return cp_os_fchmod(m->fd, m->mode);
+	m->keeps = S_ISREG(st.st_mode);
+	m->mode = m->keeps ? st.st_mode & 07777 : 0;
+	return 0;
 }
 
-/* What it was made with, less the umask. */
-static int note_mode(struct making *m)
+/* From the start nobody may open it who will not have the right to in the end. */
+static int make_new(struct making *m)
+{
+	unsigned mode = m->opts->mode ? m->opts->mode : 0666;
+
+	return cp_fs_make_file(m->dir_fd, m->temp, m->keeps ? m->mode & 0777 : mode);
+}
+
+/* Those that are kept are given whatever the umask; else it is as it was made. */
+static int set_mode(struct making *m)
 {
 	struct stat st;
-	int r = m->opts->mode & SPECIAL ? cp_os_fstat(m->fd, &st) : 0;
+	int r;
 
+	if (m->keeps)
+		return cp_os_fchmod(m->fd, m->mode);
+	r = m->opts->mode & SPECIAL ? cp_os_fstat(m->fd, &st) : 0;
 	if (r >= 0 && m->opts->mode & SPECIAL)
 		m->mode = st.st_mode & 07777;
 	return r;
@@ -239,7 +255,7 @@ static int give_name(struct making *m)
 /* Fills the new file and has it on the disk; it is closed in any case. */
 static int finish_file(struct making *m)
 {
-	int r = note_mode(m), closed;
+	int r = set_mode(m), closed;
 
 	if (r >= 0)
 		r = m->fill(m);
@@ -255,9 +271,11 @@ static int finish_file(struct making *m)
 
 static int make_in_dir(struct making *m)
 {
-	int r;
+	int r = find_mode(m);
 
-	m->fd = cp_fs_make_file(m->dir_fd, m->temp, m->opts->mode ? m->opts->mode : 0666);
+	if (r < 0)
+		return r;
+	m->fd = make_new(m);
 	if (m->fd < 0)
 		return m->fd;
 	r = finish_file(m);
@@ -291,9 +309,7 @@ static int check_opts(const struct coop_file_opts *opts)
 
 static int fill_from_memory(struct making *m)
 {
-	int r = keep_mode(m);
-
-	return r < 0 ? r : write_all(m->fd, m->data, m->bytes);
+	return write_all(m->fd, m->data, m->bytes);
 }
 
 static int run_replace(void *arg)
@@ -394,10 +410,6 @@ static int copy_parts(struct making *m)
 
 static int fill_from_file(struct making *m)
 {
-	int r = m->opts->mode ? 0 : cp_os_fchmod(m->fd, m->from_stat.st_mode & 0777);
-
-	if (r < 0)
-		return r;
 	if (cp_os_clone(m->from_fd, m->fd) >= 0)
 		return 0;
 	if (m->from_stat.st_size)

@@ -724,6 +724,56 @@ FS_TEST(replace_with_each_call_failing)
 	}
 }
 
+/* No file here but `a` itself may be read by anybody but its owner. Takes the others away. */
+static void only_a_is_left(void)
+{
+	struct coop_walk *w;
+	struct coop_walk_entry e;
+
+	CHECK_INT(coop_walk_open(base, &(struct coop_walk_opts){ .depth_max = 1 }, &w), ==, 0);
+	while (coop_walk_next(w, &e) == 0) {
+		if (strcmp(e.name, "a") == 0)
+			continue;
+		CHECK_INT(mode_of(e.name) & 077, ==, 0);
+		CHECK_INT(coop_unlink(at(e.name)), ==, 0);
+	}
+	CHECK(!coop_walk_close(w));
+}
+
+/* With the nth call and all after it failing the new file stays, as it was made. */
+static bool fail_from(uint64_t n, bool copy)
+{
+	bool failed;
+	int r;
+
+	fail_nth(n, EIO);
+	cp_os_faults.call_fail_on = true;
+	r = copy ? coop_file_copy(at("a"), at("b"), NULL)
+		 : coop_file_replace(at("a"), "new", 3, NULL);
+	cp_os_faults.call_fail_on = false;
+	failed = failed_one();
+	CHECK(r == 0 || r == -EIO);
+	only_a_is_left();
+	return failed;
+}
+
+/* What is to be a secret is one from the start: not even its new file may be opened by others. */
+FS_TEST(a_secret_is_never_open)
+{
+	mode_t mask = umask(0);
+
+	put("a", "old");
+	CHECK_INT(chmod(at("a"), 0600), ==, 0);
+	for (int copy = 0; copy < 2; copy++) {
+		uint64_t n = 1;
+
+		while (fail_from(n, copy))
+			n++;
+		CHECK_INT(n, >, 5);
+	}
+	umask(mask);
+}
+
 /* Nothing has had the bytes on the disk before the close, so what that says is told. */
 FS_TEST(a_close_tells_what_came_late)
 {
