@@ -24,6 +24,7 @@
 #include "io/engines.h"
 #include "io/io.h"
 
+#include "base/forks.h"
 #include "base/os.h"
 #include "base/os_uring.h"
 
@@ -44,7 +45,8 @@ struct ring_engine {
 	struct cp_io io;
 	struct io_uring ring;
 	int wakefd;
-	bool armed; /* the eventfd is polled */
+	bool armed;     /* the eventfd is polled */
+	uint32_t forks; /* of the process whose ring it is */
 };
 
 static struct ring_engine *of(struct cp_engine *engine)
@@ -459,7 +461,10 @@ static void ring_engine_close(struct cp_engine *engine)
 {
 	struct ring_engine *e = of(engine);
 
-	cp_os_uring_close(&e->ring);
+	if (e->forks == cp_forks())
+		cp_os_uring_close(&e->ring);
+	else /* the child of a fork has the descriptor; at the addresses may be maps of its own */
+		cp_os_close(e->ring.ring_fd);
 	cp_os_close(e->wakefd);
 	cp_fds_deinit(&e->io);
 	cp_free(e);
@@ -482,6 +487,7 @@ int cp_uring_open(struct cp_engine **ret_engine)
 		return -ENOMEM;
 	e->io.engine.ops = &ring_ops;
 	e->io.ops = &ring_io_ops;
+	e->forks = cp_forks();
 	e->wakefd = r = cp_os_eventfd();
 	if (r >= 0)
 		r = cp_os_uring_open(&e->ring, RING_ENTRIES, RING_COMPLETIONS);

@@ -18,7 +18,9 @@
 #include <limits.h>
 #include <coop/thread.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #define QUEUE 256 /* what the ring's submission queue has room for */
 
@@ -615,4 +617,77 @@ URING_TEST(the_ring_waits_in_either_mode)
 		}
 	}
 	return 0;
+}
+
+/* ---- in the child of a fork there is the descriptor of a ring, and none of its memory */
+
+struct maps {
+	char *at[8];
+	size_t bytes[8];
+	int count;
+};
+
+/* Where the rings of this process are. */
+static struct maps ring_maps(void)
+{
+	struct maps maps = { .count = 0 };
+	FILE *f = fopen("/proc/self/maps", "re");
+	char line[512];
+
+	CHECK(f != NULL);
+	while (maps.count < 8 && fgets(line, sizeof line, f)) {
+		unsigned long from, to;
+
+		if (!strstr(line, "[io_uring]") || sscanf(line, "%lx-%lx", &from, &to) != 2)
+			continue;
+		maps.at[maps.count] = (char *)from;
+		maps.bytes[maps.count++] = to - from;
+	}
+	fclose(f);
+	return maps;
+}
+
+/* The child has put memory of its own there: closing the runner leaves that alone. */
+static void close_in_child(struct coop_runner *runner, const struct maps *maps)
+{
+	for (int i = 0; i < maps->count; i++) {
+		void *mine = mmap(maps->at[i], maps->bytes[i], PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+		CHECK(mine == maps->at[i]);
+		memset(mine, 1, maps->bytes[i]);
+	}
+	coop_runner_free(runner);
+	for (int i = 0; i < maps->count; i++)
+		CHECK_INT(maps->at[i][maps->bytes[i] - 1], ==, 1);
+	_exit(0);
+}
+
+static int nothing(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+TEST(a_forked_child_closes_no_ring)
+{
+	struct coop_run_opts opts = { .engine = COOP_ENGINE_URING };
+	struct coop_runner *runner;
+	struct maps maps;
+	int status;
+	pid_t pid;
+
+	unsetenv("COOP_IO");
+	if (coop_runner_open(&opts, &runner) == -ENOTSUP)
+		SKIP("this machine has no io_uring");
+	CHECK_INT(coop_runner_run(runner, nothing, NULL), ==, 0);
+	maps = ring_maps();
+	pid = fork();
+	CHECK_INT(pid, >=, 0);
+	if (pid == 0)
+		close_in_child(runner, &maps);
+	CHECK_INT(waitpid(pid, &status, 0), ==, pid);
+	CHECK_INT(status, ==, 0);
+	CHECK_INT(coop_runner_run(runner, nothing, NULL), ==, 0);
+	coop_runner_free(runner);
 }
