@@ -314,6 +314,16 @@ def can_make_cgroups(case):
     return any(row.startswith('yes') and 'cgroup' in row for row in rows)
 
 
+def kill_both(coop):
+    """Guard and runtime at one instant: neither sees the other's end."""
+    runtime = coop.runtime()
+    os.kill(coop.pid, signal.SIGSTOP)
+    os.kill(runtime, signal.SIGSTOP)
+    os.kill(runtime, signal.SIGKILL)
+    coop.signal(signal.SIGKILL)
+    coop.process.wait()
+
+
 @test
 def after_kill_of_both(case):
     """--contain cgroup: guard and runtime are killed at one instant, and nothing is left."""
@@ -322,12 +332,7 @@ def after_kill_of_both(case):
     coop = case.start('run', '--contain', 'cgroup', TASKS['clean'], TASKS['double'],
                       TASKS['stubborn'])
     until('all tasks', lambda: coop.text.count('up') >= 3)
-    runtime = coop.runtime()
-    os.kill(coop.pid, signal.SIGSTOP)
-    os.kill(runtime, signal.SIGSTOP)
-    os.kill(runtime, signal.SIGKILL)
-    coop.signal(signal.SIGKILL)
-    coop.process.wait()
+    kill_both(coop)
     case.wait_nothing_left()
 
 
@@ -340,12 +345,7 @@ def probe_after_kill_of_both(case):
     for way, command in ways:
         coop = case.start('run', '--contain', way, '--ready', 'cmd:' + command, 'exec sleep 1000')
         coop.wait_file('probe')
-        runtime = coop.runtime()
-        os.kill(coop.pid, signal.SIGSTOP)
-        os.kill(runtime, signal.SIGSTOP)
-        os.kill(runtime, signal.SIGKILL)
-        coop.signal(signal.SIGKILL)
-        coop.process.wait()
+        kill_both(coop)
         case.wait_nothing_left()
         os.unlink(case.path('probe'))
 

@@ -309,13 +309,20 @@ static int in_a_row(void *arg)
 	return 0;
 }
 
-/* An error that comes again and again makes it rest, not spin. */
-TEST(errors_in_a_row_do_not_spin)
+/* Rests take no time there. */
+static void run_with_rests(coop_fn *fn)
 {
 	struct coop_run_opts virtual_epoll = { .clock = COOP_CLOCK_VIRTUAL,
 					       .engine = COOP_ENGINE_EPOLL };
 
-	CHECK_INT(coop_run(in_a_row, NULL, &virtual_epoll), ==, 0);
+	coop_log_set(record, NULL, COOP_LOG_ERROR);
+	CHECK_INT(coop_run(fn, NULL, &virtual_epoll), ==, 0);
+}
+
+/* An error that comes again and again makes it rest, not spin. */
+TEST(errors_in_a_row_do_not_spin)
+{
+	run_with_rests(in_a_row);
 }
 
 #define PENDING 20
@@ -409,11 +416,7 @@ static int room(void *arg)
 /* A rest ends when something is closed. */
 TEST(a_close_ends_the_rest)
 {
-	struct coop_run_opts virtual_epoll = { .clock = COOP_CLOCK_VIRTUAL,
-					       .engine = COOP_ENGINE_EPOLL };
-
-	coop_log_set(record, NULL, COOP_LOG_ERROR);
-	CHECK_INT(coop_run(room, NULL, &virtual_epoll), ==, 0);
+	run_with_rests(room);
 }
 
 static int accept_till_closed(void *arg)
@@ -449,11 +452,7 @@ static int closed_in_rest(void *arg)
 /* A listener that is closed while a call rests is there until the call has found that. */
 TEST(closed_in_a_rest)
 {
-	struct coop_run_opts virtual_epoll = { .clock = COOP_CLOCK_VIRTUAL,
-					       .engine = COOP_ENGINE_EPOLL };
-
-	coop_log_set(record, NULL, COOP_LOG_ERROR);
-	CHECK_INT(coop_run(closed_in_rest, NULL, &virtual_epoll), ==, 0);
+	run_with_rests(closed_in_rest);
 }
 
 /* ---- steps that fail */
