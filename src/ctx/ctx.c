@@ -18,6 +18,7 @@
  */
 #include "ctx.h"
 
+#include "base/forks.h"
 #include "base/os.h"
 
 #ifdef CP_ASAN
@@ -116,6 +117,7 @@ static size_t fibers_made;
 /* One list a thread: a lock would order the threads for the sanitizer and hide their races. */
 static _Thread_local struct cp_ctx_fiber *fibers_free;
 static _Thread_local struct cp_ctx_fiber *given_up; /* left for ever, not yet given back */
+static _Thread_local uint32_t free_in; /* the process of the list: a forked child has no fibers */
 
 static struct cp_ctx_fiber *fiber_new(void)
 {
@@ -129,8 +131,12 @@ static struct cp_ctx_fiber *fiber_new(void)
 
 static void tsan_make(struct cp_ctx *ctx)
 {
-	struct cp_ctx_fiber *fiber = fibers_free;
+	struct cp_ctx_fiber *fiber;
 
+	if (free_in != cp_forks())
+		fibers_free = NULL;
+	free_in = cp_forks();
+	fiber = fibers_free;
 	if (fiber)
 		fibers_free = fiber->next;
 	else
