@@ -387,8 +387,7 @@ static CP_NOINLINE int checkpoint_cancelled(struct cp_rt *rt)
 	return r < 0 ? r : cp_succeed(rt);
 }
 
-/* It is called in tight loops, and over two lines of the cache it takes a quarter of a ns more. */
-__attribute__((aligned(64))) int coop_checkpoint(void)
+int coop_checkpoint(void)
 {
 	struct cp_rt *rt = cp_in_task();
 
