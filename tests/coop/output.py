@@ -338,8 +338,11 @@ def map_keeps_the_order(case):
 @test
 def map_limits_and_goes_on(case):
     """-j 2: never three at once; a failure stops nothing, and is the status."""
-    status, output, _ = case.run('map', '-j', '2', 'echo +; sleep 0.05; echo -; exit {}', ':::',
-                                 '0', '3', '0', '3', '0')
+    # The fourth ends when the second has been seen to: however late that is, it is the first.
+    task = ('echo +; sleep 0.05; [ {} = 3 ] && echo $$ > three; [ {} = 4 ] && '
+            'while [ ! -s three ] || kill -0 $(cat three) 2> /dev/null; do sleep 0.01; done; '
+            'echo -; exit {}')
+    status, output, _ = case.run('map', '-j', '2', task, ':::', '0', '3', '0', '4', '0')
     equal((status, output.count('+')), (3, 5))
     running = most = 0
     for sign in output.split():
