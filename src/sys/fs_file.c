@@ -229,8 +229,10 @@ static int set_mode(struct making *m)
 
 	if (m->keeps)
 		return cp_os_fchmod(m->fd, m->mode);
-	r = m->opts->mode & SPECIAL ? cp_os_fstat(m->fd, &st) : 0;
-	if (r >= 0 && m->opts->mode & SPECIAL)
+	if (!(m->opts->mode & SPECIAL))
+		return 0;
+	r = cp_os_fstat(m->fd, &st);
+	if (r >= 0)
 		m->mode = st.st_mode & 07777;
 	return r;
 }
