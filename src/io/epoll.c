@@ -118,13 +118,6 @@ static void epoll_engine_wake(struct cp_engine *engine)
 	cp_os_eventfd_signal(of(engine)->wakefd);
 }
 
-static void epoll_engine_begin(struct cp_engine *engine, int64_t now_ns, uint64_t seed)
-{
-	(void)now_ns;
-	(void)seed;
-	cp_fds_begin(&of(engine)->io);
-}
-
 static void epoll_engine_close(struct cp_engine *engine)
 {
 	struct cp_epoll *e = of(engine);
@@ -138,7 +131,7 @@ const struct cp_engine_ops cp_epoll_ops = {
 	.wait = epoll_engine_wait,
 	.wake = epoll_engine_wake,
 	.close = epoll_engine_close,
-	.begin = epoll_engine_begin,
+	.begin = cp_fds_begin,
 };
 
 void cp_epoll_deinit(struct cp_epoll *e)

@@ -193,8 +193,12 @@ void cp_fd_end_read(struct cp_rt *rt, int fd, const struct coop_task *t, int cod
 		io->ops->end(io, f, CP_READS, code);
 }
 
-void cp_fds_begin(struct cp_io *io)
+void cp_fds_begin(struct cp_engine *engine, int64_t now_ns, uint64_t seed)
 {
+	struct cp_io *io = CP_CONTAINER_OF(engine, struct cp_io, engine);
+
+	(void)now_ns;
+	(void)seed;
 	for (size_t i = 0; i < io->chunks_count; i++) {
 		struct cp_fd *chunk = io->chunks[i];
 

@@ -160,8 +160,9 @@ CP_INLINE struct cp_fd *cp_fd_peek(struct cp_io *io, int fd)
 	return f->kind == CP_FD_NONE ? NULL : f;
 }
 
-/* A run begins: since the last one of this engine any number may have become another file's. */
-void cp_fds_begin(struct cp_io *io);
+/* A run begins: since the last one of this engine any number may have become another file's. For
+ * the engines' tables of operations. */
+void cp_fds_begin(struct cp_engine *engine, int64_t now_ns, uint64_t seed);
 void cp_fds_deinit(struct cp_io *io);
 /* If `t` waits to read from `fd` its call ends, with `code` if nothing has come. */
 void cp_fd_end_read(struct cp_rt *rt, int fd, const struct coop_task *t, int code);

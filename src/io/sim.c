@@ -313,7 +313,7 @@ static void sim_engine_begin(struct cp_engine *engine, int64_t now_ns, uint64_t 
 {
 	struct cp_sim *sim = of(engine);
 
-	cp_fds_begin(&sim->epoll.io);
+	cp_fds_begin(engine, now_ns, seed);
 	while (engine->due_ns != COOP_NEVER) {
 		sim->now_ns = engine->due_ns;
 		fire(sim, sim->now_ns);

@@ -450,13 +450,6 @@ static void ring_engine_wake(struct cp_engine *engine)
 	cp_os_eventfd_signal(of(engine)->wakefd);
 }
 
-static void ring_engine_begin(struct cp_engine *engine, int64_t now_ns, uint64_t seed)
-{
-	(void)now_ns;
-	(void)seed;
-	cp_fds_begin(&of(engine)->io);
-}
-
 static void ring_engine_close(struct cp_engine *engine)
 {
 	struct ring_engine *e = of(engine);
@@ -475,7 +468,7 @@ static const struct cp_engine_ops ring_ops = {
 	.wait = ring_engine_wait,
 	.wake = ring_engine_wake,
 	.close = ring_engine_close,
-	.begin = ring_engine_begin,
+	.begin = cp_fds_begin,
 };
 
 int cp_uring_open(struct cp_engine **ret_engine)
