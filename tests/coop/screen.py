@@ -295,7 +295,7 @@ def what_is_no_terminal_gets_the_same_lines(case):
             equal(case.content('f'), 'a │ out\nb │ x\n')
             equal('running' in coop.text, has_footer and way == 'run', coop.text)
             assert 'err' in coop.text, coop.text
-    coop = case.start('-c', '"$COOP" map "printf %s {}" ::: 1 2 > f', program='sh', tty=True)
+    coop = case.start('-c', '"$COOP" map -j1 "printf %s {}" ::: 1 2 > f', program='sh', tty=True)
     equal((coop.end(), case.content('f')), (0, '12'))
 
 
