@@ -387,7 +387,8 @@ static CP_NOINLINE int checkpoint_cancelled(struct cp_rt *rt)
 	return r < 0 ? r : cp_succeed(rt);
 }
 
-int coop_checkpoint(void)
+/* It is called in tight loops, and over two lines of the cache it takes a quarter of a ns more. */
+__attribute__((aligned(64))) int coop_checkpoint(void)
 {
 	struct cp_rt *rt = cp_in_task();
 
