@@ -133,7 +133,8 @@ int coop_send(int fd, const void *buf, size_t bytes, int flags);
 /**
  * Receives a message with its address and control data: recvmsg(2).
  *
- * Descriptors that are received are close-on-exec.
+ * Descriptors that are received are close-on-exec. MSG_CTRUNC in msg->msg_flags says that control
+ * data was dropped, for want of room or of descriptors (coop_recv_fds fails then).
  *
  * Returns how many bytes.
  *

@@ -672,7 +672,9 @@ int coop_send_fds(int fd, const void *buf, size_t bytes, const int *fds, size_t 
  *
  * Checkpoint: always.
  * Cancel: COOP_ECANCELED, and nothing was received.
- * Errors: as coop_recvmsg; -EINVAL (no room for a byte).
+ * Errors: as coop_recvmsg; -EINVAL (no room for a byte); -EMFILE (this process could not have all
+ *   the descriptors, for its limit of open ones, say: the kernel has dropped some. Those that did
+ *   come are closed, and the message is lost: bytes of it are in `buf`).
  * Thread: the runtime's, in a task.   Since: 0.1
  */
 COOP_API COOP_MUST_USE

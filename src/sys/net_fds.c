@@ -2,9 +2,10 @@
 /*
  * What Unix sockets can do beside bytes: pairs, who the peer is, passing descriptors.
  *
- * Whatever descriptors a peer sends, none is left open that the caller does not know of: there is
- * room for as many as the kernel ever delivers at once, and what the caller has no room for is
- * closed.
+ * Whatever descriptors a peer sends, none is left open that the caller does not know of, and none
+ * is lost unheard of. There is room for as many as the kernel ever delivers at once, beside what
+ * else a socket option has it tell. What the caller has no room for is closed; and if the kernel
+ * had to drop some, since the process may have no more, all are closed and the call fails.
  */
 #include "sys/net.h"
 
@@ -13,9 +14,12 @@
 #include <errno.h>
 #include <string.h>
 
+/* Credentials, a time, a security label: they come first, and would take the descriptors' room. */
+#define OTHERS_BYTES 512
+
 union control {
 	struct cmsghdr align;
-	char bytes[CMSG_SPACE(COOP_FDS_MAX * sizeof(int))];
+	char bytes[CMSG_SPACE(COOP_FDS_MAX * sizeof(int)) + OTHERS_BYTES];
 };
 
 int coop_socket_pair(int type, int ret_fds[2])
@@ -85,6 +89,16 @@ static size_t take(struct cp_world *world, const struct cmsghdr *c, size_t had, 
 	return count;
 }
 
+static size_t take_all(struct cp_world *world, struct msghdr *msg, size_t fds_max, int *ret_fds)
+{
+	size_t count = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+			count += take(world, c, count, fds_max, ret_fds);
+	return count;
+}
+
 int coop_recv_fds(int fd, void *buf, size_t bytes, size_t fds_max, int *ret_fds, size_t *ret_count)
 {
 	struct cp_world *world = cp_world_of(cp_rt);
@@ -94,7 +108,6 @@ int coop_recv_fds(int fd, void *buf, size_t bytes, size_t fds_max, int *ret_fds,
 			      .msg_iovlen = 1,
 			      .msg_control = control.bytes,
 			      .msg_controllen = sizeof control };
-	size_t count = 0;
 	int r;
 
 	if (bytes == 0 || (fds_max && !ret_fds))
@@ -102,9 +115,10 @@ int coop_recv_fds(int fd, void *buf, size_t bytes, size_t fds_max, int *ret_fds,
 	r = coop_recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
 	if (r < 0)
 		return r;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c))
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-			count += take(world, c, count, fds_max, ret_fds);
-	*ret_count = count;
+	if (msg.msg_flags & MSG_CTRUNC) { /* some could not be had: how many is not known */
+		(void)take_all(world, &msg, 0, NULL);
+		return -EMFILE;
+	}
+	*ret_count = take_all(world, &msg, fds_max, ret_fds);
 	return r;
 }

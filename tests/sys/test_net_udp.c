@@ -201,3 +201,66 @@ IO_TEST(rel_I03_surplus_descriptors_are_closed)
 	PROVES(rel_I03);
 	return 0;
 }
+
+/* One descriptor can still be had, two come: all are closed, and the call says so. */
+static void lose_descriptors(int type)
+{
+	struct rlimit limit, low;
+	int fds[2], got[2] = { -1, -1 }, before, lowest;
+	size_t count = 77;
+	char c;
+
+	CHECK_INT(coop_socket_pair(type, fds), ==, 0);
+	before = fds_open();
+	CHECK_INT(coop_send_fds(fds[0], "x", 1, fds, 2), ==, 1);
+	CHECK_INT(coop_send_fds(fds[0], "y", 1, fds, 1), ==, 1);
+	CHECK_INT(lowest = dup(0), >=, 0);
+	close(lowest);
+	CHECK_INT(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+	low = (struct rlimit){ .rlim_cur = (rlim_t)lowest + 1, .rlim_max = limit.rlim_max };
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &low), ==, 0);
+	CHECK_INT(coop_recv_fds(fds[1], &c, 1, 2, got, &count), ==, -EMFILE);
+	CHECK_INT(count, ==, 77);
+	CHECK_INT(got[0], ==, -1);
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+	CHECK_INT(fds_open(), ==, before);
+	CHECK_INT(coop_recv_fds(fds[1], &c, 1, 2, got, &count), ==, 1); /* the next is whole */
+	CHECK_INT(c, ==, 'y');
+	CHECK_INT(count, ==, 1);
+	close_both(fds[0], fds[1]);
+	coop_close(got[0]);
+}
+
+/* Descriptors that this process cannot have are not lost in silence, nor left open (I03). */
+IO_TEST(rel_I03_descriptors_that_cannot_be_had_are_an_error)
+{
+	static const int types[] = { SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET };
+
+	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+		if (types[i] != SOCK_SEQPACKET || cp_world_of(cp_rt) == &cp_world_system)
+			lose_descriptors(types[i]); /* there are no simulated ones of packets */
+	PROVES(rel_I03);
+	return 0;
+}
+
+/* What else the kernel tells of a message takes none of the room of its descriptors (I03). */
+REAL_IO_TEST(rel_I03_credentials_do_not_displace_descriptors)
+{
+	int fds[2], many[COOP_FDS_MAX], on = 1;
+	size_t count = 0;
+	char c;
+
+	CHECK_INT(coop_socket_pair(SOCK_STREAM, fds), ==, 0);
+	CHECK_INT(setsockopt(fds[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof on), ==, 0);
+	CHECK_INT(setsockopt(fds[1], SOL_SOCKET, SO_TIMESTAMP, &on, sizeof on), ==, 0);
+	for (int i = 0; i < COOP_FDS_MAX; i++)
+		many[i] = fds[0];
+	CHECK_INT(coop_send_fds(fds[0], "x", 1, many, COOP_FDS_MAX), ==, 1);
+	CHECK_INT(coop_recv_fds(fds[1], &c, 1, COOP_FDS_MAX, many, &count), ==, 1);
+	CHECK_INT(count, ==, COOP_FDS_MAX);
+	for (size_t i = 0; i < count; i++)
+		coop_close(many[i]);
+	close_both(fds[0], fds[1]);
+	PROVES(rel_I03);
+	return 0;
+}
