@@ -326,7 +326,7 @@ int coop_tcp_listen_addr(const struct coop_addr *addr, const struct coop_listen_
  *
  * The path has the rights of `mode` before anybody can connect. A socket that is there already is
  * replaced if nobody listens at it; anything else that is there stays. Closing the listener removes
- * the path if it is still this socket's.
+ * the path if it is still this socket's; in a forked child it does not: the path is its parent's.
  *
  * Returns 0 and a listener in `ret_listener`, to be closed by coop_listener_close.
  *

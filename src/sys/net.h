@@ -13,9 +13,10 @@ struct cp_server;
 struct coop_listener {
 	int fd; /* -1: closed */
 	bool delay;
-	bool has_path; /* a path of a Unix socket that we have made, */
-	uint64_t dev;  /* which is ours while it has this inode: the */
-	uint64_t ino;  /* socket keeps it from being used again */
+	bool has_path;  /* a path of a Unix socket that we have made, */
+	uint64_t dev;   /* which is ours while it has this inode: the */
+	uint64_t ino;   /* socket keeps it from being used again; */
+	uint32_t forks; /* it is this process's to remove: cp_forks */
 	struct coop_addr addr;
 	struct coop_listener_stats stats;
 	uint32_t in_a_row;        /* errors without a success between them */

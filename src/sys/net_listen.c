@@ -7,6 +7,7 @@
  */
 #include "sys/net.h"
 
+#include "base/forks.h"
 #include "base/os_process.h"
 #include "core/group.h"
 
@@ -248,13 +249,16 @@ int coop_listener_stats(const struct coop_listener *listener, struct coop_listen
 
 void cp_listener_hide(struct coop_listener *l)
 {
-	struct cp_world *world = cp_world_of(cp_rt);
 	const char *path = l->addr.un.sun_path;
 	struct cp_path_info info;
+	struct cp_world *world;
 
 	if (!l->has_path)
 		return;
 	l->has_path = false;
+	if (l->forks != cp_forks())
+		return; /* the parent's, who may still be at it */
+	world = cp_world_of(cp_rt);
 	if (world->ops->path_info(world, path, &info) >= 0 && info.dev == l->dev &&
 	    info.ino == l->ino)
 		world->ops->unlink(world, path);

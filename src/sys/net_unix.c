@@ -7,14 +7,15 @@
  *      connect. They are given to the socket before it is bound; what the process's umask has
  *      taken away is put back by a descriptor of the path, never by its name.
  *   2. Nothing is removed but a socket at which nobody listened when we asked. It is moved out of
- *   the
- *      way first and looked at there, so what somebody has put in its place in the meantime is not
- *      lost: it is moved back.
+ *      the way first and looked at there, so what somebody has put in its place in the meantime is
+ *      not lost: it is moved back.
  *   3. The path is removed at the end only if its inode is still ours; it cannot be another
- *      file's, since our open socket keeps it.
+ *      file's, since our open socket keeps it. And only by the process that has made it: a forked
+ *      child has a copy of the listener, and the parent goes on with its own.
  */
 #include "sys/net.h"
 
+#include "base/forks.h"
 #include "base/os_process.h"
 
 #include <errno.h>
@@ -136,6 +137,7 @@ static int listen_on(struct cp_world *world, int fd, const struct coop_addr *add
 	l->has_path = has_path;
 	l->dev = info.dev;
 	l->ino = info.ino;
+	l->forks = cp_forks();
 	*ret_listener = l;
 	return 0;
 }
@@ -151,6 +153,8 @@ int coop_unix_listen(const char *path, const struct coop_listen_opts *opts,
 	if (!opts)
 		opts = &none;
 	r = cp_listen_check(opts);
+	if (r >= 0)
+		r = cp_forks_count();
 	if (r >= 0)
 		r = cp_addr_of_path(path, &addr);
 	if (r < 0)

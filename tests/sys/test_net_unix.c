@@ -2,6 +2,8 @@
 /* Unix sockets at paths: rights, who is replaced, what is removed. */
 #include "net_help.h"
 
+#include <sys/wait.h>
+
 static char folder[] = "/tmp/coop-net-XXXXXX";
 
 static void enter_folder(void)
@@ -128,6 +130,99 @@ REAL_IO_TEST(only_the_dead_are_replaced)
 	coop_error_clear();
 	leave_folder();
 	PROVES(rel_L04);
+	return 0;
+}
+
+static int close_in_a_run(void *arg)
+{
+	coop_listener_close(arg);
+	return 0;
+}
+
+static int no_connection(int fd, void *arg)
+{
+	(void)fd;
+	(void)arg;
+	return 0;
+}
+
+static int serve(void *arg)
+{
+	return coop_serve(arg, no_connection, NULL, NULL);
+}
+
+/* A worker that serves, is told to stop, drains, and closes. */
+static int serve_in_a_run(void *arg)
+{
+	int r = coop_move_on_after(MS(1), serve, arg);
+
+	coop_listener_close(arg);
+	return r;
+}
+
+static int close_outside(void *arg)
+{
+	coop_listener_close(arg);
+	return 0;
+}
+
+static int close_in_a_run_of_its_own(void *arg)
+{
+	return coop_run(close_in_a_run, arg, NULL);
+}
+
+static int serve_in_a_run_of_its_own(void *arg)
+{
+	return coop_run(serve_in_a_run, arg, NULL);
+}
+
+static void end_in_a_child(int (*how)(void *arg), struct coop_listener *l)
+{
+	int status;
+	pid_t pid = fork();
+
+	CHECK_INT(pid, >=, 0);
+	if (pid == 0)
+		_exit(how(l) == 0 ? 42 : 1);
+	CHECK_INT(waitpid(pid, &status, 0), ==, pid);
+	CHECK(WIFEXITED(status));
+	CHECK_INT(WEXITSTATUS(status), ==, 42);
+}
+
+static int talk_and_close(void *arg)
+{
+	talk(arg, "f.sock");
+	coop_listener_close(arg);
+	return 0;
+}
+
+/* Workers that were forked close their copies: the parent's clients still find it. */
+TEST(a_forked_child_leaves_the_path)
+{
+	struct coop_listener *l;
+
+	enter_folder();
+	CHECK_INT(coop_unix_listen("f.sock", NULL, &l), ==, 0);
+	end_in_a_child(close_outside, l);
+	end_in_a_child(close_in_a_run_of_its_own, l);
+	end_in_a_child(serve_in_a_run_of_its_own, l);
+	CHECK_INT(access("f.sock", F_OK), ==, 0);
+	CHECK_INT(coop_run(talk_and_close, l, NULL), ==, 0);
+	CHECK_INT(access("f.sock", F_OK), ==, -1);
+	leave_folder();
+}
+
+/* The same when the fork was in the middle of a run. */
+IO_TEST(a_child_forked_in_a_run_leaves_the_path)
+{
+	struct coop_listener *l;
+
+	enter_folder();
+	CHECK_INT(coop_unix_listen("f.sock", NULL, &l), ==, 0);
+	end_in_a_child(close_outside, l);
+	talk_and_close(l);
+	CHECK_INT(access("f.sock", F_OK), ==, -1);
+	leave_folder();
 	return 0;
 }
 
