@@ -9,6 +9,7 @@
 #include "base/os.h"
 
 #include "base/err.h"
+#include "base/forks.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -27,6 +28,8 @@ struct cp_domain {
 static struct cp_domain cp_domains[CP_DOMAINS_MAX];
 static _Atomic uint32_t cp_domains_count;
 static pthread_mutex_t cp_domains_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct cp_forked cp_domains_forked = { .lock = &cp_domains_lock };
+CP_FORKED(cp_domains_forked)
 
 struct cp_own_code {
 	const char *name;

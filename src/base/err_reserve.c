@@ -12,9 +12,11 @@
  * without memory gets -ENOMEM for the others, or COOP_EINTERNAL if they are of
  * the fatal class: those two are made beforehand.
  *
- * One lock guards both: nobody comes here while there is memory.
+ * One lock guards both: nobody comes here while there is memory. Under it nothing is called, so
+ * that a fork can take it (forks.h).
  */
 #include "base/err_impl.h"
+#include "base/forks.h"
 #include "base/os.h"
 
 #include <pthread.h>
@@ -37,6 +39,8 @@ struct cp_err_immortal {
 };
 
 static pthread_mutex_t cp_err_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct cp_forked cp_err_forked = { .lock = &cp_err_lock };
+CP_FORKED(cp_err_forked)
 
 static struct {
 	struct cp_err_reserved *block;
@@ -51,41 +55,57 @@ static uint32_t cp_err_immortals_count;
 
 /* ---- the reserve */
 
-int cp_err_reserve_open(void)
+/* One more has it open: the block in use, `block` where there was none; NULL: there is none. */
+static struct cp_err_reserved *cp_err_reserve_join(struct cp_err_reserved *block)
 {
-	int r = 0;
-
 	pthread_mutex_lock(&cp_err_lock);
 	if (!cp_err_reserve.block) {
-		cp_err_reserve.block =
-			cp_alloc(CP_ERR_RESERVE_COUNT * sizeof *cp_err_reserve.block);
+		cp_err_reserve.block = block;
 		cp_err_reserve.free = NULL;
 		cp_err_reserve.fresh = 0;
 	}
-	if (cp_err_reserve.block)
+	block = cp_err_reserve.block;
+	if (block)
 		cp_err_reserve.opens++;
-	else
-		r = -ENOMEM;
 	pthread_mutex_unlock(&cp_err_lock);
-	return r;
+	return block;
 }
 
-/* With the lock held: gives the block back once nobody can come for it or with it. */
-static void cp_err_reserve_settle(void)
+int cp_err_reserve_open(void)
 {
+	struct cp_err_reserved *block;
+
+	if (cp_err_reserve_join(NULL))
+		return 0;
+	block = cp_alloc(CP_ERR_RESERVE_COUNT * sizeof *block);
+	if (!block)
+		return -ENOMEM;
+	if (cp_err_reserve_join(block) != block)
+		cp_free(block); /* another thread was faster */
+	return 0;
+}
+
+/* With the lock held: the block, to be freed, once nobody can come for it or with it. */
+static struct cp_err_reserved *cp_err_reserve_settle(void)
+{
+	struct cp_err_reserved *block = cp_err_reserve.block;
+
 	if (cp_err_reserve.opens > 0 || cp_err_reserve.out > 0)
-		return;
-	cp_free(cp_err_reserve.block);
+		return NULL;
 	cp_err_reserve.block = NULL;
+	return block;
 }
 
 void cp_err_reserve_close(void)
 {
+	struct cp_err_reserved *gone;
+
 	pthread_mutex_lock(&cp_err_lock);
 	CP_ASSERT(cp_err_reserve.opens > 0);
 	cp_err_reserve.opens--;
-	cp_err_reserve_settle();
+	gone = cp_err_reserve_settle();
 	pthread_mutex_unlock(&cp_err_lock);
+	cp_free(gone);
 }
 
 static struct coop_error *cp_err_reserve_pick(void)
@@ -124,13 +144,16 @@ char *cp_err_reserve_text(struct coop_error *error)
 
 void cp_err_reserve_put(struct coop_error *error)
 {
+	struct cp_err_reserved *gone;
+
 	pthread_mutex_lock(&cp_err_lock);
 	CP_ASSERT(cp_err_reserve.out > 0);
 	error->next = cp_err_reserve.free;
 	cp_err_reserve.free = error;
 	cp_err_reserve.out--;
-	cp_err_reserve_settle();
+	gone = cp_err_reserve_settle();
 	pthread_mutex_unlock(&cp_err_lock);
+	cp_free(gone);
 }
 
 /* ---- the immortals */
@@ -145,11 +168,11 @@ static void cp_err_immortal_fill(struct coop_error *error, int code)
 	error->primary = error;
 }
 
-static void cp_err_immortal_make(struct cp_err_immortal *it, int code)
+static void cp_err_immortal_make(struct cp_err_immortal *it, int code, const char *text)
 {
 	cp_err_immortal_fill(&it->leaf, code);
 	it->leaf.kind = COOP_ERROR_LEAF;
-	it->leaf.message = coop_code_text(code);
+	it->leaf.message = text;
 
 	cp_err_immortal_fill(&it->group, code);
 	it->member = &it->leaf;
@@ -161,8 +184,8 @@ static void cp_err_immortal_make(struct cp_err_immortal *it, int code)
 	it->group.nodes = it->group.depth = 2;
 }
 
-/* With the lock held. */
-static struct cp_err_immortal *cp_err_immortal_find(int code)
+/* With the lock held; so `text` comes from the caller: to ask a domain for it calls the program. */
+static struct cp_err_immortal *cp_err_immortal_find(int code, const char *text)
 {
 	struct cp_err_immortal *it = &cp_err_immortals[0];
 
@@ -170,22 +193,24 @@ static struct cp_err_immortal *cp_err_immortal_find(int code)
 		if (it->leaf.code == code)
 			return it;
 	if (cp_err_immortals_count < CP_ERR_IMMORTALS) {
-		cp_err_immortal_make(it, code);
+		cp_err_immortal_make(it, code, text);
 		cp_err_immortals_count++;
 		return it;
 	}
 	it = &cp_err_immortals[CP_ERR_IMMORTALS + (coop_is_fatal(code) ? 1 : 0)];
+	code = coop_is_fatal(code) ? COOP_EINTERNAL : -ENOMEM;
 	if (it->leaf.code == 0)
-		cp_err_immortal_make(it, coop_is_fatal(code) ? COOP_EINTERNAL : -ENOMEM);
+		cp_err_immortal_make(it, code, coop_code_text(code));
 	return it;
 }
 
 struct coop_error *cp_err_immortal(enum coop_error_kind kind, int code)
 {
+	const char *text = coop_code_text(code);
 	struct cp_err_immortal *it;
 
 	pthread_mutex_lock(&cp_err_lock);
-	it = cp_err_immortal_find(code);
+	it = cp_err_immortal_find(code, text);
 	pthread_mutex_unlock(&cp_err_lock);
 	return kind == COOP_ERROR_GROUP ? &it->group : &it->leaf;
 }

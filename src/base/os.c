@@ -481,9 +481,9 @@ int cp_os_sigaltstack(const stack_t *stack, stack_t *ret_old)
 	return cp_os_refused() ? cp_os_refusal() : cp_os_result(sigaltstack(stack, ret_old));
 }
 
-int cp_os_atfork_child(void (*fn)(void))
+int cp_os_atfork(void (*before)(void), void (*parent)(void), void (*child)(void))
 {
-	return cp_os_refused() ? cp_os_refusal() : -pthread_atfork(NULL, NULL, fn);
+	return cp_os_refused() ? cp_os_refusal() : -pthread_atfork(before, parent, child);
 }
 
 /* ---- texts */

@@ -172,7 +172,8 @@ uint64_t cp_os_chance(void); /* for names that nobody guesses */
 /* ---- signals */
 int cp_os_sigaction(int sig, const struct sigaction *act, struct sigaction *ret_old);
 int cp_os_sigaltstack(const stack_t *stack, stack_t *ret_old);
-int cp_os_atfork_child(void (*fn)(void));
+/* As pthread_atfork. */
+int cp_os_atfork(void (*before)(void), void (*parent)(void), void (*child)(void));
 
 /* ---- threads */
 unsigned cp_os_cpus(void); /* that this process may run on; at least 1 */

@@ -44,6 +44,9 @@ static void after_fork(void)
 	forked = true;
 }
 
+static struct cp_forked when_forked = { .child = after_fork };
+CP_FORKED(when_forked)
+
 /* -------------------------------------------------------------------- the clock */
 
 int64_t cp_clock(struct cp_rt *rt)
@@ -227,21 +230,14 @@ static void settled(struct cp_timer *t)
 	s->_deadline_ns = cp_timer_when(t);
 }
 
-static void register_once(void)
-{
-	__atomic_store_n(&cp_err_locate, locate, __ATOMIC_RELEASE);
-	cp_os_atfork_child(after_fork);
-}
-
 int cp_rt_open(const struct coop_run_opts *opts, struct cp_rt **ret_rt)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	static uint64_t opened;
 	struct coop_run_opts o = { 0 };
 	struct cp_rt *rt;
 	int r;
 
-	pthread_once(&once, register_once);
+	__atomic_store_n(&cp_err_locate, locate, __ATOMIC_RELEASE);
 	if (opts)
 		o = *opts;
 	r = check_opts(&o);
@@ -403,12 +399,9 @@ struct coop_runner {
 
 int coop_runner_open(const struct coop_run_opts *opts, struct coop_runner **ret_runner)
 {
-	struct coop_runner *runner;
-	int r = cp_forks_count();
+	struct coop_runner *runner = cp_calloc(1, sizeof *runner);
+	int r;
 
-	if (r < 0)
-		return r;
-	runner = cp_calloc(1, sizeof *runner);
 	if (!runner)
 		return -ENOMEM;
 	r = cp_rt_open(opts, &runner->rt);

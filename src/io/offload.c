@@ -22,6 +22,7 @@
  *   4. A token goes back in the loop: when the end of the thread arrives, or the run ends.
  *   5. The way of a cancel allocates nothing.
  */
+#include "base/forks.h"
 #include "core/park.h"
 #include "core/post.h"
 #include "io/offload.h"
@@ -84,6 +85,8 @@ static __thread struct job *job_here; /* that this thread works at */
 static __thread struct job *serving;  /* whose calls the tasks of this run are running */
 static bool interrupts; /* atomic: the signal's handler is ours, from the first use on */
 static pthread_mutex_t interrupt_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct cp_forked forked = { .lock = &interrupt_lock };
+CP_FORKED(forked)
 
 /* In the frame of the call: a job that is abandoned may be gone before its task runs again. */
 struct awaiting {

@@ -2,6 +2,8 @@
 /* The pool of threads; its head and invariants are in pool.h. */
 #include "io/pool.h"
 
+#include "base/forks.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
@@ -27,9 +29,11 @@ __thread struct cp_os_alarm cp_pool_alarm;
 
 static struct lane lanes[COOP_LANES];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int first_use_rc; /* a pool that forked children would find as it is here serves nobody */
 
-/* The state at the beginning of a process, and of one that was forked: no threads are there. */
+/*
+ * The state at the beginning of a process, and of one that was forked: no threads are there. The
+ * locks begin anew with it: threads are started under them, so no fork may wait for one.
+ */
 static void lanes_init(void)
 {
 	static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
@@ -42,17 +46,14 @@ static void lanes_init(void)
 	lanes[COOP_LANE_FS].stats.limit = CP_FS_THREADS;
 }
 
-static void first_use(void)
-{
-	lanes_init();
-	first_use_rc = cp_os_atfork_child(lanes_init);
-}
+static struct cp_forked forked = { .child = lanes_init };
+CP_FORKED(forked)
 
 static struct lane *lane_lock(enum coop_lane lane)
 {
 	struct lane *l = &lanes[lane];
 
-	pthread_once(&once, first_use);
+	pthread_once(&once, lanes_init);
 	pthread_mutex_lock(&l->lock);
 	return l;
 }
@@ -242,10 +243,6 @@ int cp_pool_submit(struct cp_work *work)
 	int r = 0;
 
 	work->waits = false;
-	if (first_use_rc < 0) {
-		lane_unlock(l);
-		return first_use_rc;
-	}
 	if (t) {
 		begin_now(l, t, work);
 		lane_unlock(l);

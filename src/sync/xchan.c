@@ -385,9 +385,6 @@ int coop_xchan_new(size_t item_bytes, const struct coop_xchan_opts *opts,
 	r = check(item_bytes, opts);
 	if (r < 0)
 		return r;
-	r = cp_forks_count();
-	if (r < 0)
-		return r;
 	x = cp_calloc(1, sizeof *x + item_bytes * opts->cap);
 	if (!x)
 		return -ENOMEM;

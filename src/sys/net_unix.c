@@ -154,8 +154,6 @@ int coop_unix_listen(const char *path, const struct coop_listen_opts *opts,
 		opts = &none;
 	r = cp_listen_check(opts);
 	if (r >= 0)
-		r = cp_forks_count();
-	if (r >= 0)
 		r = cp_addr_of_path(path, &addr);
 	if (r < 0)
 		return r;

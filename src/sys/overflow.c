@@ -10,10 +10,12 @@
  *   3. Every fault goes on to the handler that was there before, with what the kernel
  *      said of it. Where there was none the default is put back and the instruction
  *      faults again.
- *   4. In the handler only async-signal-safe calls are made and nothing is allocated.
+ *   4. Of the installs a forked child has those of its thread; without any, the handlers are gone.
+ *   5. In the handler only async-signal-safe calls are made and nothing is allocated.
  */
 #include "sys/overflow.h"
 
+#include "base/forks.h"
 #include "base/os.h"
 #include "ctx/stack.h"
 
@@ -228,6 +230,18 @@ static void handlers_unref(void)
 		handlers_unset(CP_ARRAY_LEN(signals));
 	pthread_mutex_unlock(&lock);
 }
+
+static void after_fork(void)
+{
+	int others = installs - handler_stack.installs;
+
+	installs -= others;
+	if (others && !installs)
+		handlers_unset(CP_ARRAY_LEN(signals));
+}
+
+static struct cp_forked forked = { .lock = &lock, .child = after_fork };
+CP_FORKED(forked)
 
 int cp_overflow_install(void)
 {

@@ -410,9 +410,6 @@ int coop_portal_open(struct coop_group *group, struct coop_portal **ret_portal)
 
 	if (!rt)
 		return cp_no_task();
-	r = cp_forks_count();
-	if (r < 0)
-		return r;
 	p = cp_inbox_of(rt) ? cp_calloc(1, sizeof *p) : NULL;
 	if (!p)
 		return -ENOMEM;

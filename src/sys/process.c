@@ -18,6 +18,8 @@
  */
 #include "sys/process.h"
 
+#include "base/forks.h"
+
 #include <coop/io.h>
 #include <coop/signal.h>
 
@@ -32,31 +34,16 @@
 
 static struct coop_process *registry;
 static unsigned starting; /* starts that are under way, in any thread */
-static uint32_t registry_forks; /* which process's it is; what is listed has the same */
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void after_fork(void)
 {
-	static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
-
 	registry = NULL;
 	starting = 0;
-	registry_forks++;
-	registry_lock = unlocked;
 }
 
-int cp_process_registry_open(void)
-{
-	static bool opened; /* under the lock */
-	int r = 0;
-
-	pthread_mutex_lock(&registry_lock);
-	if (!opened)
-		r = cp_os_atfork_child(after_fork);
-	opened |= r >= 0;
-	pthread_mutex_unlock(&registry_lock);
-	return r;
-}
+static struct cp_forked forked = { .lock = &registry_lock, .child = after_fork };
+CP_FORKED(forked)
 
 void cp_process_starting(void)
 {
@@ -70,7 +57,7 @@ void cp_process_started(struct coop_process *p)
 	pthread_mutex_lock(&registry_lock);
 	starting--;
 	if (p) {
-		p->forks = registry_forks;
+		p->forks = cp_forks();
 		p->prev = NULL;
 		p->next = registry;
 		if (registry)
@@ -83,7 +70,7 @@ void cp_process_started(struct coop_process *p)
 void cp_process_delist(struct coop_process *p)
 {
 	pthread_mutex_lock(&registry_lock);
-	if (p->forks == registry_forks) {
+	if (p->forks == cp_forks()) {
 		*(p->prev ? &p->prev->next : &registry) = p->next;
 		if (p->next)
 			p->next->prev = p->prev;

@@ -74,8 +74,6 @@ int cp_process_poll(int fd, int events);
  * The registry. Between cp_process_starting and cp_process_started there is perhaps a child that is
  * not in it yet; so nobody is taken for an orphan then.
  */
-/* Before the first use: 0, or what the system has against knowing of forks. */
-int cp_process_registry_open(void);
 void cp_process_starting(void);
 /* `p` is enlisted, if the start went well; NULL if not. */
 void cp_process_started(struct coop_process *p);

@@ -35,10 +35,8 @@ static bool take_in(int pid, void *ctx)
 int coop_orphans_reap(coop_orphan_fn *fn, void *ctx)
 {
 	struct pass p = { .fn = fn, .ctx = ctx };
-	int r = cp_process_registry_open();
+	int r = coop_process_children(0, take_in, &p);
 
-	if (r >= 0)
-		r = coop_process_children(0, take_in, &p);
 	if (r < 0)
 		return r;
 	return !p.reaped && p.again ? -EAGAIN : p.reaped;

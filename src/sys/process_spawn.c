@@ -283,13 +283,9 @@ static int new_process(struct cp_rt *rt, struct start *s)
 {
 	const struct coop_process_opts *o = s->opts;
 	static const struct coop_process_rung usual = { SIGTERM, COOP_NEVER };
-	struct coop_process *p;
-	int r = cp_process_registry_open();
+	struct coop_process *p = cp_calloc(1, sizeof *p);
 
 	s->spawn.step = COOP_PROCESS_AT_MEMORY;
-	if (r < 0)
-		return r;
-	p = cp_calloc(1, sizeof *p);
 	if (!p)
 		return -ENOMEM;
 	p->rt = rt;

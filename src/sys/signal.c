@@ -18,6 +18,7 @@
  *   4. A handler may run in any thread: what it looks at is given up only when none runs.
  *   5. A forked child has no runtime, so it has the dispositions from before, too.
  */
+#include "base/forks.h"
 #include "core/park.h"
 #include "io/offload.h"
 #include "sys/signals.h"
@@ -127,12 +128,10 @@ static void take_in(struct cp_rt *rt);
 static void after_fork(void)
 {
 	static const struct cp_signal_slot none;
-	static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
 
 	owner = NULL;
 	owner_uses = 0;
 	handlers_running = 0;
-	owner_lock = unlocked;
 	for (int sig = 1; sig < CP_SIGNALS_MAX; sig++) {
 		if (slots[sig].handled)
 			cp_os_sigaction(sig, &slots[sig].before, NULL);
@@ -140,20 +139,18 @@ static void after_fork(void)
 	}
 }
 
+static struct cp_forked forked = { .lock = &owner_lock, .child = after_fork };
+CP_FORKED(forked)
+
 /* This runtime wants signals: 0, or COOP_EWRONGTHREAD if another one has them. */
 static int own(struct cp_rt *rt)
 {
-	static bool registered;
 	int r = 0;
 
 	pthread_mutex_lock(&owner_lock);
-	if (!registered) {
-		r = cp_os_atfork_child(after_fork);
-		registered = r >= 0;
-	}
 	if (owner && owner != rt) {
 		r = COOP_EWRONGTHREAD;
-	} else if (r >= 0) {
+	} else {
 		owner_uses++;
 		owner_thread = pthread_self();
 		rt->on_signals = take_in;

@@ -276,12 +276,9 @@ static int soon_main(void *arg)
 
 static int token_new(struct cp_rt *rt, struct coop_token **ret_token)
 {
-	struct coop_token *t;
-	int r = cp_forks_count();
+	struct coop_token *t = cp_inbox_of(rt) ? cp_calloc(1, sizeof *t) : NULL;
+	int r;
 
-	if (r < 0)
-		return r;
-	t = cp_inbox_of(rt) ? cp_calloc(1, sizeof *t) : NULL;
 	if (!t)
 		return -ENOMEM;
 	t->refs = 1; /* the task's */

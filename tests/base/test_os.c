@@ -156,7 +156,7 @@ TEST(calls_are_refused_from_the_nth_on)
 	CHECK_INT(cp_os_sigaction(SIGUSR1, NULL, NULL), ==, -EIO);
 	CHECK_INT(cp_os_write_all(1, "x", 1), ==, -EIO);
 	CHECK_INT(cp_os_timer_slack_ns(), ==, -EIO);
-	CHECK_INT(cp_os_atfork_child(NULL), ==, -EIO);
+	CHECK_INT(cp_os_atfork(NULL, NULL, NULL), ==, -EIO);
 	CHECK_INT(cp_os_faults.call_failed, ==, 15);
 }
 
@@ -372,26 +372,36 @@ TEST_ABORT(close_of_a_closed_descriptor, "assertion failed")
 
 static int forks;
 
-static void count_fork(void)
+static void before_fork(void)
 {
-	forks++;
+	forks += 1;
 }
 
-/* The child of a fork is told, its parent is not. */
-TEST(fork_is_told_to_the_child)
+static void parent_forked(void)
+{
+	forks += 10;
+}
+
+static void child_forked(void)
+{
+	forks += 100;
+}
+
+/* The thread that forks is told before, and each side after. */
+TEST(fork_is_told)
 {
 	int status;
 	pid_t child;
 
-	CHECK_INT(cp_os_atfork_child(count_fork), ==, 0);
+	CHECK_INT(cp_os_atfork(before_fork, parent_forked, child_forked), ==, 0);
 	child = fork();
 	CHECK_INT(child, >=, 0);
 	if (child == 0)
 		_exit(forks);
 	CHECK_INT(waitpid(child, &status, 0), ==, child);
 	CHECK(WIFEXITED(status));
-	CHECK_INT(WEXITSTATUS(status), ==, 1);
-	CHECK_INT(forks, ==, 0);
+	CHECK_INT(WEXITSTATUS(status), ==, 101);
+	CHECK_INT(forks, ==, 11);
 }
 
 TEST(wrong_signal_is_refused)
