@@ -282,7 +282,8 @@ int coop_process_stop(struct coop_process *process, struct coop_process_status *
  * of its streams, and frees it. NULL is fine.
  *
  * Calls of other tasks that wait for its end get its status first. One that was left when its run
- * ended has been killed and reaped then.
+ * ended has been killed and reaped then. One that cannot be killed, since it has become somebody
+ * else's, is left, which is logged; those calls get -ECHILD.
  *
  * Returns NULL.
  *

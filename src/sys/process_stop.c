@@ -178,18 +178,31 @@ int coop_process_stop(struct coop_process *process, struct coop_process_status *
 
 /* ------------------------------------------------------------- the last resort */
 
-void cp_process_end_now(struct coop_process *p)
+/* Whoever waits at the descriptor of one that is left would do so until it ends by itself. */
+static void leave(struct coop_process *p)
+{
+	int pidfd = p->pidfd;
+
+	coop_log(COOP_LOG_ERROR, "process %d (%s) cannot be killed: it is left", p->pid, p->name);
+	cp_process_lose(p);
+	p->pidfd = -1;
+	cp_process_close(p, pidfd);
+}
+
+static void kill_or_leave(struct coop_process *p)
 {
 	cp_process_look(p);
-	if (p->state == CP_PROCESS_RUNNING && signal_all(p, SIGKILL) < 0) {
-		coop_log(COOP_LOG_ERROR, "process %d (%s) cannot be killed: it is left", p->pid,
-			 p->name);
-		cp_process_lose(p);
-	}
+	if (p->state == CP_PROCESS_RUNNING && signal_all(p, SIGKILL) < 0)
+		leave(p);
+}
+
+void cp_process_end_now(struct coop_process *p)
+{
+	kill_or_leave(p);
 	cp_process_reap(p);
 }
 
-/* Its end, and that of the calls of other tasks, which find its status before it is gone. */
+/* Its end, and that of the calls of other tasks, which look at it once more before it is gone. */
 static int await_end(struct cp_rt *rt, struct coop_process *p)
 {
 	int r = cp_process_await(rt, p, "coop_process_free");
@@ -206,9 +219,7 @@ static void end_in_task(struct cp_rt *rt, struct coop_process *p)
 	struct coop_scope s = COOP_SCOPE_INIT;
 	struct coop_error *err;
 
-	cp_process_look(p);
-	if (p->state == CP_PROCESS_RUNNING && signal_all(p, SIGKILL) < 0)
-		return;
+	kill_or_leave(p);
 	if (p->state != CP_PROCESS_RUNNING && !p->users)
 		return;
 	err = cp_err_slot_aside(&rt->body->err);

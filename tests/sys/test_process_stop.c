@@ -372,6 +372,51 @@ PROCESS_TEST(free_while_others_wait)
 	return 0;
 }
 
+static int is_told_of_none(void *arg)
+{
+	CHECK_INT(coop_process_wait(arg, NULL), ==, -ECHILD);
+	say("waited ");
+	return 0;
+}
+
+static int stops_none(void *arg)
+{
+	CHECK_INT(coop_process_stop(arg, NULL), ==, -ECHILD);
+	say("stopped ");
+	return 0;
+}
+
+/* One that may not be killed is left alone, once, and those who wait for its end are told that
+ * nobody knows it: at its descriptor, behind the first, and on a ladder. */
+PROCESS_TEST(free_what_cannot_be_killed)
+{
+	struct coop_process_rung waits_long = { SIGCONT, SEC(1000) };
+	struct coop_process *p =
+		ready("echo ready; exec sleep 1000",
+		      (struct coop_process_opts){ .stop = &waits_long, .stop_count = 1 });
+	struct coop_group g = COOP_GROUP_INIT;
+	int pid = coop_process_pid(p), status;
+
+	keep_records(COOP_LOG_ERROR);
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn(&g, is_told_of_none, p), ==, 0);
+	CHECK_INT(coop_spawn(&g, is_told_of_none, p), ==, 0);
+	CHECK_INT(coop_spawn(&g, stops_none, p), ==, 0);
+	CHECK_INT(coop_sleep(MS(1)), ==, 0);
+	cp_os_faults.call_errno = EPERM;
+	cp_os_faults.call_fail_at = cp_os_faults.call_calls + 2; /* a look, the kill */
+	coop_process_free(p);
+	cp_os_faults.call_fail_at = 0;
+	CHECK_INT(strlen(trail), ==, strlen("waited waited stopped "));
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	CHECK_HAS(records, "cannot be killed: it is left");
+	CHECK_INT(waitpid(pid, &status, WNOHANG), ==, 0);
+	CHECK_INT(kill(pid, SIGKILL), ==, 0);
+	CHECK_INT(waitpid(pid, &status, 0), ==, pid);
+	trail[0] = '\0';
+	return 0;
+}
+
 static struct coop_process *left;
 
 static int leaves_one(void *arg)
