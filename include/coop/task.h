@@ -31,9 +31,9 @@ enum coop_task_state {
 /* -------------------------------------------------------------- checkpoints */
 
 /*
- * A call that is said to be a checkpoint notices a cancellation and lets others run now and then,
- * also where it needs not wait. Only what is refused for its arguments or options (-EINVAL) may be
- * refused before that.
+ * A call that is said to be a checkpoint, always, notices a cancellation and lets others run now
+ * and then: also where it need not wait, and where it fails, for its arguments, say. In a cancelled
+ * task it is COOP_ECANCELED that such a call returns.
  */
 
 /**

@@ -77,6 +77,13 @@ CP_INLINE void cp_schedule_point(struct cp_rt *rt)
 		cp_yield(rt);
 }
 
+/*
+ * `r`, of a call that ends as it begins: it is refused on its arguments, say, or there is nothing
+ * to wait for. It is a checkpoint all the same: a cancel wins, and a loop over such calls lets
+ * others run. COOP_ENOTASK and COOP_EFORK outside of tasks.
+ */
+int cp_refuse(int r);
+
 /* The same as the last act of a call that has succeeded: no frame is needed for it. */
 CP_INLINE int cp_succeed(struct cp_rt *rt)
 {

@@ -415,15 +415,14 @@ int coop_group_wait(struct coop_group *group)
 		return cp_group_no_task(group);
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_group_wait");
 	r = cp_group_usable(group);
+	r = r < 0 ? cp_refuse(r) : cp_cancel_point(rt);
 	if (r < 0)
 		return r;
 	if (waits_for_caller(rt, group)) {
 		cp_task_path(rt->cur, text, sizeof text);
+		cp_schedule_point(rt);
 		return coop_fail(-EDEADLK, "%s waits for a group that it is in", text);
 	}
-	r = cp_cancel_point(rt);
-	if (r < 0)
-		return r;
 	if (cp_group_idle(group)) {
 		cp_schedule_point(rt);
 		return 0;

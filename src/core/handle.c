@@ -453,7 +453,7 @@ int coop_handle_wait(struct coop_handle *handle, int *ret_value)
 		return cp_no_task();
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_handle_wait");
 	if (!handle->ended && handle->rt != rt)
-		return COOP_EWRONGTHREAD;
+		return cp_refuse(COOP_EWRONGTHREAD);
 	r = cp_cancel_point(rt);
 	if (r < 0)
 		return r;
@@ -461,8 +461,10 @@ int coop_handle_wait(struct coop_handle *handle, int *ret_value)
 		cp_schedule_point(rt);
 		return answer(rt, handle, ret_value);
 	}
-	if (cp_would_deadlock(rt, handle->task, false, text, sizeof text))
+	if (cp_would_deadlock(rt, handle->task, false, text, sizeof text)) {
+		cp_schedule_point(rt);
 		return coop_fail(-EDEADLK, "%s", text);
+	}
 	watch.task = rt->cur;
 	coop_handle_ref(handle);
 	cp_handle_watch(handle, &watch);

@@ -400,6 +400,13 @@ __attribute__((aligned(64))) int coop_checkpoint(void)
 	return cp_succeed(rt);
 }
 
+CP_COLD int cp_refuse(int r)
+{
+	int checkpoint = coop_checkpoint();
+
+	return checkpoint < 0 ? checkpoint : r;
+}
+
 int coop_checkpoint_if_cancelled(void)
 {
 	struct cp_rt *rt = cp_in_task();
@@ -443,7 +450,7 @@ int coop_sleep(int64_t duration_ns)
 	if (CP_UNLIKELY(!rt))
 		return cp_no_task();
 	if (CP_UNLIKELY(duration_ns < 0))
-		return -EINVAL;
+		return cp_refuse(-EINVAL);
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_sleep");
 	r = cp_cancel_point(rt);
 	if (CP_UNLIKELY(r < 0)) {
@@ -493,7 +500,7 @@ int coop_ticker_wait(struct coop_ticker *ticker)
 	int r;
 
 	if (ticker->_period_ns <= 0)
-		return -EINVAL;
+		return cp_refuse(-EINVAL);
 	r = coop_sleep_until(ticker->_next_ns);
 	if (r < 0)
 		return r;

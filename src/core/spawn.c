@@ -133,11 +133,9 @@ int coop_spawn_wait_at(struct coop_group *group, coop_fn *fn, void *arg, const c
 		return cp_group_no_task(group);
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_spawn_wait");
 	r = cp_group_usable(group);
-	if (r < 0)
-		return r;
-	if (!fn)
-		return -EINVAL;
-	r = cp_cancel_point(rt);
+	if (r >= 0 && !fn)
+		r = -EINVAL;
+	r = r < 0 ? cp_refuse(r) : cp_cancel_point(rt);
 	if (r < 0)
 		return r;
 	if (cp_group_full(rt, group)) {

@@ -190,7 +190,7 @@ int coop_pread(int fd, void *buf, size_t bytes, int64_t offset)
 			    .count = 1,
 			    .offset = offset };
 
-	return offset < 0 ? -EINVAL : run(fd, &op, "coop_pread");
+	return offset < 0 ? cp_refuse(-EINVAL) : run(fd, &op, "coop_pread");
 }
 
 int coop_pwrite(int fd, const void *buf, size_t bytes, int64_t offset)
@@ -201,7 +201,7 @@ int coop_pwrite(int fd, const void *buf, size_t bytes, int64_t offset)
 			    .count = 1,
 			    .offset = offset };
 
-	return offset < 0 ? -EINVAL : run(fd, &op, "coop_pwrite");
+	return offset < 0 ? cp_refuse(-EINVAL) : run(fd, &op, "coop_pwrite");
 }
 
 /*
@@ -227,7 +227,7 @@ int coop_readv(int fd, const struct iovec *iov, int count)
 	};
 	int r = check_pieces(iov, count);
 
-	return r < 0 ? r : run(fd, &op, "coop_readv");
+	return r < 0 ? cp_refuse(r) : run(fd, &op, "coop_readv");
 }
 
 int coop_writev(int fd, const struct iovec *iov, int count)
@@ -237,7 +237,7 @@ int coop_writev(int fd, const struct iovec *iov, int count)
 	};
 	int r = check_pieces(iov, count);
 
-	return r < 0 ? r : run(fd, &op, "coop_writev");
+	return r < 0 ? cp_refuse(r) : run(fd, &op, "coop_writev");
 }
 
 /* --------------------------------------------------------------------- sockets */
@@ -288,7 +288,7 @@ int coop_recvmsg(int fd, struct msghdr *msg, int flags)
 		.code = CP_OP_RECVMSG, .dirs = CP_READS, .msg = msg, .flags = one_transfer(flags)
 	};
 
-	return msg ? run(fd, &op, "coop_recvmsg") : -EINVAL;
+	return msg ? run(fd, &op, "coop_recvmsg") : cp_refuse(-EINVAL);
 }
 
 int coop_sendmsg(int fd, const struct msghdr *msg, int flags)
@@ -298,7 +298,7 @@ int coop_sendmsg(int fd, const struct msghdr *msg, int flags)
 			    .msg = (struct msghdr *)(uintptr_t)msg,
 			    .flags = one_transfer(flags) };
 
-	return msg ? run(fd, &op, "coop_sendmsg") : -EINVAL;
+	return msg ? run(fd, &op, "coop_sendmsg") : cp_refuse(-EINVAL);
 }
 
 int coop_accept(int fd, struct sockaddr *addr, socklen_t *len)
@@ -307,7 +307,7 @@ int coop_accept(int fd, struct sockaddr *addr, socklen_t *len)
 		.code = CP_OP_ACCEPT, .dirs = CP_READS, .addr = addr, .addr_len = addr ? len : NULL
 	};
 
-	return addr && !len ? -EINVAL : run(fd, &op, "coop_accept");
+	return addr && !len ? cp_refuse(-EINVAL) : run(fd, &op, "coop_accept");
 }
 
 int coop_connect(int fd, const struct sockaddr *addr, socklen_t len)
@@ -317,7 +317,7 @@ int coop_connect(int fd, const struct sockaddr *addr, socklen_t len)
 			    .addr = (struct sockaddr *)(uintptr_t)addr,
 			    .addr_bytes = len };
 
-	return addr ? run(fd, &op, "coop_connect") : -EINVAL;
+	return addr ? run(fd, &op, "coop_connect") : cp_refuse(-EINVAL);
 }
 
 /* ---------------------------------------------------------------------- others */
@@ -330,7 +330,7 @@ int coop_poll(int fd, int events)
 
 	op.dirs = (uint8_t)((events & in ? CP_READS : 0) | (events & out ? CP_WRITES : 0));
 	if (!op.dirs || events & ~(in | out))
-		return -EINVAL;
+		return cp_refuse(-EINVAL);
 	return run(fd, &op, "coop_poll");
 }
 

@@ -67,7 +67,7 @@ static int copy_piece(struct copy *c)
 
 	r = need_buffer(c);
 	if (r < 0)
-		return cp_stream_refuse(r);
+		return cp_refuse(r);
 	r = cp_stream_still_open(c->from);
 	if (r < 0)
 		return r;
@@ -219,10 +219,10 @@ int coop_stream_copy(struct coop_stream *from, struct coop_stream *to, uint64_t 
 	int r = enter(&c);
 
 	if (r >= 0) {
-		r = limit ? copy_all(&c) : cp_stream_refuse(0);
+		r = limit ? copy_all(&c) : cp_refuse(0);
 		leave(&c);
 	} else {
-		r = cp_stream_refuse(r);
+		r = cp_refuse(r);
 	}
 	if (copied)
 		*copied = c.copied;

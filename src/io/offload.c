@@ -519,15 +519,12 @@ int coop_offload_at(coop_fn *fn, void *arg, const struct coop_offload_opts *opts
 
 	if (!rt)
 		return cp_no_task();
+	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_offload");
 	r = fn ? check(o) : -EINVAL;
+	r = r < 0 ? cp_refuse(r) : cp_cancel_point(rt);
+	if (r == COOP_ECANCELED && o->late)
+		o->late(arg, r);
 	if (r < 0)
 		return r;
-	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_offload");
-	r = cp_cancel_point(rt);
-	if (r < 0) {
-		if (o->late)
-			o->late(arg, r);
-		return r;
-	}
 	return o->late ? offload_apart(rt, fn, arg, o, site) : offload_here(rt, fn, arg, o, site);
 }

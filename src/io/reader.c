@@ -103,7 +103,7 @@ static int fill(struct coop_reader *rd)
 	if (rd->_end == rd->_size || rd->_start == rd->_end)
 		r = make_room(rd);
 	if (r < 0)
-		return cp_stream_refuse(r);
+		return cp_refuse(r);
 	r = coop_stream_recv(rd->_stream, rd->_buf + rd->_end, rd->_size - rd->_end);
 	if (r > 0)
 		rd->_end += (size_t)r;
@@ -116,9 +116,9 @@ static int need(struct coop_reader *rd, size_t bytes)
 	int r;
 
 	if (bytes > rd->_max)
-		return cp_stream_refuse(-EMSGSIZE);
+		return cp_refuse(-EMSGSIZE);
 	if (buffered(rd) >= bytes)
-		return cp_stream_refuse(0);
+		return cp_refuse(0);
 	do
 		r = fill(rd);
 	while (r >= 0 && buffered(rd) < bytes);
@@ -142,7 +142,7 @@ static int take_some(struct coop_reader *rd, void *buf, size_t bytes)
 	if (!n) /* past the buffer, in which nothing would be looked for */
 		return coop_stream_recv(rd->_stream, buf, bytes);
 	n = cp_transfer(n);
-	r = cp_stream_refuse((int)n);
+	r = cp_refuse((int)n);
 	if (r < 0)
 		return r;
 	memcpy(buf, rd->_buf + rd->_start, n);
@@ -154,7 +154,7 @@ int coop_reader_recv(struct coop_reader *rd, void *buf, size_t bytes)
 {
 	int r = enter(rd);
 
-	return r < 0 ? cp_stream_refuse(r) : leave(rd, take_some(rd, buf, bytes));
+	return r < 0 ? cp_refuse(r) : leave(rd, take_some(rd, buf, bytes));
 }
 
 int coop_reader_exactly(struct coop_reader *rd, void *buf, size_t bytes)
@@ -162,7 +162,7 @@ int coop_reader_exactly(struct coop_reader *rd, void *buf, size_t bytes)
 	int r = enter(rd);
 
 	if (r < 0)
-		return cp_stream_refuse(r);
+		return cp_refuse(r);
 	r = leave(rd, need(rd, bytes));
 	if (r < 0)
 		return r;
@@ -177,7 +177,7 @@ int coop_reader_peek(struct coop_reader *rd, size_t bytes, char **ret_data)
 	int r = enter(rd);
 
 	if (r < 0)
-		return cp_stream_refuse(r);
+		return cp_refuse(r);
 	r = leave(rd, need(rd, bytes));
 	if (r < 0)
 		return r;
@@ -220,9 +220,9 @@ static int look_for(struct coop_reader *rd, const void *delim, size_t delim_byte
 	int r;
 
 	if (!delim_bytes)
-		return cp_stream_refuse(-EINVAL);
+		return cp_refuse(-EINVAL);
 	if (find(rd, delim, delim_bytes, 0, &at))
-		return cp_stream_refuse((int)at);
+		return cp_refuse((int)at);
 	do {
 		if (buffered(rd) >= delim_bytes) /* a delimiter may lie half in what there is */
 			seen = buffered(rd) - (delim_bytes - 1);
@@ -237,7 +237,7 @@ static int until(struct coop_reader *rd, const void *delim, size_t delim_bytes)
 {
 	int r = enter(rd);
 
-	return r < 0 ? cp_stream_refuse(r) : leave(rd, look_for(rd, delim, delim_bytes));
+	return r < 0 ? cp_refuse(r) : leave(rd, look_for(rd, delim, delim_bytes));
 }
 
 /* The piece of `bytes` bytes goes out, with a NUL in the place of its delimiter. */

@@ -43,13 +43,6 @@ CP_COLD int cp_stream_why_no_send(const struct coop_stream *s)
 	return s->_flags & CP_STREAM_SEND_BROKEN ? COOP_EBROKEN : COOP_ECLOSED;
 }
 
-CP_COLD int cp_stream_refuse(int code)
-{
-	int r = coop_checkpoint();
-
-	return r < 0 ? r : code;
-}
-
 void coop_stream_init(struct coop_stream *s, const struct coop_stream_ops *ops, void *ctx)
 {
 	uint32_t cannot = (ops->recv ? 0 : CP_STREAM_NO_RECV) | (ops->send ? 0 : CP_STREAM_NO_SEND);
@@ -66,7 +59,7 @@ int coop_stream_recv(struct coop_stream *s, void *buf, size_t bytes)
 	int r = CP_LIKELY(bytes > 0) ? cp_stream_enter_recv(s) : -EINVAL;
 
 	if (CP_UNLIKELY(r < 0))
-		return cp_stream_refuse(r);
+		return cp_refuse(r);
 	r = s->_ops->recv(s, buf, cp_transfer(bytes));
 	s->_flags &= ~(uint32_t)CP_STREAM_RECV_BUSY;
 	return r;
@@ -95,10 +88,10 @@ int coop_stream_recv_exactly(struct coop_stream *s, void *buf, size_t bytes, siz
 	int r = cp_stream_enter_recv(s);
 
 	if (CP_LIKELY(r >= 0)) {
-		r = CP_LIKELY(bytes > 0) ? pull(s, buf, bytes, &done) : cp_stream_refuse(0);
+		r = CP_LIKELY(bytes > 0) ? pull(s, buf, bytes, &done) : cp_refuse(0);
 		s->_flags &= ~(uint32_t)CP_STREAM_RECV_BUSY;
 	} else {
-		r = cp_stream_refuse(r);
+		r = cp_refuse(r);
 	}
 	if (received)
 		*received = done;
@@ -149,8 +142,8 @@ int coop_stream_send_all(struct coop_stream *s, const void *buf, size_t bytes, s
 	int r = cp_stream_enter_send(s);
 
 	if (CP_UNLIKELY(r < 0))
-		return sent(s, cp_stream_refuse(r), 0, ret_sent);
-	r = CP_LIKELY(bytes > 0) ? cp_stream_push(s, buf, bytes, &done) : cp_stream_refuse(0);
+		return sent(s, cp_refuse(r), 0, ret_sent);
+	r = CP_LIKELY(bytes > 0) ? cp_stream_push(s, buf, bytes, &done) : cp_refuse(0);
 	s->_flags &= ~(uint32_t)CP_STREAM_SEND_BUSY;
 	return sent(s, r, done, ret_sent);
 }
@@ -227,8 +220,8 @@ int coop_stream_send_all_v(struct coop_stream *s, const struct iovec *iov, int c
 	int r = sum < 0 ? (int)sum : cp_stream_enter_send(s);
 
 	if (CP_UNLIKELY(r < 0))
-		return sent(s, cp_stream_refuse(r), 0, ret_sent);
-	r = CP_LIKELY(sum > 0) ? cp_stream_push_v(s, iov, count, &done) : cp_stream_refuse(0);
+		return sent(s, cp_refuse(r), 0, ret_sent);
+	r = CP_LIKELY(sum > 0) ? cp_stream_push_v(s, iov, count, &done) : cp_refuse(0);
 	s->_flags &= ~(uint32_t)CP_STREAM_SEND_BUSY;
 	return sent(s, r, done, ret_sent);
 }
@@ -241,13 +234,13 @@ int coop_stream_send_eof(struct coop_stream *s)
 	int r;
 
 	if ((s->_flags & both) == both)
-		return cp_stream_refuse(0);
+		return cp_refuse(0);
 	r = cp_stream_enter_send(s); /* a piece that was cut off must not look like a whole one */
 	if (r < 0)
-		return cp_stream_refuse(r);
+		return cp_refuse(r);
 	if (!s->_ops->send_eof) {
 		s->_flags &= ~(uint32_t)CP_STREAM_SEND_BUSY;
-		return cp_stream_refuse(-ENOTSUP);
+		return cp_refuse(-ENOTSUP);
 	}
 	r = s->_ops->send_eof(s);
 	s->_flags &= ~(uint32_t)CP_STREAM_SEND_BUSY;

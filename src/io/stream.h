@@ -15,6 +15,7 @@
 #define CP_STREAM_H
 
 #include "base/base.h"
+#include "core/core.h"
 
 #include <coop/error.h>
 #include <coop/stream.h>
@@ -56,7 +57,7 @@ void cp_stream_fill_fd(struct coop_stream *s, int fd, uint32_t flags);
 int cp_stream_why_no_recv(const struct coop_stream *s);
 int cp_stream_why_no_send(const struct coop_stream *s);
 
-/* These set the direction's bit, or say why it cannot be used: a code for cp_stream_refuse. */
+/* These set the direction's bit, or say why it cannot be used: a code for cp_refuse. */
 CP_INLINE int cp_stream_enter_recv(struct coop_stream *s)
 {
 	const uint32_t bad = CP_STREAM_RECV_BUSY | CP_STREAM_RECV_BROKEN | CP_STREAM_NO_RECV;
@@ -83,9 +84,6 @@ CP_INLINE int cp_stream_still_open(const struct coop_stream *s)
 {
 	return CP_LIKELY(s->_flags & CP_STREAM_OPEN) ? 0 : COOP_ECLOSED;
 }
-
-/* The checkpoint of a call that does nothing else: `r`, or what the checkpoint said. */
-int cp_stream_refuse(int r);
 
 /* Sends all of it, with the direction's bit set by the caller; *done is added to. */
 int cp_stream_push(struct coop_stream *s, const char *data, size_t bytes, size_t *done);

@@ -54,8 +54,8 @@ static int fd_send_eof(struct coop_stream *s)
 	/* A pipe's writing end has no other use, so that it can be closed. */
 	if (!(s->_flags & CP_STREAM_SOCKET) && (s->_flags & (CP_STREAM_PIPE | CP_STREAM_NO_RECV)) !=
 						       (CP_STREAM_PIPE | CP_STREAM_NO_RECV))
-		return cp_stream_refuse(-ENOTSUP);
-	r = cp_stream_refuse(0);
+		return cp_refuse(-ENOTSUP);
+	r = cp_refuse(0);
 	if (r >= 0) /* whoever ran meanwhile may have closed it */
 		r = cp_stream_still_open(s);
 	if (r < 0)

@@ -108,7 +108,7 @@ static int put(struct coop_writer *w, const void *data, size_t bytes)
 
 	if (bytes > w->_size)
 		return send_large(w, data, bytes);
-	r = bytes > w->_size - w->_end ? flush(w) : cp_stream_refuse(0);
+	r = bytes > w->_size - w->_end ? flush(w) : cp_refuse(0);
 	if (r < 0)
 		return r;
 	if (bytes)
@@ -121,7 +121,7 @@ int coop_writer_write(struct coop_writer *w, const void *data, size_t bytes)
 {
 	int r = enter(w);
 
-	return r < 0 ? cp_stream_refuse(r) : leave(w, put(w, data, bytes));
+	return r < 0 ? cp_refuse(r) : leave(w, put(w, data, bytes));
 }
 
 /* Makes the text in `buf`, cut at `room`: its length. */
@@ -153,8 +153,8 @@ static int put_text(struct coop_writer *w, const char *format, va_list args)
 	if (n >= 0 && (size_t)n >= w->_size)
 		n = -EMSGSIZE;
 	if (n < 0)
-		return cp_stream_refuse(n);
-	r = has_room(w, n) ? cp_stream_refuse(0) : flush(w);
+		return cp_refuse(n);
+	r = has_room(w, n) ? cp_refuse(0) : flush(w);
 	if (r < 0)
 		return r;
 	n = format_text(w->_buf + w->_end, w->_size - w->_end, format, args);
@@ -172,7 +172,7 @@ int coop_writer_printf(struct coop_writer *w, const char *format, ...)
 	va_list args;
 
 	if (r < 0)
-		return cp_stream_refuse(r);
+		return cp_refuse(r);
 	va_start(args, format);
 	r = leave(w, put_text(w, format, args));
 	va_end(args);
@@ -183,5 +183,5 @@ int coop_writer_flush(struct coop_writer *w)
 {
 	int r = enter(w);
 
-	return r < 0 ? cp_stream_refuse(r) : leave(w, flush(w));
+	return r < 0 ? cp_refuse(r) : leave(w, flush(w));
 }

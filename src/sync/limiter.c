@@ -131,7 +131,7 @@ int coop_limiter_acquire(struct coop_limiter *limiter)
 int coop_limiter_acquire_for(struct coop_limiter *limiter, struct coop_borrower *borrower)
 {
 	if (!borrower)
-		return -EINVAL;
+		return cp_refuse(-EINVAL);
 	return acquire(limiter, borrower, "coop_limiter_acquire_for", __builtin_frame_address(0));
 }
 

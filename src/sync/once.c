@@ -116,7 +116,7 @@ int coop_once_run(struct coop_once *once, coop_fn *fn, void *arg)
 	if (!rt)
 		return cp_no_task();
 	if (!fn)
-		return -EINVAL;
+		return cp_refuse(-EINVAL);
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_once_run");
 	r = cp_cancel_point(rt);
 	if (r < 0)

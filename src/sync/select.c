@@ -400,7 +400,7 @@ int coop_select(struct coop_case *cases, size_t count, const struct coop_select_
 		return cp_no_task();
 	r = check(cases, count, opts);
 	if (CP_UNLIKELY(r < 0))
-		return r;
+		return cp_refuse(r);
 	r = cp_cancel_point(rt);
 	if (CP_UNLIKELY(r < 0))
 		return r;

@@ -163,7 +163,7 @@ int coop_wait(struct coop_handle *const *handles, size_t count, enum coop_wait_u
 	if (!rt)
 		return cp_no_task();
 	if (!count || timeout_ns < 0 || (unsigned)until > COOP_WAIT_FIRST_ERROR)
-		return -EINVAL;
+		return cp_refuse(-EINVAL);
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_wait");
 	r = cp_cancel_point(rt);
 	if (r < 0)

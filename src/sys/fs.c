@@ -103,13 +103,6 @@ int cp_fs_between_steps(void)
 	return coop_thread_cancelled() ? COOP_ECANCELED : 0;
 }
 
-int cp_fs_refuse(int code)
-{
-	int r = coop_checkpoint();
-
-	return r < 0 ? r : code;
-}
-
 uint64_t cp_fs_reserved(const uint64_t reserved[8])
 {
 	uint64_t sum = 0;

@@ -4,6 +4,7 @@
 #define CP_FS_H
 
 #include "base/base.h"
+#include "core/core.h"
 
 #include <coop/fs.h>
 #include <coop/group.h>
@@ -46,8 +47,5 @@ struct dirent64 *cp_fs_next_dirent(char *buf, size_t bytes, size_t *at);
 
 /* For options: the sum of the words that must be 0. */
 uint64_t cp_fs_reserved(const uint64_t reserved[8]);
-
-/* A call that does nothing but fail is a checkpoint all the same. */
-int cp_fs_refuse(int code);
 
 #endif

@@ -331,7 +331,7 @@ int coop_file_replace(const char *path, const void *data, size_t bytes,
 			    .bytes = bytes };
 	int r = check_opts(m.opts);
 
-	return r < 0 ? cp_fs_refuse(r) : cp_fs_run(run_replace, &m);
+	return r < 0 ? cp_refuse(r) : cp_fs_run(run_replace, &m);
 }
 
 /* ---------------------------------------------------------------------------- copying */
@@ -451,5 +451,5 @@ int coop_file_copy(const char *from, const char *to, const struct coop_file_opts
 	};
 	int r = check_opts(m.opts);
 
-	return r < 0 ? cp_fs_refuse(r) : cp_fs_run(run_copy, &m);
+	return r < 0 ? cp_refuse(r) : cp_fs_run(run_copy, &m);
 }

@@ -181,7 +181,7 @@ int coop_remove_all(const char *path)
 	int r;
 
 	if (!rm)
-		return cp_fs_refuse(-ENOMEM);
+		return cp_refuse(-ENOMEM);
 	rm->path = path;
 	rm->depth = 0;
 	rm->moved = 0;

@@ -91,10 +91,10 @@ int coop_temp_dir(const char *dir, char *ret_path, size_t size)
 
 	d.size = strlen(d.dir) + CP_FS_NAME_BYTES + 1;
 	if (size < strlen(d.dir) + strlen("/coop-0123456789abcdef") + 1)
-		return cp_fs_refuse(-ENAMETOOLONG);
+		return cp_refuse(-ENAMETOOLONG);
 	d.path = cp_alloc(d.size);
 	if (!d.path)
-		return cp_fs_refuse(-ENOMEM);
+		return cp_refuse(-ENOMEM);
 	r = cp_fs_run(run_temp_dir, &d);
 	if (r >= 0)
 		memcpy(ret_path, d.path, strlen(d.path) + 1);

@@ -258,10 +258,10 @@ static int next(struct coop_walk *w)
 	int r;
 
 	if (!w->depth)
-		return cp_fs_refuse(COOP_EOF);
+		return cp_refuse(COOP_EOF);
 	if (!is_at_hand(w, &d))
 		return cp_fs_run(run_steps, w);
-	r = cp_fs_refuse(0);
+	r = cp_refuse(0);
 	return r < 0 ? r : next_of_batch(w, d);
 }
 
@@ -272,7 +272,7 @@ int coop_walk_next(struct coop_walk *w, struct coop_walk_entry *ret_entry)
 	int r;
 
 	if (w->in_use)
-		return cp_fs_refuse(-EBUSY);
+		return cp_refuse(-EBUSY);
 	w->in_use = true;
 	w->told_dir = false;
 	r = next(w);
@@ -331,10 +331,10 @@ int coop_walk_open(const char *path, const struct coop_walk_opts *opts, struct c
 	if (!opts)
 		opts = &none;
 	if (cp_fs_reserved(opts->_reserved) || opts->depth_max > COOP_WALK_DEPTH_MAX)
-		return cp_fs_refuse(-EINVAL);
+		return cp_refuse(-EINVAL);
 	w = cp_calloc(1, sizeof *w);
 	if (!w)
-		return cp_fs_refuse(-ENOMEM);
+		return cp_refuse(-ENOMEM);
 	w->depth_max = opts->depth_max ? opts->depth_max : COOP_WALK_DEPTH;
 	w->depth_asked = opts->depth_max != 0;
 	w->ends = opts->ends;

@@ -33,17 +33,6 @@ CP_INLINE bool cp_net_cancelled(const struct cp_rt *rt)
 	return rt->cur->cancelled & (uint8_t)~CP_HOOK;
 }
 
-/* A call that fails before the wait in which its checkpoint would have been. */
-CP_INLINE int cp_net_early(struct cp_rt *rt, int r)
-{
-	int cancelled = cp_cancel_point(rt);
-
-	if (cancelled < 0)
-		return cancelled;
-	cp_schedule_point(rt);
-	return r;
-}
-
 CP_INLINE int cp_net_set_int(struct cp_world *world, int fd, int level, int name, int value)
 {
 	return world->ops->setsockopt(world, fd, level, name, &value, sizeof value);

@@ -104,7 +104,7 @@ static int accept_next(struct cp_rt *rt, struct coop_listener *l, struct coop_ad
 
 	do {
 		if (l->fd < 0)
-			return cp_net_early(rt, COOP_ECLOSED);
+			return cp_refuse(COOP_ECLOSED);
 		peer.len = sizeof peer.un;
 		r = coop_accept(l->fd, ret_peer ? &peer.sa : NULL, &peer.len);
 		if (r < 0)

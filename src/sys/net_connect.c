@@ -89,14 +89,14 @@ static int connect_addr(struct cp_rt *rt, const struct coop_addr *addr,
 	int fd, r;
 
 	if (cp_net_cancelled(rt))
-		return cp_net_early(rt, 0);
+		return cp_refuse(0);
 	fd = world->ops->socket(world, addr->sa.sa_family, SOCK_STREAM, 0);
 	if (fd < 0)
-		return cp_net_early(rt, fd);
+		return cp_refuse(fd);
 	r = prepare(world, fd, opts);
 	if (r < 0) {
 		world->ops->close(world, fd);
-		return cp_net_early(rt, r);
+		return cp_refuse(r);
 	}
 	r = coop_connect(fd, &addr->sa, addr->len);
 	if (r >= 0 && is_self(world, fd, addr))
@@ -126,7 +126,7 @@ int coop_tcp_connect_addr(const struct coop_addr *addr, const struct coop_connec
 		return cp_no_task();
 	r = check(&opts);
 	if (r < 0 || !addr || (addr->sa.sa_family != AF_INET && addr->sa.sa_family != AF_INET6))
-		return -EINVAL;
+		return cp_refuse(-EINVAL);
 	return explain(connect_addr(rt, addr, opts), addr);
 }
 
@@ -263,10 +263,7 @@ int coop_unix_connect(const char *path)
 
 	if (!rt)
 		return cp_no_task();
-	r = cp_addr_of_path(path, &addr);
-	if (r < 0)
-		return r;
-	r = cp_net_early(rt, 0);
+	r = cp_refuse(cp_addr_of_path(path, &addr));
 	if (r < 0)
 		return r;
 	fd = world->ops->socket(world, AF_UNIX, SOCK_STREAM, 0);

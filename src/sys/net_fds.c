@@ -59,7 +59,7 @@ int coop_send_fds(int fd, const void *buf, size_t bytes, const int *fds, size_t 
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
 	if (bytes == 0 || count > COOP_FDS_MAX || (count && !fds))
-		return -EINVAL;
+		return cp_refuse(-EINVAL);
 	if (count) {
 		msg.msg_control = control.bytes;
 		msg.msg_controllen = CMSG_SPACE(count * sizeof(int));
@@ -111,7 +111,7 @@ int coop_recv_fds(int fd, void *buf, size_t bytes, size_t fds_max, int *ret_fds,
 	int r;
 
 	if (bytes == 0 || (fds_max && !ret_fds))
-		return -EINVAL;
+		return cp_refuse(-EINVAL);
 	r = coop_recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
 	if (r < 0)
 		return r;

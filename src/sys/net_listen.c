@@ -153,7 +153,7 @@ int coop_tcp_listen(const char *host, const char *service, const struct coop_lis
 	if (!opts)
 		opts = &none;
 	if (cp_listen_check(opts) < 0)
-		return -EINVAL;
+		return cp_refuse(-EINVAL);
 	resolve.family = opts->family;
 	r = coop_resolve(host && strcmp(host, "*") == 0 ? NULL : host, service, &resolve, &list);
 	if (r < 0)

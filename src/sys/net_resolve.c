@@ -301,7 +301,7 @@ static void end_flight(struct cp_rt *rt, struct flight *flight, int r, struct li
 	}
 }
 
-static int by_thread(struct cp_rt *rt, const struct cp_dns_query *q, struct list **ret_list)
+static int by_thread(const struct cp_dns_query *q, struct list **ret_list)
 {
 	static const struct coop_offload_opts opts = { .lane = COOP_LANE_DNS,
 						       .on_cancel = COOP_ON_CANCEL_ABANDON,
@@ -310,7 +310,7 @@ static int by_thread(struct cp_rt *rt, const struct cp_dns_query *q, struct list
 	int r;
 
 	if (!req)
-		return cp_net_early(rt, -ENOMEM);
+		return cp_refuse(-ENOMEM);
 	r = coop_offload_with(look_up, req, &opts);
 	if (r == COOP_ECANCELED)
 		return r; /* it is the thread's now */
@@ -323,14 +323,14 @@ static int by_thread(struct cp_rt *rt, const struct cp_dns_query *q, struct list
 }
 
 /* The port of a service; a name is looked up by the C library, and in a thread. */
-static int port_of(struct cp_rt *rt, const struct cp_dns_query *q, uint16_t *ret_port)
+static int port_of(const struct cp_dns_query *q, uint16_t *ret_port)
 {
 	struct cp_dns_query service = { .service = q->service, .type = q->type };
 	int port = q->service ? cp_port_read(q->service) : 0, r;
 	struct list *found;
 
 	if (port < 0) {
-		r = by_thread(rt, &service, &found);
+		r = by_thread(&service, &found);
 		if (r < 0)
 			return r;
 		port = coop_addr_port(&found->addrs[0]);
@@ -344,7 +344,7 @@ static int by_cares(struct cp_rt *rt, const struct cp_dns_query *q, struct list 
 {
 	struct coop_addr_list *list = NULL;
 	uint16_t port;
-	int r = port_of(rt, q, &port);
+	int r = port_of(q, &port);
 
 	if (r == 0)
 		r = cp_cares_look_up(rt, q, port, &list);
@@ -359,12 +359,12 @@ static int lead(struct cp_rt *rt, const struct cp_dns_query *q, struct list **re
 	int who = cp_dns_choose(rt), r;
 
 	if (who < 0)
-		return cp_net_early(rt, who);
+		return cp_refuse(who);
 	flights = &flight;
 	if (who == CP_DNS_CARES && q->host)
 		r = by_cares(rt, q, &found);
 	else
-		r = by_thread(rt, q, &found);
+		r = by_thread(q, &found);
 	end_flight(rt, &flight, r, found);
 	if (r >= 0)
 		*ret_list = found;
@@ -432,14 +432,14 @@ int coop_resolve(const char *host, const char *service, const struct coop_resolv
 		opts = &none;
 	if (!cp_zero_words(opts->_reserved, CP_ARRAY_LEN(opts->_reserved)) ||
 	    (opts->family && opts->family != AF_INET && opts->family != AF_INET6))
-		return -EINVAL;
+		return cp_refuse(-EINVAL);
 	q.family = opts->family;
 	q.type = opts->type ? opts->type : SOCK_STREAM;
 	q.passive = opts->passive;
 	if (cp_net_cancelled(rt))
-		return cp_net_early(rt, 0);
+		return cp_refuse(0);
 	r = at_once(&q, &found);
-	r = r == 1 ? resolve(rt, &q, &found) : cp_net_early(rt, r);
+	r = r == 1 ? resolve(rt, &q, &found) : cp_refuse(r);
 	if (r < 0 && found) /* cancelled by the checkpoint */
 		coop_addr_list_free(&found->list);
 	if (r < 0)

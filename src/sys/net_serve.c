@@ -285,7 +285,7 @@ static int serve_recv(int fd, void *buf, size_t bytes, int flags)
 		return cp_no_task();
 	c = self(rt);
 	if (!c)
-		return cp_net_early(rt, COOP_EWRONGTASK);
+		return cp_refuse(COOP_EWRONGTASK);
 	s = server_of(rt);
 	if (s->state == DRAINING && c->served)
 		r = read_at_once(fd, buf, bytes, flags);
@@ -542,7 +542,7 @@ int coop_serve(struct coop_listener *listener, coop_serve_fn *handler, void *arg
 	if (!handler || check(&s.opts) < 0)
 		return -EINVAL;
 	if (cp_net_cancelled(rt))
-		return cp_net_early(rt, 0);
+		return cp_refuse(0);
 	if (listener->server)
 		return -EBUSY;
 	if (listener->fd < 0)

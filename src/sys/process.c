@@ -215,7 +215,7 @@ static int wait_for_end(struct coop_process *p, const char *what, bool reap,
 	int r = cp_process_usable(p, &rt);
 
 	if (r < 0)
-		return r;
+		return cp_refuse(r);
 	cp_check_frames(rt->body, __builtin_frame_address(0), what);
 	cp_process_look(p);
 	if (p->state == CP_PROCESS_RUNNING) {

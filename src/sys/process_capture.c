@@ -262,7 +262,7 @@ int coop_process_capture(const struct coop_process_opts *opts,
 		return cp_no_task();
 	cp_check_frames(cp_rt->body, __builtin_frame_address(0), "coop_process_capture");
 	if (!opts || !opts_ok(capture ? capture : &usual))
-		return -EINVAL;
+		return cp_refuse(-EINVAL);
 	piped = with_pipes(opts, capture && capture->input);
 	r = coop_process_spawn(&piped, &p);
 	if (r < 0)

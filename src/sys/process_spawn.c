@@ -413,9 +413,9 @@ int coop_process_spawn(const struct coop_process_opts *opts, struct coop_process
 	if (!rt)
 		return cp_no_task();
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_process_spawn");
-	if (!opts_ok(opts))
-		return failed(opts, COOP_PROCESS_AT_OPTIONS, -EINVAL);
-	r = cp_cancel_point(rt);
+	r = opts_ok(opts) ? cp_cancel_point(rt) : cp_refuse(-EINVAL);
+	if (r == -EINVAL)
+		return failed(opts, COOP_PROCESS_AT_OPTIONS, r);
 	if (r < 0)
 		return r;
 	start_begin(&s, opts);

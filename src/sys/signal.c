@@ -474,9 +474,9 @@ int coop_signals_receive(struct coop_signals *signals)
 		return cp_no_task();
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_signals_receive");
 	if (signals->rt != rt)
-		return signals->rt ? COOP_EWRONGTHREAD : COOP_ECLOSED;
+		return cp_refuse(signals->rt ? COOP_EWRONGTHREAD : COOP_ECLOSED);
 	if (signals->waiter)
-		return -EBUSY;
+		return cp_refuse(-EBUSY);
 	take_in(rt); /* first: a step of the ladder may be the end of this task, too */
 	r = cp_cancel_point(rt);
 	if (r < 0)

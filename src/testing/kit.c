@@ -93,6 +93,14 @@ static bool silence_abort(struct cp_wait *w)
 	return true;
 }
 
+/* What is a checkpoint is one also when it is refused. */
+static int refuse(int code)
+{
+	int r = coop_checkpoint();
+
+	return r < 0 ? r : code;
+}
+
 int coop_test_wait_all_blocked(int64_t cushion_ns)
 {
 	struct cp_rt *rt = cp_kit()->rt();
@@ -107,7 +115,7 @@ int coop_test_wait_all_blocked(int64_t cushion_ns)
 	if (!rt)
 		return cp_kit()->no_task();
 	if (cushion_ns < 0)
-		return -EINVAL;
+		return refuse(-EINVAL);
 	r = cp_kit()->cancel_point(rt);
 	if (r < 0)
 		return r;
@@ -163,9 +171,9 @@ int coop_sequencer_wait(struct coop_sequencer *sequencer, unsigned point)
 	if (!rt)
 		return cp_kit()->no_task();
 	if (point > 255)
-		return -EINVAL;
+		return refuse(-EINVAL);
 	if (s->_taken[point / 64] >> (point % 64) & 1)
-		return -EALREADY;
+		return refuse(-EALREADY);
 	r = cp_kit()->cancel_point(rt);
 	if (r < 0)
 		return sequencer_break(rt, s);

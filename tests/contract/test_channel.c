@@ -261,7 +261,7 @@ ROW(coop_select, ALWAYS, 1, COOP_ENOTASK)
 	return nothing_moved(s, coop_select(cases, 2, NULL));
 }
 
-ROW_AS(coop_select, nothing, NEVER, -EINVAL, COOP_ENOTASK)
+ROW_AS(coop_select, nothing, ALWAYS, -EINVAL, COOP_ENOTASK)
 {
 	return coop_select(NULL, 0, NULL);
 }

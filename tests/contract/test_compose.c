@@ -162,12 +162,12 @@ ROW(coop_wait, ALWAYS, 1, COOP_ENOTASK)
 	return coop_wait(both, 2, COOP_WAIT_FIRST, SEC(1), &s->timed_out);
 }
 
-ROW_AS(coop_wait, negative, NEVER, -EINVAL, COOP_ENOTASK)
+ROW_AS(coop_wait, negative, ALWAYS, -EINVAL, COOP_ENOTASK)
 {
 	return coop_wait(&s->sleeper, 1, COOP_WAIT_ALL, -1, &s->timed_out);
 }
 
-ROW_AS(coop_wait, nothing, NEVER, -EINVAL, COOP_ENOTASK)
+ROW_AS(coop_wait, nothing, ALWAYS, -EINVAL, COOP_ENOTASK)
 {
 	return coop_wait(NULL, 0, COOP_WAIT_ALL, SEC(1), &s->timed_out);
 }

@@ -116,12 +116,12 @@ ROW_AS(coop_group_wait, idle, ALWAYS, 0, COOP_ENOTASK)
 	return coop_group_wait(&s->roomy);
 }
 
-ROW_AS(coop_group_wait, not_open, NEVER, COOP_ENOTOPEN, COOP_ENOTASK)
+ROW_AS(coop_group_wait, not_open, ALWAYS, COOP_ENOTOPEN, COOP_ENOTASK)
 {
 	return coop_group_wait(&s->fresh);
 }
 
-ROW_AS(coop_group_wait, closed, NEVER, COOP_ECLOSED, COOP_ENOTASK)
+ROW_AS(coop_group_wait, closed, ALWAYS, COOP_ECLOSED, COOP_ENOTASK)
 {
 	return coop_group_wait(&s->closed);
 }
@@ -235,12 +235,12 @@ ROW_AS(coop_spawn_wait_at, room, ALWAYS, 0, COOP_ENOTASK)
 	return coop_spawn_wait_at(&s->roomy, counts, s, COOP_SPAWN_SITE(counts));
 }
 
-ROW_AS(coop_spawn_wait_at, no_function, NEVER, -EINVAL, COOP_ENOTASK)
+ROW_AS(coop_spawn_wait_at, no_function, ALWAYS, -EINVAL, COOP_ENOTASK)
 {
 	return coop_spawn_wait_at(&s->open, NULL, s, COOP_SPAWN_SITE(counts));
 }
 
-ROW_AS(coop_spawn_wait_at, closed, NEVER, COOP_ECLOSED, COOP_ENOTASK)
+ROW_AS(coop_spawn_wait_at, closed, ALWAYS, COOP_ECLOSED, COOP_ENOTASK)
 {
 	return coop_spawn_wait_at(&s->closed, counts, s, COOP_SPAWN_SITE(counts));
 }

@@ -147,6 +147,52 @@ ROW(coop_splice, ALWAYS, 1, COOP_ENOTASK)
 	return coop_splice(s->in[0], s->out[1], 8, 0);
 }
 
+/* What is refused on its arguments is a checkpoint all the same. */
+ROW_AS(coop_readv, negative, ALWAYS, -EINVAL, COOP_ENOTASK)
+{
+	return coop_readv(s->in[0], &(struct iovec){ s->buf, 8 }, -1);
+}
+
+ROW_AS(coop_writev, negative, ALWAYS, -EINVAL, COOP_ENOTASK)
+{
+	return coop_writev(s->out[1], &(struct iovec){ s->buf, 8 }, -1);
+}
+
+ROW_AS(coop_pread, negative, ALWAYS, -EINVAL, COOP_ENOTASK)
+{
+	return coop_pread(s->file, s->buf, 8, -1);
+}
+
+ROW_AS(coop_pwrite, negative, ALWAYS, -EINVAL, COOP_ENOTASK)
+{
+	return coop_pwrite(s->file, "hi", 2, -1);
+}
+
+ROW_AS(coop_recvmsg, nothing, ALWAYS, -EINVAL, COOP_ENOTASK)
+{
+	return coop_recvmsg(s->a, NULL, 0);
+}
+
+ROW_AS(coop_sendmsg, nothing, ALWAYS, -EINVAL, COOP_ENOTASK)
+{
+	return coop_sendmsg(s->a, NULL, 0);
+}
+
+ROW_AS(coop_accept, no_length, ALWAYS, -EINVAL, COOP_ENOTASK)
+{
+	return coop_accept(s->l, (struct sockaddr *)&s->addr, NULL);
+}
+
+ROW_AS(coop_connect, nowhere, ALWAYS, -EINVAL, COOP_ENOTASK)
+{
+	return coop_connect(s->s, NULL, 0);
+}
+
+ROW_AS(coop_poll, nothing, ALWAYS, -EINVAL, COOP_ENOTASK)
+{
+	return coop_poll(s->a, 0);
+}
+
 /* Closes under a cancelled scope, too: tests/io/test_calls.c. */
 ROW(coop_close, CUSTOM, 0, COOP_ENOTASK)
 {

@@ -328,3 +328,40 @@ ROW(coop_recv_fds, ALWAYS, 1, COOP_ENOTASK)
 		return -EIO;
 	return coop_recv_fds(s->pair[0], &c, 1, 0, NULL, &count);
 }
+
+/* What is refused on its arguments is a checkpoint all the same. */
+ROW_AS(coop_send_fds, nothing, ALWAYS, -EINVAL, COOP_ENOTASK)
+{
+	return coop_send_fds(s->pair[0], "", 0, NULL, 0);
+}
+
+ROW_AS(coop_recv_fds, nothing, ALWAYS, -EINVAL, COOP_ENOTASK)
+{
+	size_t count;
+
+	return coop_recv_fds(s->pair[0], s->text, 0, 0, NULL, &count);
+}
+
+ROW_AS(coop_resolve, bad_options, ALWAYS, -EINVAL, COOP_ENOTASK)
+{
+	static const struct coop_resolve_opts wrong = { .family = 12345 };
+
+	return coop_resolve("127.0.0.1", "80", &wrong, &s->list);
+}
+
+ROW_AS(coop_tcp_connect_addr, nowhere, ALWAYS, -EINVAL, COOP_ENOTASK)
+{
+	return coop_tcp_connect_addr(NULL, NULL);
+}
+
+ROW_AS(coop_unix_connect, nowhere, ALWAYS, -EINVAL, COOP_ENOTASK)
+{
+	return coop_unix_connect("");
+}
+
+ROW_AS(coop_tcp_listen, bad_options, ALWAYS, -EINVAL, COOP_ENOTASK)
+{
+	static const struct coop_listen_opts wrong = { .backlog = -1 };
+
+	return coop_tcp_listen("127.0.0.1", "0", &wrong, &s->other);
+}

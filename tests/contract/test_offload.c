@@ -51,7 +51,7 @@ ROW_AS(coop_offload_at, interrupt, ALWAYS, 4, COOP_ENOTASK)
 	return coop_offload_with(gives_4, &s->ran, &o);
 }
 
-ROW_AS(coop_offload_at, bad_options, NEVER, -EINVAL, COOP_ENOTASK)
+ROW_AS(coop_offload_at, bad_options, ALWAYS, -EINVAL, COOP_ENOTASK)
 {
 	return coop_offload_with(gives_4, &s->ran, &(struct coop_offload_opts){ .late = late });
 }

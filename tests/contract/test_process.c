@@ -62,7 +62,7 @@ ROW(coop_process_spawn, ALWAYS, 0, COOP_ENOTASK)
 	return r;
 }
 
-ROW_AS(coop_process_spawn, no_options, NEVER, -EINVAL, COOP_ENOTASK)
+ROW_AS(coop_process_spawn, no_options, ALWAYS, -EINVAL, COOP_ENOTASK)
 {
 	struct coop_process *p;
 
@@ -133,7 +133,7 @@ ROW(coop_process_capture, ALWAYS, -ENOENT, COOP_ENOTASK)
 	return r;
 }
 
-ROW_AS(coop_process_capture, bad_options, NEVER, -EINVAL, COOP_ENOTASK)
+ROW_AS(coop_process_capture, bad_options, ALWAYS, -EINVAL, COOP_ENOTASK)
 {
 	struct coop_capture_opts opts = { .drain_ns = -1 };
 	struct coop_capture c;

@@ -254,7 +254,7 @@ ROW_AS(coop_sleep, none, ALWAYS, 0, COOP_ENOTASK)
 	return coop_sleep(0);
 }
 
-ROW_AS(coop_sleep, negative, NEVER, -EINVAL, COOP_ENOTASK)
+ROW_AS(coop_sleep, negative, ALWAYS, -EINVAL, COOP_ENOTASK)
 {
 	return coop_sleep(-1);
 }
@@ -281,12 +281,12 @@ ROW_AS(coop_ticker_start, no_period, NEVER, -EINVAL, -EINVAL)
 	return coop_ticker_start(&s->ticker, 0);
 }
 
-ROW(coop_ticker_wait, ALWAYS, 0, -EINVAL)
+ROW(coop_ticker_wait, ALWAYS, 0, COOP_ENOTASK)
 {
 	return coop_ticker_wait(&s->ticker);
 }
 
-ROW_AS(coop_ticker_wait, never_started, NEVER, -EINVAL, -EINVAL)
+ROW_AS(coop_ticker_wait, never_started, ALWAYS, -EINVAL, COOP_ENOTASK)
 {
 	struct coop_ticker ticker = COOP_TICKER_INIT;
 

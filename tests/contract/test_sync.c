@@ -514,7 +514,7 @@ ROW(coop_once_run, ALWAYS, 7, COOP_ENOTASK)
 	return coop_once_run(&s->once, seven, NULL);
 }
 
-ROW_AS(coop_once_run, nothing, NEVER, -EINVAL, COOP_ENOTASK)
+ROW_AS(coop_once_run, nothing, ALWAYS, -EINVAL, COOP_ENOTASK)
 {
 	return coop_once_run(&s->once, NULL, NULL);
 }

@@ -61,7 +61,7 @@ ROW(coop_test_wait_all_blocked, ALWAYS, 0, COOP_ENOTASK)
 	return coop_test_wait_all_blocked(0);
 }
 
-ROW_AS(coop_test_wait_all_blocked, negative, NEVER, -EINVAL, COOP_ENOTASK)
+ROW_AS(coop_test_wait_all_blocked, negative, ALWAYS, -EINVAL, COOP_ENOTASK)
 {
 	return coop_test_wait_all_blocked(-1);
 }
@@ -76,7 +76,7 @@ ROW(coop_sequencer_wait, ALWAYS, 0, COOP_ENOTASK)
 	return r;
 }
 
-ROW_AS(coop_sequencer_wait, no_point, NEVER, -EINVAL, COOP_ENOTASK)
+ROW_AS(coop_sequencer_wait, no_point, ALWAYS, -EINVAL, COOP_ENOTASK)
 {
 	return coop_sequencer_wait(&s->seq, 256);
 }

@@ -59,11 +59,22 @@ TASK_TEST(no_checkpoints)
 
 	coop_group_open(&g, NULL);
 	CHECK_INT(coop_spawn(&g, nothing, NULL), ==, 0);
-	CHECK_INT(coop_sleep(-1), ==, -EINVAL);
+	CHECK_INT(coop_spawn(&g, NULL, NULL), ==, -EINVAL);
 	CHECK(coop_now() > 0);
 	coop_assert_no_checkpoint(mark);
 	CHECK_INT(coop_group_join(&g, 0), ==, 0);
 	PROVES(B321);
+	return 0;
+}
+
+/* A call that is one is one also when it is refused on its arguments. */
+TASK_TEST(a_refused_call_is_a_checkpoint)
+{
+	struct coop_checkpoint_mark mark = coop_test_checkpoints();
+
+	CHECK_INT(coop_sleep(-1), ==, -EINVAL);
+	coop_assert_checkpoint(mark);
+	PROVES(B86);
 	return 0;
 }
 

@@ -77,7 +77,7 @@ TASK_TEST(a_point_is_used_once)
 	CHECK_INT(coop_sequencer_wait(&seq, 0), ==, 0);
 	mark = coop_test_checkpoints();
 	CHECK_INT(coop_sequencer_wait(&seq, 0), ==, -EALREADY);
-	coop_assert_no_checkpoint(mark);
+	coop_assert_checkpoint(mark);
 	coop_sequencer_done(&seq);
 	CHECK_INT(coop_sequencer_wait(&seq, 0), ==, -EALREADY);
 	CHECK_INT(coop_yield(), ==, 0);
