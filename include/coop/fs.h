@@ -184,7 +184,8 @@ char *coop_file_free(char *data);
  *
  * The bytes go into a file beside it, to the disk, and then under the name: whoever opens it,
  * and whoever finds it after a crash, has the old bytes or the new ones, whole. The permissions of
- * the old file are kept; a symbolic link is replaced itself. The file has been closed when this
+ * the old file are kept, those bits that set the user and the group only if the new one has its
+ * owner and its group; a symbolic link is replaced itself. The file has been closed when this
  * returns, so it can be executed.
  *
  * Returns 0.
@@ -204,7 +205,8 @@ int coop_file_replace(const char *path, const void *data, size_t bytes,
  * Puts a copy of the regular file `from` in the place of `to`, at once, as coop_file_replace.
  *
  * Shares the bytes on disk where the file system can, lets the kernel copy where it can, and keeps
- * holes. The mode is that of `from` if opts->mode is 0.
+ * holes. The permissions are those of `from` if opts->mode is 0, without the bits that set the user
+ * and the group: a copy has the rights of another only where opts->mode says so.
  *
  * Returns 0.
  *

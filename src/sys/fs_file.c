@@ -158,6 +158,8 @@ struct making {
 	char temp[CP_FS_NAME_BYTES];
 	bool keeps;    /* the permissions of what is replaced or copied: */
 	uint32_t mode; /* these; or with bits that a write takes away */
+	uid_t owner;   /* of what is replaced: with another one */
+	gid_t group;   /* the bits of SPECIAL would mean something else */
 	/* of a replacement */
 	const char *data;
 	size_t bytes;
@@ -192,7 +194,10 @@ static int open_dir(struct making *m)
 	return r;
 }
 
-/* The permissions of what is there, or is copied, unless others were asked for. */
+/*
+ * The permissions of what is there, or is copied, unless others were asked for. A copy gets no bits
+ * of SPECIAL: where the original lies they may mean nothing, on a stick that is mounted so.
+ */
 static int find_mode(struct making *m)
 {
 	struct stat st;
@@ -210,6 +215,8 @@ static int find_mode(struct making *m)
 		return r == -ENOENT ? 0 : r;
 	m->keeps = S_ISREG(st.st_mode);
 	m->mode = m->keeps ? st.st_mode & 07777 : 0;
+	m->owner = st.st_uid;
+	m->group = st.st_gid;
 	return 0;
 }
 
@@ -227,14 +234,18 @@ static int set_mode(struct making *m)
 	struct stat st;
 	int r;
 
-	if (m->keeps)
-		return cp_os_fchmod(m->fd, m->mode);
-	if (!(m->opts->mode & SPECIAL))
-		return 0;
+	if (!((m->keeps ? m->mode : m->opts->mode) & SPECIAL))
+		return m->keeps ? cp_os_fchmod(m->fd, m->mode) : 0;
 	r = cp_os_fstat(m->fd, &st);
-	if (r >= 0)
+	if (r < 0)
+		return r;
+	if (!m->keeps) {
 		m->mode = st.st_mode & 07777;
-	return r;
+		return 0;
+	}
+	if (st.st_uid != m->owner || st.st_gid != m->group)
+		m->mode &= ~(uint32_t)SPECIAL;
+	return cp_os_fchmod(m->fd, m->mode);
 }
 
 /* Some file systems cannot rename so: a second name can be given where there is none, too. */

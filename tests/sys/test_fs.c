@@ -230,6 +230,22 @@ FS_TEST(replace_keeps_setuid)
 	CHECK_INT(seteuid(uid), ==, 0);
 }
 
+/* A program of somebody else's, replaced by root, must not become one that runs as root. */
+FS_TEST(replace_does_not_give_setuid_away)
+{
+	put("a", "old");
+	if (geteuid() != 0)
+		SKIP("only root has what must not be given away");
+	CHECK_INT(chown(at("a"), 65534, 65534), ==, 0);
+	CHECK_INT(chmod(at("a"), 06755), ==, 0);
+	put("a", "new");
+	CHECK_INT(mode_of("a"), ==, 0755);
+	CHECK_INT(chown(at("a"), 0, 65534), ==, 0);
+	CHECK_INT(chmod(at("a"), 06755), ==, 0);
+	put("a", "new");
+	CHECK_INT(mode_of("a"), ==, 0755); /* nor as its group */
+}
+
 /* A link is replaced itself, not what it points to. */
 FS_TEST(replace_does_not_follow)
 {
@@ -242,13 +258,18 @@ FS_TEST(replace_does_not_follow)
 
 FS_TEST(copies)
 {
-	struct coop_file_opts only_new = { .no_replace = true };
+	struct coop_file_opts only_new = { .no_replace = true }, special = { .mode = 04750 };
 
 	put("a", "text");
 	CHECK_INT(chmod(at("a"), 0750), ==, 0);
 	CHECK_INT(coop_file_copy(at("a"), at("b"), NULL), ==, 0);
 	holds("b", "text");
 	CHECK_INT(mode_of("b"), ==, 0750);
+	CHECK_INT(chmod(at("a"), 07750), ==, 0); /* whose rights a copy has is said by name */
+	CHECK_INT(coop_file_copy(at("a"), at("b"), NULL), ==, 0);
+	CHECK_INT(mode_of("b"), ==, 0750);
+	CHECK_INT(coop_file_copy(at("a"), at("b"), &special), ==, 0);
+	CHECK_INT(mode_of("b"), ==, 04750);
 	CHECK_INT(coop_file_copy(at("a"), at("b"), &only_new), ==, -EEXIST);
 	CHECK_INT(coop_file_copy(base, at("c"), NULL), ==, -EISDIR);
 	CHECK_INT(coop_file_copy("/dev/null", at("c"), NULL), ==, -EINVAL);
