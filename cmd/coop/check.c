@@ -228,9 +228,10 @@ static int finish_env(struct plan *plan, struct plan_task *task)
 	if (task->env_files.count == 0)
 		return 0;
 	for (size_t i = 0; i < task->env_files.count; i++) {
-		/* On the command line the place is that of the command, and the file is named. */
-		const struct plan_place *place = task->place.file ? &task->place : NULL;
-		int error = envfile_read(plan, task->env_files.items[i], place, &env);
+		const struct plan_env_file *file = &task->env_files.items[i];
+		/* Of the command line no place is told: the file is named. */
+		const struct plan_place *place = file->place.file ? &file->place : NULL;
+		int error = envfile_read(plan, file->path, place, &env);
 
 		if (error)
 			return error;

@@ -38,6 +38,10 @@ int plan_fail(struct plan *plan, const struct plan_place *place, const char *for
 /* A task with every default in it, not yet in the plan. */
 void plan_task_init(struct plan *plan, struct plan_task *task);
 
+/* An env file of the task; `place` is where it was named, or NULL. */
+void plan_env_file_add(struct plan *plan, struct plan_task *task, const char *path,
+		       const struct plan_place *place);
+
 /* For a task that has been copied: what either adds to a list is not the other's. */
 void plan_task_unshare(struct plan_task *task);
 

@@ -51,13 +51,14 @@ static void move_finals(struct plan *plan, size_t folder, bool is_said_here)
 static void move_tasks(struct plan *plan, size_t folder)
 {
 	for (size_t i = 0; i < plan->task_count && folder; i++) {
-		struct plan_task *task = plan->tasks[i];
-		struct plan_list files = { 0 };
+		struct plan_task *task = plan->tasks[i], moved = { 0 };
+		const struct plan_env_file *files = task->env_files.items;
 
 		task->cwd = below(plan, task->cwd, folder);
 		for (size_t j = 0; j < task->env_files.count; j++)
-			plan_list_add(plan, &files, below(plan, task->env_files.items[j], folder));
-		task->env_files = files;
+			plan_env_file_add(plan, &moved, below(plan, files[j].path, folder),
+					  &files[j].place);
+		task->env_files = moved.env_files;
 	}
 }
 

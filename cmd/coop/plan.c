@@ -274,6 +274,18 @@ void plan_task_init(struct plan *plan, struct plan_task *task)
 	memcpy(task->stop, ladder, sizeof ladder);
 }
 
+void plan_env_file_add(struct plan *plan, struct plan_task *task, const char *path,
+		       const struct plan_place *place)
+{
+	struct plan_env_file file = { .path = path };
+
+	if (place)
+		file.place = *place;
+	task->env_files.items = plan_grow(plan, task->env_files.items, task->env_files.count,
+					  &task->env_files.room, sizeof file);
+	task->env_files.items[task->env_files.count++] = file;
+}
+
 void plan_task_unshare(struct plan_task *task)
 {
 	task->locks.room = task->env.room = task->env_files.room = task->after_room = 0;

@@ -142,6 +142,11 @@ struct plan_list { /* of strings */
 	size_t room; /* the front half's own */
 };
 
+struct plan_env_file {
+	const char *path;
+	struct plan_place place; /* where it was named */
+};
+
 struct plan_after {
 	const char *name;
 	struct plan_task *task;
@@ -192,7 +197,10 @@ struct plan_task {
 
 	/* The front half's own. */
 	uint64_t given[2]; /* which options were given, by their number in the table */
-	struct plan_list env_files;
+	struct {
+		struct plan_env_file *items;
+		size_t count, room;
+	} env_files;
 	size_t after_room;
 	int64_t stop_grace_ns; /* compose: stop_grace_period, and the signal below */
 	int stop_sig;

@@ -253,7 +253,7 @@ const char *set_env_file(const struct setting *s, const char *value)
 {
 	if (!*value)
 		return "is empty";
-	plan_list_add(s->plan, place_of(s), value);
+	plan_env_file_add(s->plan, s->task, value, s->place);
 	return NULL;
 }
 

@@ -159,7 +159,7 @@ static int add_env_file(struct yaml *y, const char *path)
 	int error = yaml_compose_dollars(y, false, &path);
 
 	if (!error)
-		plan_list_add(y->plan, &y->task->env_files, path);
+		plan_env_file_add(y->plan, y->task, path, &y->place);
 	return error;
 }
 

@@ -258,6 +258,20 @@ TEST(yaml_refuses_containers)
 		"f:2:40: test begins with none of CMD, CMD-SHELL, NONE");
 }
 
+/* An env file that cannot be read is told at the place where it was named, not at its task's. */
+TEST(yaml_places_of_env_files)
+{
+	no_yaml("tasks:\n  a:\n    run: x\n    env_file: no-such-file\n",
+		"f:4:15: cannot read no-such-file: No such file or directory");
+	no_yaml("tasks:\n  a:\n    run: x\n    env-file:\n      - /dev/null\n"
+		"      - no-such-file\n",
+		"f:6:9: cannot read no-such-file: No such file or directory");
+	no_yaml("services:\n  a:\n    command: x\n    env_file:\n      - path: no-such-file\n",
+		"f:5:15: cannot read no-such-file: No such file or directory");
+	no_yaml("defaults:\n  env_file: no-such-file\ntasks:\n  a: x\n",
+		"f:2:13: cannot read no-such-file: No such file or directory");
+}
+
 /* Names that lead nowhere, and circles, at the place where they are written. */
 TEST(yaml_waits)
 {
