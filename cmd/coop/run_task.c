@@ -156,7 +156,7 @@ static void note_limit(struct run_task *task)
 static bool may_restart(struct run_task *task, bool ok)
 {
 	const struct plan_task *plan = task->plan;
-	int64_t now = coop_now();
+	int64_t now = job_now();
 
 	if (plan->restart == RESTART_NO || (ok && plan->restart == RESTART_ON_FAILURE))
 		return false;
