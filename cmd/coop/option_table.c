@@ -153,8 +153,9 @@ const struct option option_table[] = {
 		  "Actions, group in other CI, else prefix." },
 	{ "log-dir", 0, "DIR", .verbs = RUNS, AT_PLAN(log_dir), .topic = TOPIC_OUTPUT,
 	  .set = set_path,
-	  .help = "The output of each task, unchanged, in a file of its own there; a DIR that is "
-		  "missing is made. If a log cannot be written, success is 125." },
+	  .help = "The output of each task, unchanged, in DIR/NAME.log, of map "
+		  "DIR/NAME-NUMBER.log; a DIR that is missing is made. If a log cannot be written, "
+		  "success is 125." },
 	{ "timestamps", 0, NULL, .verbs = RUNS, AT_PLAN(has_timestamps), .topic = TOPIC_OUTPUT,
 	  .set = set_flag, .help = "The time before each line." },
 	{ "raw", 0, NULL, .verbs = RUNS, AT_PLAN(is_raw), .topic = TOPIC_OUTPUT, .set = set_flag,
@@ -171,7 +172,9 @@ const struct option option_table[] = {
 	{ "dry-run", 0, NULL, .verbs = RUNS, AT_PLAN(is_dry_run), .topic = TOPIC_OTHER,
 	  .set = set_flag, .help = "Print what would run, and run nothing." },
 	{ "control", 0, "PATH", .verbs = RUNS | TALKS, AT_PLAN(control), .topic = TOPIC_OTHER,
-	  .set = set_path, .help = "The control socket of a running coop." },
+	  .set = set_path,
+	  .help = "The control socket of a running coop; one that was left by a coop that was "
+		  "killed is replaced." },
 	{ "follow", 'f', NULL, .verbs = V(LOGS), AT_PLAN(is_follow), .topic = TOPIC_OUTPUT,
 	  .set = set_flag, .help = "Go on as more is written." },
 	{ "lines", 'n', "N", .verbs = V(LOGS), AT_PLAN(lines), .topic = TOPIC_OUTPUT,

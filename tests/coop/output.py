@@ -117,6 +117,27 @@ def logs_need_a_folder(case):
     equal((status, output, errors), (125, '', 'coop run: --log-dir file: Not a directory\n'))
 
 
+@test
+def logs_are_called_by_names(case):
+    """Of a command in a folder its file name, of equal ones with numbers; an input has its own."""
+    os.makedirs(case.path('sub/dir'))
+    case.write('sub/dir/tool', '#!/bin/sh\necho tool\n')
+    os.chmod(case.path('sub/dir/tool'), 0o755)
+    status, _, errors = case.run('run', '--log-dir', 'logs-run', './sub/dir/tool',
+                                 'sub/dir/tool', 'X=a/b /bin/echo a/b', '--name', 'own', 'echo own',
+                                 '--group', 'g/h', 'echo in a group')
+    equal((status, {name: case.content(f'logs-run/{name}')
+                    for name in os.listdir(case.path('logs-run'))}),
+          (0, {'tool.log': 'tool\n', 'tool-2.log': 'tool\n', 'echo.log': 'a/b\n',
+               'own.log': 'own\n', 'echo-2.log': 'in a group\n'}), errors)
+    status, _, errors = case.run('map', '--log-dir', 'logs-map', './sub/dir/tool', ':::',
+                                 '../x', '/y/z')
+    equal((status, sorted(os.listdir(case.path('logs-map')))),
+          (0, ['tool-1.log', 'tool-2.log']), errors)
+    status, _, errors = case.run('run', '--log-dir', 'logs', '--name', 'a/b', 'true')
+    assert status == 125 and "'a/b' has a character that no name has" in errors, errors
+
+
 LOG_SMALL = 'ulimit -f 8; exec "$COOP" "$@"'
 
 
