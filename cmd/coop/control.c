@@ -2,8 +2,9 @@
 /*
  * The server side of the control socket: tasks of the plumbing, one for each connection.
  *
- * The socket is in a folder that only we can enter, and who connects must be of the same user, or
- * root. It is taken away again only if what has its name is still the socket that was made.
+ * The socket is in a folder that only we can enter, or where --control says, and who connects must
+ * be of the same user, or root. It is taken away again only if what has its name is still the
+ * socket that was made.
  */
 #include "control.h"
 
@@ -366,24 +367,31 @@ static bool find_path(const struct job *job, char *path)
 	return len > 0 && len < CONTROL_PATH_MAX;
 }
 
-/* A socket of an earlier process with our number is nobody's any more. */
-static int make_socket(struct job *job, struct control *c)
+static int make_socket(struct control *c)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	mode_t mask = umask(0177);
 	struct stat st;
-	int r;
 
-	memcpy(address.sun_path, c->path, strlen(c->path));
-	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (!job->plan->control && lstat(c->path, &st) == 0 && S_ISSOCK(st.st_mode))
-		unlink(c->path);
-	r = c->fd < 0 ? -1 : bind(c->fd, (struct sockaddr *)&address, sizeof address);
-	umask(mask);
-	if (r < 0 || lstat(c->path, &st) < 0 || listen(c->fd, 16) < 0)
+	c->fd = control_bind(c->path);
+	if (c->fd < 0)
+		return c->fd;
+	if (lstat(c->path, &st) < 0)
 		return -errno;
 	c->device = st.st_dev;
 	c->inode = st.st_ino;
+	return 0;
+}
+
+/* What was asked for by name must be; there is no usual place where the folder is not ours. */
+static int no_socket(struct job *job, const char *path, int r)
+{
+	const char *wanted = job->plan->control;
+	const char *why = r == -EADDRINUSE ? "another one listens there"
+			  : r == -ENOTSOCK ? "it is there, and no socket"
+					   : strerror(-r);
+
+	if (wanted)
+		return job_refuse_why(job, r, "--control", wanted, why);
+	job_say(job, SAY_DETAIL, "no control socket: %s: %s", *path ? path : "its folder", why);
 	return 0;
 }
 
@@ -398,17 +406,13 @@ int control_open(struct job *job)
 	if (!find_path(job, c->path))
 		r = -EACCES;
 	if (r >= 0)
-		r = make_socket(job, c);
+		r = make_socket(c);
 	if (r < 0) {
 		if (c->fd >= 0)
 			close(c->fd);
-		if (job->plan->control)
-			job_refuse(job, r, "--control", job->plan->control);
-		else
-			job_say(job, SAY_DETAIL, "no control socket: %s: %s",
-				*c->path ? c->path : "its folder", strerror(-r));
+		r = no_socket(job, c->path, r);
 		free(c);
-		return job->plan->control ? r : 0;
+		return r;
 	}
 	job->control = c;
 	return coop_spawn_with(&job->plumbing, serve, job,

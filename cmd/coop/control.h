@@ -21,6 +21,12 @@ bool control_dir(char *buf, size_t size);
 /* Whether a folder is ours, and nobody else can write to it. */
 bool control_is_private(const char *dir);
 
+/*
+ * A socket that listens at `path`: the descriptor, or -errno. The socket of a coop that was killed
+ * is replaced; -EADDRINUSE: there is one who listens, -ENOTSOCK: there is something else.
+ */
+int control_bind(const char *path);
+
 /* Opens it and serves it in the plumbing; 0 also where there can be none. */
 int control_open(struct job *job);
 /* When the job has ended, before the plumbing is cancelled; and after that. */

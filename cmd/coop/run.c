@@ -46,12 +46,17 @@ void job_say(struct job *job, int level, const char *format, ...)
 	job->screen->ops->say(job->screen, (enum screen_level)level, text);
 }
 
-int job_refuse(struct job *job, int r, const char *option, const char *value)
+int job_refuse_why(struct job *job, int r, const char *option, const char *value, const char *why)
 {
-	job_say(job, SAY_ALERT, "%s %s: %s", option, value, strerror(-r));
+	job_say(job, SAY_ALERT, "%s %s: %s", option, value, why);
 	job->own_error = r;
 	job->is_own_told = true;
 	return r;
+}
+
+int job_refuse(struct job *job, int r, const char *option, const char *value)
+{
+	return job_refuse_why(job, r, option, value, strerror(-r));
 }
 
 void job_stop(struct job *job, const char *why)

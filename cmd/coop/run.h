@@ -69,7 +69,7 @@ struct run_task {
 	const struct plan_task *plan;
 	struct job *job;
 	struct run_group *group;
-	const char *name; /* the plan's; of an input of map: "name:number" */
+	const char *name; /* the plan's; of an input of map: "name-number" */
 	const char *text; /* the command for people; of map: the input */
 	uint64_t number;  /* of map: of the input, from 1; else 0 */
 	bool is_final;    /* a --finally of its group */
@@ -86,7 +86,7 @@ struct run_task {
 	uint32_t attempt;       /* from 1 */
 	uint32_t restarts;
 	uint32_t window_count; /* restarts within the window that began at window_ns */
-	int64_t window_ns;
+	int64_t window_ns; /* on the job's clock */
 	bool is_over_limit;
 	int pid; /* 0: no process */
 	struct coop_process *process;
@@ -202,6 +202,7 @@ void job_say(struct job *job, int level, const char *format, ...)
 
 /* What an option asks for cannot be: tells it, for status 125. Returns r, an -errno. */
 int job_refuse(struct job *job, int r, const char *option, const char *value);
+int job_refuse_why(struct job *job, int r, const char *option, const char *value, const char *why);
 
 /* Prints the tree of tasks, for SIGQUIT. */
 void job_show(struct job *job);

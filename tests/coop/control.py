@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The control socket: ps, tree, logs, stop and restart of a running coop."""
+import fcntl
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import sys
 from kit import equal, main, test, until
 
 LOOP = 'while :; do sleep 0.02; done'
+UNTIL_GO = 'while ! [ -e go ]; do sleep 0.02; done'
 
 
 @test
@@ -344,6 +346,92 @@ def socket_is_private(case):
     os.chmod(folder, 0o755)
     coop = case.start('run', 'ls coop')
     equal((coop.end(), coop.text), (0, ''))
+
+
+def wait_for_answer(case, coop, path):
+    coop.wait_for('up')
+    status, output, errors = case.run2('ps', '--control', path)
+    equal((status, len(output.splitlines())), (0, 2), errors)
+
+
+@test
+def socket_of_one_who_was_killed(case):
+    """S18: one at a path that was given is replaced, and taken away at the end."""
+    coop = case.start('run', '--control', 'here', '--name', 'a', 'echo up; sleep 1000')
+    wait_for_answer(case, coop, 'here')
+    os.kill(coop.runtime(), signal.SIGKILL)
+    coop.end()
+    case.wait_nothing_left()
+    assert stat.S_ISSOCK(os.lstat(case.path('here')).st_mode), 'it has not stayed'
+    for path in ('here', case.path('here')):
+        coop = case.start('run', '--control', path, '--name', 'a', 'echo up; ' + UNTIL_GO)
+        wait_for_answer(case, coop, path)
+        equal(stat.S_IMODE(os.stat(case.path('here')).st_mode), 0o600)
+        case.write('go', '')
+        equal(coop.end(), 0, coop.text)
+        assert not os.path.lexists(case.path('here')), 'it was left'
+        os.unlink(case.path('go'))
+        with socket.socket(socket.AF_UNIX) as s:
+            s.bind(case.path('here'))
+
+
+@test
+def path_of_a_socket_that_is_taken(case):
+    """Of one who listens, or what is no socket: refused before anything starts, and untouched."""
+    coop = case.start('run', '--control', 'here', '--name', 'a', 'echo up; ' + UNTIL_GO)
+    wait_for_answer(case, coop, 'here')
+    status, output, errors = case.run2('run', '--control', 'here', 'echo x')
+    equal((status, output, errors), (125, '', 'coop: --control here: another one listens there\n'))
+    wait_for_answer(case, coop, 'here')
+    case.write('go', '')
+    equal(coop.end(), 0, coop.text)
+    case.write('file', 'text')
+    os.symlink('nowhere', case.path('link'))
+    os.mkdir(case.path('folder'))
+    for path in ('file', 'link', 'folder'):
+        status, output, errors = case.run('run', '--control', path, 'echo x')
+        equal((status, output, errors),
+              (125, '', f'coop: --control {path}: it is there, and no socket\n'))
+    equal((case.content('file'), os.readlink(case.path('link')), os.listdir(case.path('folder'))),
+          ('text', 'nowhere', []))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(case.path('datagrams'))
+        equal(case.run('run', '--control', 'datagrams', 'true')[0], 125)
+        assert os.path.lexists(case.path('datagrams')), 'it was taken away'
+
+
+@test
+def many_at_the_socket_of_one_who_was_killed(case):
+    """One of those that start at once has it, all others are told, and none takes it away."""
+    for turn in range(4):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.bind(case.path('here'))
+        coops = [case.start('run', '--control', 'here', '--name', 'a',
+                            f'echo up; while ! [ -e go-{turn} ]; do sleep 0.02; done')
+                 for _ in range(8)]
+        until('those that were refused',
+              lambda: sum(coop.process.poll() == 125 for coop in coops) == 7)
+        winner = [coop for coop in coops if coop.process.poll() is None]
+        equal(len(winner), 1)
+        wait_for_answer(case, winner[0], 'here')
+        case.write(f'go-{turn}', '')
+        equal(sorted(coop.end() for coop in coops), [0] + 7 * [125])
+        assert not os.path.lexists(case.path('here')), 'it was left'
+
+
+@test
+def folder_that_somebody_has_locked(case):
+    """Who cannot look alone takes no socket away; without one there it works."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(case.path('old'))
+    lock = os.open(case.folder, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    status, _, errors = case.run('run', '--control', 'old', 'true')
+    equal((status, errors), (125, 'coop: --control old: Device or resource busy\n'))
+    equal(case.run('run', '--control', 'new', 'true')[0], 0)
+    os.close(lock)
+    equal(case.run('run', '--control', 'old', 'true')[0], 0)
+    assert not os.path.lexists(case.path('old')), 'it was left'
 
 
 if __name__ == '__main__':
