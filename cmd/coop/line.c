@@ -280,6 +280,15 @@ static void put_signal(struct pen *pen, struct line_style *style, struct run_tas
 	}
 }
 
+static bool is_worth_a_line(const struct line_style *style, const struct run_task *task)
+{
+	bool is_told_to = task->outcome == OUTCOME_CANCELLED || task->outcome == OUTCOME_SKIPPED;
+
+	if (is_told_to && run_is_quiet_end(task->job))
+		return false;
+	return style->has_names || task->outcome != OUTCOME_OK;
+}
+
 void line_event(struct pen *pen, struct line_style *style, struct run_task *task,
 		enum screen_event event)
 {
@@ -298,7 +307,7 @@ void line_event(struct pen *pen, struct line_style *style, struct run_task *task
 		break;
 	case SCREEN_SIGNAL: put_signal(pen, style, task); break;
 	case SCREEN_ENDED:
-		if (style->has_names || task->outcome != OUTCOME_OK)
+		if (is_worth_a_line(style, task))
 			put_ended(pen, style, task);
 		break;
 	default: break;

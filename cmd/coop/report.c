@@ -466,6 +466,11 @@ static void put_json(struct report *r, int status)
 	pen_printf(r->pen, "],\"left_behind\":%zu}\n", job->left);
 }
 
+static bool has_failures(const struct job *job)
+{
+	return job->failed || (job->map && job->map->failed_count);
+}
+
 void report_write(const struct job *job, int status, bool has_colours, size_t columns,
 		  struct pen *pen)
 {
@@ -477,6 +482,6 @@ void report_write(const struct job *job, int status, bool has_colours, size_t co
 	if (job->plan->report == REPORT_JSON)
 		put_json(&r, status);
 	else if (job->plan->report == REPORT_TREE && status && !is_one && !job->own_error &&
-		 (job->failed || job->cancelled || (job->map && job->map->failed_count)))
+		 (has_failures(job) || (job->cancelled && !run_is_quiet_end(job))))
 		put_tree(&r, status);
 }

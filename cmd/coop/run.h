@@ -336,6 +336,13 @@ struct run_stream;
 /* Our standard output has failed: nobody can see what the job does, so it is stopped. */
 void run_output_failed(struct job *job, int r);
 
+/* It has, since its reader has gone, as that of `coop run ... | head`: what ends because of that is
+ * no news, and nobody waits for it. Failures are. */
+bool run_is_quiet_end(const struct job *job);
+
+/* Whether a task that writes to our standard output itself has died of its reader's going. */
+bool run_has_lost_reader(const struct run_task *task);
+
 /* Begins to read a stream of the task; takes `fd`. */
 int run_read(struct run_task *task, int which, int fd);
 

@@ -16,6 +16,8 @@
 #include "utf8.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +105,19 @@ void run_output_failed(struct job *job, int r)
 		tell_failed(job, text);
 	}
 	job_stop(job, text);
+}
+
+bool run_is_quiet_end(const struct job *job)
+{
+	return job->stop_sig == SIGPIPE && !job->plan->verbosity;
+}
+
+bool run_has_lost_reader(const struct run_task *task)
+{
+	struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+	return task->status.signal == SIGPIPE && screen_is_direct(task->job->plan, task->plan) &&
+	       poll(&out, 1, 0) > 0 && out.revents & (POLLERR | POLLHUP);
 }
 
 static int hand_on(struct run_stream *s, const char *data, size_t size)

@@ -119,6 +119,8 @@ static void plain_happened(struct screen *screen, struct run_task *task, enum sc
 	if (event != SCREEN_ENDED ||
 	    (task->outcome != OUTCOME_FAILED && task->outcome != OUTCOME_STOP_FAILED))
 		return;
+	if (!screen->job->plan->verbosity && run_has_lost_reader(task))
+		return;
 	if (task->spawn_error || task->is_timed_out || task->is_late || task->status.signal ||
 	    task->why[0] ||
 	    screen->ops == &screen_quiet || screen->job->task_count > 1) {

@@ -82,6 +82,34 @@ def reader_that_goes_away(case):
 
 
 @test
+def reader_that_goes_away_is_no_failure(case):
+    """As of other programs at the left of `head`: no word, unless -v or something has failed."""
+    lines = "'while echo y; do :; done'"
+    for args in (f'run -o prefix {lines} "sleep 1000"', f'run -o stream {lines} "sleep 1000"',
+                 f'run {lines}', f'map -j2 {lines}"; : {{}}" ::: a b c', 'exec yes',
+                 f'run --name a {lines} --after a true', 'run -o group "seq 100000" "sleep 1000"',
+                 'run -o group --name a "seq 100000" --after a true'):
+        status, output, errors = case.run(
+            '-c', f'"$COOP" {args} | head -c 1; echo ${{PIPESTATUS[0]}}', program='bash')
+        equal((status, output[1:], errors), (0, '141\n', ''), args)
+    told = f'-o prefix --name stopped {lines} "sleep 1000"'
+    failed = f'-k --name bad "exit 3" --name writer --after bad:done {lines}'
+    trap = lines.replace("'", "'trap \"exit 3\" TERM; ", 1)
+    for args, code, wanted in (
+            (f'-v {told}', 141, ('stopped: 2 of 2 tasks cancelled', 'stopped \u2298 cancelled')),
+            (f'-o prefix {failed}', 3, ('bad', 'failed: 1 of 2 tasks')),
+            (f'-o prefix --name bad {trap} "sleep 1000"', 141,
+             ('bad', 'failed: 1 of 2 tasks', 'exit 3 while stopping'))):
+        status, output, errors = case.run(
+            '-c', f'"$COOP" run {args} | head -c 1; echo ${{PIPESTATUS[0]}}', program='bash')
+        equal((status, output[1:]), (0, f'{code}\n'), errors)
+        for text in wanted:
+            assert text in errors, (args, text, errors)
+    status, output, errors = case.run('exec', 'sh', '-c', 'kill -s PIPE $$')
+    equal((status, errors), (141, 'coop: sh: killed by SIGPIPE\n'))
+
+
+@test
 def output_that_cannot_be_written(case):
     """K09: in each mode, also where the job has ended before: the status tells, and a line why."""
     for mode in ('prefix', 'group', 'stream', 'github', 'json'):
