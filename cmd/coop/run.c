@@ -109,6 +109,9 @@ void job_task_ended(struct job *job, struct run_task *task)
 
 	if (task->plan->is_main) {
 		job->main_ended = task;
+		if (task->outcome == OUTCOME_SKIPPED)
+			job_say(job, SAY_ALERT, "main task %s was never started: %s", task->name,
+				task->why);
 		snprintf(why, sizeof why, "main task %s has ended", task->name);
 		job_stop(job, why);
 	}
@@ -322,9 +325,22 @@ static int open_plumbing(struct job *job)
 
 /* ------------------------------------------------------------------------- the status */
 
+/* Of a main task that nobody calls a failure: it was stopped by its name, or never began. */
+static int status_of_stopped_main(const struct run_task *task)
+{
+	if (task->outcome == OUTCOME_SKIPPED)
+		return 1;
+	if (task->outcome != OUTCOME_CANCELLED || !task->is_asked)
+		return 0;
+	if (task->attempt && plan_codes_has(&task->plan->ok_codes, task->code))
+		return 0;
+	return task->code ? task->code : 1;
+}
+
 static int status_of_tasks(const struct job *job)
 {
 	const struct run_task *main_task = job->main_ended;
+	int status;
 
 	if (job->own_error)
 		return STATUS_OWN;
@@ -334,7 +350,8 @@ static int status_of_tasks(const struct job *job)
 		return 0;
 	if (main_task && main_task->outcome == OUTCOME_FAILED)
 		return main_task->code;
-	return run_group_status(&job->groups[0]);
+	status = run_group_status(&job->groups[0]);
+	return status || !main_task ? status : status_of_stopped_main(main_task);
 }
 
 /* What went well, but was not written down, is no success. */

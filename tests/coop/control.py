@@ -119,6 +119,42 @@ def stop_of_one_task(case):
 
 
 @test
+def stop_of_the_main_task(case):
+    """Its exit status is the job's, however it came to its end; one that has not begun has none."""
+    main_task = ('--name', 'm', '--main')
+    term = 'trap "exit {}" TERM; echo up; ' + LOOP
+    for args, wanted in (
+            ((*main_task, 'echo up; exec sleep 1000'), 143),
+            ((*main_task, '--ok-codes', '0,143', 'echo up; exec sleep 1000'), 0),
+            ((*main_task, term.format(0)), 0),
+            ((*main_task, term.format(7)), 7),
+            ((*main_task, '--stop', 'TERM,10ms,KILL', 'trap "" TERM; echo up; ' + LOOP), 137),
+            (('--name', 'a', 'echo up; sleep 1000', *main_task, '--after', 'a', 'true'), 1)):
+        coop = case.start('run', *args, '--name', 'other', 'sleep 1000')
+        coop.wait_for('up')
+        equal(case.run2('stop', 'm')[0], 0)
+        equal(coop.end(), wanted, coop.text)
+        assert wanted == 0 or f'exit status {wanted}' in coop.text, coop.text
+
+
+@test
+def main_task_that_never_starts(case):
+    """What it waits for was stopped, or a failure of that was only noted: it has not succeeded."""
+    coop = case.start('run', '--name', 'a', 'echo up; sleep 1000', '--name', 'm', '--main',
+                      '--after', 'a', 'true')
+    coop.wait_for('up')
+    equal(case.run2('stop', 'a')[0], 0)
+    equal(coop.end(), 1, coop.text)
+    assert 'coop: main task m was never started: a has not ended well' in coop.text, coop.text
+    status, _, errors = case.run('run', '-o', 'stream', '--name', 'a', '--on-fail', 'log', 'exit 3',
+                                 '--main', '--name', 'm', '--after', 'a:ok', 'true')
+    equal((status, errors.splitlines()[-1]),
+          (1, 'coop: main task m was never started: a has not ended well'))
+    equal(case.run('run', '-k', '--name', 'a', 'exit 3', '--main', '--name', 'm', '--after', 'a:ok',
+                   'true')[0], 3)
+
+
+@test
 def stop_of_many_tasks(case):
     """All that were named, however many a request can hold; the job goes on."""
     names = [f't{i}' for i in range(300)]
