@@ -7,6 +7,8 @@
 
 #include "sync/select.h"
 
+#include <stdatomic.h>
+
 /* ---- without a buffer: a call of any thread meets a select */
 
 /* A select that waits at everything, and what another thread and its own run do to it. */
@@ -206,16 +208,32 @@ struct probe {
 	void *(*fn)(void *arg);
 	struct coop_xchan *x;
 	pthread_t thread;
+	atomic_bool gone;
 };
+
+static void *probe_thread(void *arg)
+{
+	struct probe *p = arg;
+
+	p->fn(p->x);
+	atomic_store(&p->gone, true);
+	return NULL;
+}
 
 static int probe_take(struct cp_rt *rt, struct coop_case *c)
 {
 	struct probe *p = c->_on;
 
 	(void)rt;
-	p->thread = thread(p->fn, p->x);
-	while (stats_of(p->x).senders == 0)
+	p->thread = thread(probe_thread, p);
+	while (stats_of(p->x).senders == 0) {
+		if (atomic_load(&p->gone)) { /* its time was over before we came to look */
+			atomic_store(&p->gone, false);
+			pthread_join(p->thread, NULL);
+			p->thread = thread(probe_thread, p);
+		}
 		sched_yield();
+	}
 	return -EAGAIN;
 }
 
