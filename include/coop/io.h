@@ -237,10 +237,12 @@ int coop_fdatasync(int fd);
 /**
  * Moves at most `bytes` bytes between two descriptors, one of them a pipe, without copying.
  *
+ * To a file, and from one that is not in memory, a thread moves them, as a disk may have to work.
+ *
  * Returns how many bytes; 0 at the end of the input.
  *
  * Checkpoint: always.
- * Cancel: COOP_ECANCELED, and nothing was moved.
+ * Cancel: COOP_ECANCELED, and nothing was moved; what a disk is working on is waited for.
  * Errors: as coop_read and coop_write, those of splice(2).
  * Thread: the runtime's, in a task.   Since: 0.1
  */

@@ -162,6 +162,7 @@ int cp_os_unlinkat(int dir_fd, const char *path, bool directory);
 int cp_os_mkdirat(int dir_fd, const char *path, unsigned mode);
 int cp_os_getdents(int fd, void *buf, size_t bytes);
 int cp_os_rewind(int fd);
+int64_t cp_os_position(int fd);
 int64_t cp_os_seek_data(int fd, int64_t offset);
 int64_t cp_os_seek_hole(int fd, int64_t offset);
 int cp_os_ftruncate(int fd, int64_t bytes);

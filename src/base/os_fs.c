@@ -149,6 +149,16 @@ int cp_os_rewind(int fd)
 
 /* ---- whole files */
 
+int64_t cp_os_position(int fd)
+{
+	int64_t at;
+
+	if (cp_os_refused())
+		return cp_os_refusal();
+	at = lseek(fd, 0, SEEK_CUR);
+	return at < 0 ? -errno : at;
+}
+
 int64_t cp_os_seek_data(int fd, int64_t offset)
 {
 	int64_t at;

@@ -244,6 +244,11 @@ CP_INLINE bool cp_op_proves_file(struct cp_op *op, int r)
 int cp_op_try(struct cp_op *op);
 /* The same for the kind FILE, which poll cannot wait for: goes through a thread, if it must. */
 int cp_op_file(struct cp_op *op);
+/*
+ * A splice one of whose ends is a file: -EAGAIN if the other end is not ready. *ret_waited is set
+ * if it went through a thread.
+ */
+int cp_op_splice_file(struct cp_op *op, bool *ret_waited);
 /* What of it can be done without waiting: a result, or -EAGAIN. */
 int cp_op_file_now(struct cp_op *op);
 /* What kind of file the system says it is. */

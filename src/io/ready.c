@@ -156,6 +156,14 @@ static int ask_again(struct cp_op *op, int64_t *pause_ns)
 	return r;
 }
 
+static int try(struct cp_op *op, bool *waited)
+{
+	if (op->code == CP_OP_SPLICE &&
+	    (op->f->kind == CP_FD_FILE || op->to->kind == CP_FD_FILE))
+		return cp_op_splice_file(op, waited);
+	return cp_op_try(op);
+}
+
 int cp_op_run_ready(struct cp_io *io, struct cp_op *op, cp_wait_ready *wait_ready)
 {
 	struct cp_rt *rt = cp_rt;
@@ -165,7 +173,7 @@ int cp_op_run_ready(struct cp_io *io, struct cp_op *op, cp_wait_ready *wait_read
 
 	for (;;) {
 		if (op->f->ready & op->dirs || must_try(op)) {
-			r = cp_op_try(op);
+			r = try(op, &waited);
 			if (r != -EAGAIN || dont_wait(op))
 				break;
 			note_none(op);

@@ -14,6 +14,9 @@
 #include <fcntl.h>
 #include <poll.h>
 
+/* What a pipe takes at once, as they are made. */
+#define SPLICE_LOOK ((size_t)65536)
+
 static int look_mode(struct cp_fd *f)
 {
 	int flags;
@@ -109,15 +112,23 @@ static int try_poll(struct cp_op *op)
 	return r == 0 ? -EAGAIN : r < 0 ? r : r & POLLNVAL ? -EBADF : r;
 }
 
-static int try_splice(struct cp_op *op)
+static int splice_now(const struct cp_op *op)
+{
+	return cp_os_splice(op->f->fd, op->to->fd, op->one.iov_len, (unsigned)op->flags);
+}
+
+static int splice_modes(struct cp_op *op)
 {
 	int r = op->f->kind == CP_FD_FILE ? 0 : cp_fd_want_nonblock(op->f);
 
-	if (r >= 0 && op->to->kind != CP_FD_FILE)
-		r = cp_fd_want_nonblock(op->to);
-	if (r < 0)
-		return r;
-	return cp_os_splice(op->f->fd, op->to->fd, op->one.iov_len, (unsigned)op->flags);
+	return r < 0 || op->to->kind == CP_FD_FILE ? r : cp_fd_want_nonblock(op->to);
+}
+
+static int try_splice(struct cp_op *op)
+{
+	int r = splice_modes(op);
+
+	return r < 0 ? r : splice_now(op);
 }
 
 int cp_op_try(struct cp_op *op)
@@ -180,6 +191,70 @@ static int file_by_thread(struct cp_op *op)
 		cp_op_leave(op);
 	cp_fd_unref(cp_rt, op->f);
 	return r;
+}
+
+struct splicing {
+	const struct cp_op *op;
+	int result;
+	bool ran;
+};
+
+/* In whatever thread calls it. */
+static int splice_waiting(void *arg)
+{
+	struct splicing *s = arg;
+
+	s->ran = true;
+	s->result = splice_now(s->op);
+	return 0;
+}
+
+/* As file_by_thread, for both ends: 0 if it has run, here where there is no thread to be had. */
+static int splice_by_thread(struct cp_op *op, struct splicing *s)
+{
+	int r;
+
+	op->f->refs++;
+	op->to->refs++;
+	cp_op_enlist(op);
+	r = cp_offload_file(cp_rt, splice_waiting, s);
+	if (!op->ended)
+		cp_op_leave(op);
+	cp_fd_unref(cp_rt, op->to);
+	cp_fd_unref(cp_rt, op->f);
+	return s->ran || (r != -EAGAIN && r != -ENOMEM) ? r : splice_waiting(s);
+}
+
+/*
+ * A splice has no flag by which a file does not wait, so its first and last byte are asked for
+ * first: what lies between them has been read with them.
+ */
+static bool is_in_memory(const struct cp_op *op)
+{
+	size_t bytes = op->one.iov_len < SPLICE_LOOK ? op->one.iov_len : SPLICE_LOOK;
+	int64_t at = cp_os_position(op->f->fd);
+	char byte;
+	struct iovec one = { &byte, 1 };
+
+	return at >= 0 && cp_os_preadv(op->f->fd, &one, 1, at, false) >= 0 &&
+	       (bytes < 2 ||
+		cp_os_preadv(op->f->fd, &one, 1, at + (int64_t)bytes - 1, false) >= 0);
+}
+
+int cp_op_splice_file(struct cp_op *op, bool *ret_waited)
+{
+	struct splicing s = { .op = op };
+	int r = splice_modes(op);
+
+	if (r < 0)
+		return r;
+	if (op->to->kind != CP_FD_FILE && is_in_memory(op))
+		return splice_now(op);
+	*ret_waited = true;
+	r = splice_by_thread(op, &s);
+	if (r < 0)
+		return r;
+	return s.result == -EAGAIN && op->ended ? op->ended : s.result;
 }
 
 int cp_op_file(struct cp_op *op)

@@ -60,6 +60,87 @@ REAL_IO_TEST(splices_beyond_the_limit_of_a_file)
 	return 0;
 }
 
+static uint64_t files_by_thread(void)
+{
+	struct coop_lane_stats stats;
+
+	CHECK_INT(coop_lane_stats(COOP_LANE_FS, &stats), ==, 0);
+	return stats.started;
+}
+
+/* What a disk has to work for is spliced in a thread, so that nobody else waits for it. */
+REAL_IO_TEST(splices_with_a_file_wait_in_a_thread)
+{
+	int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), fds[2];
+	uint64_t before = files_by_thread();
+	char buf[8] = "";
+
+	CHECK_INT(fd, >=, 0);
+	CHECK_INT(pipe2(fds, O_CLOEXEC), ==, 0);
+	CHECK_INT(coop_write(fds[1], "text", 4), ==, 4);
+	CHECK_INT(coop_splice(fds[0], fd, 100, 0), ==, 4);
+	CHECK_INT(files_by_thread(), ==, before + 1);
+	CHECK_INT(lseek(fd, 0, SEEK_SET), ==, 0);
+	cp_os_faults.call_failed = 0; /* what it asks first says that it is not in memory */
+	cp_os_faults.call_errno = EAGAIN;
+	cp_os_faults.call_fail_at = cp_os_faults.call_calls + 4;
+	CHECK_INT(coop_splice(fd, fds[1], 100, 0), ==, 4);
+	cp_os_faults.call_fail_at = 0;
+	CHECK_INT(files_by_thread(), ==, before + 2);
+	CHECK_INT(coop_read(fds[0], buf, sizeof buf), ==, 4);
+	CHECK_STR(buf, "text");
+	CHECK_INT(coop_splice(fd, fds[1], 100, 0), ==, 0); /* the end, by whatever way */
+	CHECK_INT(coop_close(fd), ==, 0);
+	close_both(fds[0], fds[1]);
+	return 0;
+}
+
+struct pour {
+	int from, to, result;
+};
+
+static int pour(void *arg)
+{
+	struct pour *p = arg;
+
+	p->result = coop_splice(p->from, p->to, 100, 0);
+	return 0;
+}
+
+/* A full pipe is waited for as ever; closed meanwhile, or cancelled, the call ends with that. */
+REAL_IO_TEST(splices_of_a_file_wait_for_the_pipe)
+{
+	int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), fds[2];
+	struct coop_group g = COOP_GROUP_INIT;
+	struct pour p;
+	static char buf[1 << 20];
+	int filled;
+
+	CHECK_INT(write(fd, "text", 4), ==, 4);
+	CHECK_INT(lseek(fd, 0, SEEK_SET), ==, 0);
+	CHECK_INT(pipe2(fds, O_CLOEXEC | O_NONBLOCK), ==, 0);
+	for (filled = 0; write(fds[1], buf, 4096) == 4096; filled += 4096)
+		;
+	p = (struct pour){ .from = fd, .to = fds[1] };
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_move_on_after(MS(1), pour, &p), ==, 0);
+	CHECK_INT(p.result, ==, COOP_ECANCELED);
+	CHECK_INT(coop_spawn(&g, pour, &p), ==, 0);
+	CHECK_INT(coop_sleep(MS(1)), ==, 0);
+	CHECK_INT(coop_read(fds[0], buf, (size_t)filled), ==, filled);
+	CHECK_INT(coop_group_wait(&g), ==, 0);
+	CHECK_INT(p.result, ==, 4);
+	CHECK_INT(coop_read(fds[0], buf, 4), ==, 4); /* now the file's end: a pipe without data */
+	p = (struct pour){ .from = fds[0], .to = fd };
+	CHECK_INT(coop_spawn(&g, pour, &p), ==, 0);
+	CHECK_INT(coop_sleep(MS(1)), ==, 0);
+	CHECK_INT(coop_close(fd), ==, 0);
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	CHECK_INT(p.result, ==, COOP_ECLOSED);
+	close_both(fds[0], fds[1]);
+	return 0;
+}
+
 /* So does a copy, which says how far it came. */
 REAL_IO_TEST(copies_beyond_the_limit_of_a_file)
 {
