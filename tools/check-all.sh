@@ -35,7 +35,10 @@ suite() {
 }
 
 step_deps() { tools/deps --auto all && tools/deps --list all; }
-step_tree() { tools/tidy.py && tools/layers.py && tools/doccheck.py && tools/contract.py; }
+step_tree() {
+	tools/tidy.py && tools/layers.py && tools/doccheck.py && tools/contract.py &&
+		tools/mutants --fit
+}
 
 step_gcc() {
 	CC=gcc CXX=g++ build gcc && suite gcc --proves build-gcc/proves.txt &&
