@@ -393,7 +393,7 @@ static void settle_output(struct job *job)
 
 	sink_flush(out, COOP_SECONDS(10));
 	if (sink_error(out))
-		run_output_failed(job, sink_error(out));
+		run_output_failed(job, "standard output", sink_error(out));
 }
 
 static void tell_logs(struct job *job)

@@ -333,8 +333,11 @@ bool run_is_cancelled(const struct run_task *task);
 
 struct run_stream;
 
-/* Our standard output has failed: nobody can see what the job does, so it is stopped. */
-void run_output_failed(struct job *job, int r);
+/*
+ * Our standard output has failed, or what is kept for it: nobody can see what the job does, so it
+ * is stopped.
+ */
+void run_output_failed(struct job *job, const char *where, int r);
 
 /* It has, since its reader has gone, as that of `coop run ... | head`: what ends because of that is
  * no news, and nobody waits for it. Failures are. */

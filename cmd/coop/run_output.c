@@ -91,13 +91,13 @@ static void tell_failed(struct job *job, const char *text)
 	job->is_own_told = true;
 }
 
-void run_output_failed(struct job *job, int r)
+void run_output_failed(struct job *job, const char *where, int r)
 {
-	char text[64];
+	char text[256];
 
 	if (job->stop_sig || job->own_error)
 		return;
-	snprintf(text, sizeof text, "standard output: %s", strerror(-r));
+	snprintf(text, sizeof text, "%s: %s", where, strerror(-r));
 	if (r == -EPIPE) {
 		job->stop_sig = SIGPIPE;
 	} else {
@@ -135,7 +135,7 @@ static int hand_on(struct run_stream *s, const char *data, size_t size)
 			 : screen->ops->output(screen, task, s->which, data, size);
 	to_probe(task, data, size); /* now that the line can be seen */
 	if (r < 0 && !coop_is_cancel(r)) {
-		run_output_failed(task->job, r);
+		run_output_failed(task->job, "standard output", r);
 		return 0;
 	}
 	return r;

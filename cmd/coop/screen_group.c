@@ -64,11 +64,17 @@ static void block_free(struct block *b)
 
 /* ------------------------------------------------------------------------- to a file */
 
+static const char *temporary_dir(void)
+{
+	const char *dir = getenv("TMPDIR");
+
+	return dir && *dir ? dir : "/tmp";
+}
+
 /* In memory where there is no such folder, or its file system knows no files without a name. */
 static int temporary(void)
 {
-	const char *dir = getenv("TMPDIR");
-	int fd = open(dir && *dir ? dir : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	int fd = open(temporary_dir(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		fd = memfd_create("coop-output", MFD_CLOEXEC);
@@ -105,6 +111,19 @@ static int spill_shielded(void *arg)
 	return spill(arg);
 }
 
+static int spill_or_stop(struct run_task *task, struct block *b)
+{
+	int r = coop_shield(spill_shielded, b);
+	char where[160];
+
+	if (r >= 0 || coop_is_cancel(r))
+		return r;
+	snprintf(where, sizeof where, "the output of %.64s, kept in %.64s", task->name,
+		 temporary_dir());
+	run_output_failed(task->job, where, r);
+	return 0;
+}
+
 static int group_output(struct screen *screen, struct run_task *task, int stream, const char *data,
 			size_t size)
 {
@@ -119,7 +138,7 @@ static int group_output(struct screen *screen, struct run_task *task, int stream
 		pen_put(&b->text, data, size);
 	if (b->text.used && b->text.bytes[b->text.used - 1] != '\n')
 		pen_text(&b->text, "\n");
-	return b->text.used < MEMORY_MAX ? 0 : coop_shield(spill_shielded, b);
+	return b->text.used < MEMORY_MAX ? 0 : spill_or_stop(task, b);
 }
 
 /* ------------------------------------------------------------------------ to the sink */
@@ -216,7 +235,7 @@ static int put_all(void *arg)
 			own->last = &own->first;
 		r = put_block(screen, b);
 		if (r < 0)
-			run_output_failed(screen->job, r);
+			run_output_failed(screen->job, "standard output", r);
 		block_free(b);
 	}
 	return coop_mutex_unlock(&own->writing);

@@ -207,6 +207,20 @@ def logs_that_are_removed(case):
 
 
 @test
+def what_is_kept_finds_no_room(case):
+    """-o group keeps much in a file: without room for it the job ends, told where that was."""
+    os.mkdir(case.path('kept'))
+    status, output, errors = case.run(
+        '-c', LOG_SMALL, 'sh', 'run', '-o', 'group', '-n', 'much', 'seq 100000; sleep 1000',
+        'sleep 1000', program='sh', env={'TMPDIR': case.path('kept')})
+    equal(status, 125, errors)
+    told = f'coop: the output of much, kept in {case.path("kept")}'
+    assert errors.startswith(told[:80]) and 'File too large\n' in errors, errors
+    assert '\n1\n2\n' in output, output[:100]
+    case.check_left()
+
+
+@test
 def lost_logs_of_many_are_counted(case):
     """Of a map without room the first few are told, and then how many there were."""
     status, output, errors = case.run(
