@@ -387,6 +387,7 @@ static int no_socket(struct job *job, const char *path, int r)
 	const char *wanted = job->plan->control;
 	const char *why = r == -EADDRINUSE ? "another one listens there"
 			  : r == -ENOTSOCK ? "it is there, and no socket"
+			  : r == -EBUSY    ? "it is there, and its folder is locked by another one"
 					   : strerror(-r);
 
 	if (wanted)

@@ -463,7 +463,8 @@ def folder_that_somebody_has_locked(case):
     lock = os.open(case.folder, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
     status, _, errors = case.run('run', '--control', 'old', 'true')
-    equal((status, errors), (125, 'coop: --control old: Device or resource busy\n'))
+    equal((status, errors),
+          (125, 'coop: --control old: it is there, and its folder is locked by another one\n'))
     equal(case.run('run', '--control', 'new', 'true')[0], 0)
     os.close(lock)
     equal(case.run('run', '--control', 'old', 'true')[0], 0)

@@ -9,21 +9,16 @@
 
 #include <fenv.h>
 
-/* valgrind keeps the control words and rounds as it likes: there the words must do. */
-static bool on_valgrind(void)
-{
-	const char *preload = getenv("LD_PRELOAD");
-
-	return preload && strstr(preload, "vgpreload");
-}
-
-/* How the unit rounds now, by what comes out of it: FE_UPWARD, FE_DOWNWARD or FE_TONEAREST. */
+/*
+ * How the unit rounds now, by what comes out of it: FE_UPWARD, FE_DOWNWARD or FE_TONEAREST.
+ * valgrind keeps the control words and rounds as it likes: there the words must do.
+ */
 static int rounds_double(void)
 {
 	volatile double one = 1, little = 1e-30;
 	volatile double up = one + little, down = -one - little;
 
-	if (on_valgrind())
+	if (test_on_valgrind())
 		return fegetround();
 	if (up > 1)
 		return FE_UPWARD;
@@ -36,7 +31,7 @@ static int rounds_long(void)
 	volatile long double one = 1, little = 1e-30L;
 	volatile long double up = one + little, down = -one - little;
 
-	if (on_valgrind())
+	if (test_on_valgrind())
 		return fegetround();
 	if (up > 1)
 		return FE_UPWARD;

@@ -147,6 +147,13 @@ bool test_is_light(void)
 	return light && *light;
 }
 
+bool test_on_valgrind(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	return preload && strstr(preload, "vgpreload");
+}
+
 /* Calls visit for each open descriptor but the one that reads the list. */
 static void fds_visit(void (*visit)(int fd))
 {

@@ -106,6 +106,7 @@ void test_check_has(const char *file, int line, const char *text_text, const cha
 void test_proves(const char *tags);
 void test_limit(int seconds);
 bool test_is_light(void);
+bool test_on_valgrind(void);
 
 #ifdef __cplusplus
 }
