@@ -218,15 +218,9 @@ static int wait_for_end(struct coop_process *p, const char *what, bool reap,
 		return cp_refuse(r);
 	cp_check_frames(rt->body, __builtin_frame_address(0), what);
 	cp_process_look(p);
-	if (p->state == CP_PROCESS_RUNNING) {
-		p->users++;
-		r = cp_process_await(rt, p, what);
-		p->users--;
-	} else {
-		r = cp_cancel_point(rt);
-		if (r >= 0)
-			cp_schedule_point(rt);
-	}
+	p->users++;
+	r = p->state == CP_PROCESS_RUNNING ? cp_process_await(rt, p, what) : cp_refuse(0);
+	p->users--;
 	if (r < 0)
 		return r;
 	if (reap)

@@ -372,6 +372,31 @@ PROCESS_TEST(free_while_others_wait)
 	return 0;
 }
 
+static int frees_while_one_gives_way(void *arg)
+{
+	struct coop_process *p =
+		ready("echo ready; exec sleep 1000", (struct coop_process_opts){ .nice = 0 });
+	struct coop_group g = COOP_GROUP_INIT;
+
+	(void)arg;
+	CHECK_INT(coop_process_signal(p, SIGKILL), ==, 0);
+	while (state_of(coop_process_pid(p)) != 'Z')
+		usleep(100);
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn(&g, waits_for_it, p), ==, 0);
+	coop_yield();
+	coop_process_free(p);
+	CHECK_TRAIL("told ");
+	return coop_group_join(&g, 0);
+}
+
+/* So is one whose call need not wait and lets others run in the middle of it. */
+TEST(free_while_another_gives_way)
+{
+	CHECK_INT(coop_run(frees_while_one_gives_way, NULL, &(struct coop_run_opts){ .budget = 1 }),
+		  ==, 0);
+}
+
 static int is_told_of_none(void *arg)
 {
 	CHECK_INT(coop_process_wait(arg, NULL), ==, -ECHILD);
