@@ -27,6 +27,8 @@ struct block {
 	struct pen text;
 	int fd; /* -1: all of it is in `text` */
 	uint64_t in_file;
+	int lost;                  /* why it does not go on: what came then found no room */
+	struct coop_mutex keeping; /* by one stream at a time: a write to the file may wait */
 	char title[128], end[SCREEN_TEXT + 8];
 	bool is_failed;
 };
@@ -49,6 +51,7 @@ static struct block *block_of(struct run_task *task)
 
 	if (!b && (b = calloc(1, sizeof *b))) {
 		b->fd = -1;
+		b->keeping = (struct coop_mutex)COOP_MUTEX_INIT;
 		task->screen_own = b;
 	}
 	return b;
@@ -59,6 +62,7 @@ static void block_free(struct block *b)
 	if (b->fd >= 0)
 		close(b->fd);
 	pen_free(&b->text);
+	coop_mutex_deinit(&b->keeping);
 	free(b);
 }
 
@@ -81,64 +85,76 @@ static int temporary(void)
 	return fd < 0 ? -errno : fd;
 }
 
-/* What is in memory goes to the file. */
+/* What is in memory goes to the file, as far as it can. */
 static int spill(struct block *b)
 {
 	size_t at = 0;
+	int r = 0;
 
-	if (b->fd < 0) {
-		int r = temporary();
-
-		if (r < 0)
-			return r;
-		b->fd = r;
+	if (b->fd < 0)
+		r = b->fd = temporary();
+	while (r >= 0 && at < b->text.used) {
+		r = coop_pwrite(b->fd, b->text.bytes + at, b->text.used - at, (int64_t)b->in_file);
+		if (r > 0) {
+			at += (size_t)r;
+			b->in_file += (uint64_t)r;
+		}
 	}
-	while (at < b->text.used) {
-		int r = coop_pwrite(b->fd, b->text.bytes + at, b->text.used - at,
-				    (int64_t)b->in_file);
-
-		if (r < 0)
-			return r;
-		at += (size_t)r;
-		b->in_file += (uint64_t)r;
-	}
-	b->text.used = 0;
-	return 0;
+	b->text.used -= at;
+	memmove(b->text.bytes, b->text.bytes + at, b->text.used);
+	return r < 0 ? r : 0;
 }
 
-static int spill_shielded(void *arg)
+static void spill_or_stop(struct run_task *task, struct block *b)
 {
-	return spill(arg);
-}
-
-static int spill_or_stop(struct run_task *task, struct block *b)
-{
-	int r = coop_shield(spill_shielded, b);
 	char where[160];
+	int r = spill(b);
 
-	if (r >= 0 || coop_is_cancel(r))
-		return r;
+	if (r >= 0)
+		return;
+	b->lost = r;
 	snprintf(where, sizeof where, "the output of %.64s, kept in %.64s", task->name,
 		 temporary_dir());
 	run_output_failed(task->job, where, r);
-	return 0;
+}
+
+struct piece {
+	struct run_task *task;
+	struct block *block;
+	const char *data;
+	size_t size;
+};
+
+static int keep(void *arg)
+{
+	const struct piece *piece = arg;
+	struct run_task *task = piece->task;
+	struct block *b = piece->block;
+	int r = coop_mutex_lock(&b->keeping);
+
+	if (r < 0)
+		return r;
+	if (!b->lost) {
+		if (isatty(STDOUT_FILENO) && !task->job->plan->is_raw)
+			pen_safe_output(&b->text, piece->data, piece->size);
+		else
+			pen_put(&b->text, piece->data, piece->size);
+		if (b->text.used && b->text.bytes[b->text.used - 1] != '\n')
+			pen_text(&b->text, "\n");
+		if (b->text.used >= MEMORY_MAX)
+			spill_or_stop(task, b);
+	}
+	return coop_mutex_unlock(&b->keeping);
 }
 
 static int group_output(struct screen *screen, struct run_task *task, int stream, const char *data,
 			size_t size)
 {
-	struct block *b = block_of(task);
+	struct piece piece = { task, block_of(task), data, size };
 
+	(void)screen;
 	(void)stream;
-	if (!b)
-		return -ENOMEM;
-	if (isatty(STDOUT_FILENO) && !screen->job->plan->is_raw)
-		pen_safe_output(&b->text, data, size);
-	else
-		pen_put(&b->text, data, size);
-	if (b->text.used && b->text.bytes[b->text.used - 1] != '\n')
-		pen_text(&b->text, "\n");
-	return b->text.used < MEMORY_MAX ? 0 : spill_or_stop(task, b);
+	return piece.block ? coop_shield(keep, &piece) : -ENOMEM;
 }
 
 /* ------------------------------------------------------------------------ to the sink */
@@ -212,6 +228,8 @@ static int put_block(struct screen *screen, struct block *b)
 	put_head(screen, &pen, b);
 	pen_flush(&pen, screen->out);
 	r = put_body(screen, b);
+	if (r >= 0)
+		r = b->lost;
 	if (r < 0)
 		pen_printf(&pen, "coop: %s: output lost: %s\n", b->title, coop_code_text(r));
 	put_foot(screen, &pen, b);

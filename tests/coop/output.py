@@ -221,6 +221,35 @@ def what_is_kept_finds_no_room(case):
 
 
 @test
+def what_found_no_room_is_shown_once(case):
+    """As far as it was kept, and once: what comes behind that is lost, which is said."""
+    os.mkdir(case.path('kept'))
+    status, output, errors = case.run(
+        '-c', 'ulimit -f 8; "$COOP" "$@" | cat', 'sh', 'run', '-o', 'group', '-n', 'much', '--stop',
+        'TERM,60s,KILL', 'trap "" TERM; seq 300000; seq 300000; echo end', 'sleep 1000',
+        program='sh', env={'TMPDIR': case.path('kept')})
+    lines = output.splitlines()
+    begin = next(i for i, line in enumerate(lines) if '\u250c\u2500 much' in line)
+    end = lines.index('coop: much: output lost: File too large')
+    shown = lines[begin + 1:end]
+    equal(shown[:40000], [str(n) for n in range(1, 40001)])
+    assert 'end' not in shown and len(shown) < 300000, len(shown)
+    case.check_left()
+
+
+@test
+def both_streams_of_much_are_kept(case):
+    """With -o group all of what a task writes to both is there, each stream in its order."""
+    status, output, errors = case.run(
+        'run', '-o', 'group', '-n', 'much',
+        'seq -f o%.0f 300000 & seq -f e%.0f 300000 >&2; wait', 'true')
+    equal((status, errors), (0, ''))
+    for word in 'oe':
+        lines = [line for line in output.splitlines() if line.startswith(word)]
+        assert lines == [f'{word}{n}' for n in range(1, 300001)], (word, len(lines))
+
+
+@test
 def lost_logs_of_many_are_counted(case):
     """Of a map without room the first few are told, and then how many there were."""
     status, output, errors = case.run(
