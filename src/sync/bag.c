@@ -259,7 +259,7 @@ int coop_bag_until_done(struct coop_bag name)
 	if (!cp_in_task())
 		return cp_no_task();
 	if (!bag)
-		return -EBADF;
+		return cp_refuse(-EBADF);
 	if (bag->state == FRESH || bag->state == LEFT || !bag->group._live)
 		return coop_checkpoint(); /* at the latest, who leaves it has to run only */
 	return coop_group_wait(&bag->group);

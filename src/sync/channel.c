@@ -337,7 +337,7 @@ int coop_chan_join(struct coop_chan *chan)
 	if (!rt)
 		return cp_no_task();
 	if (c->rt != rt)
-		return COOP_EWRONGTHREAD;
+		return cp_refuse(COOP_EWRONGTHREAD);
 	r = cp_cancel_point(rt);
 	if (r < 0)
 		return r;

@@ -161,7 +161,7 @@ int coop_as_completed_next(struct coop_as_completed *it, size_t *ret_index,
 	if (!rt)
 		return cp_no_task();
 	if (it->team.group._scope._task != rt->cur)
-		return COOP_EWRONGTASK;
+		return cp_refuse(COOP_EWRONGTASK);
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_as_completed_next");
 	r = cp_cancel_point(rt);
 	if (r < 0)

@@ -461,9 +461,9 @@ int coop_portal_close(struct coop_portal *portal, bool cancel)
 		return cp_no_task();
 	cp_check_frames(rt->body, __builtin_frame_address(0), "coop_portal_close");
 	if (!cp_inbox_is_of(portal->inbox, rt))
-		return COOP_EWRONGTHREAD;
+		return cp_refuse(COOP_EWRONGTHREAD);
 	if (is_within(rt, portal))
-		return -EDEADLK;
+		return cp_refuse(-EDEADLK);
 	r = cp_cancel_point(rt);
 	if (r < 0)
 		return r;

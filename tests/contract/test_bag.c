@@ -75,6 +75,11 @@ ROW(coop_bag_until_done, ALWAYS, 0, COOP_ENOTASK)
 	return coop_bag_until_done(s->open);
 }
 
+ROW_AS(coop_bag_until_done, no_bag, ALWAYS, -EBADF, COOP_ENOTASK)
+{
+	return coop_bag_until_done((struct coop_bag){ 0 });
+}
+
 ROW(coop_bag_close_at, NEVER, 0, -EBADF)
 {
 	return coop_bag_close(s->open);
