@@ -209,7 +209,7 @@ static int splice_waiting(void *arg)
 	return 0;
 }
 
-/* As file_by_thread, for both ends: 0 if it has run, here where there is no thread to be had. */
+/* As file_by_thread, for both ends: 0 if it has run. */
 static int splice_by_thread(struct cp_op *op, struct splicing *s)
 {
 	int r;
@@ -222,7 +222,7 @@ static int splice_by_thread(struct cp_op *op, struct splicing *s)
 		cp_op_leave(op);
 	cp_fd_unref(cp_rt, op->to);
 	cp_fd_unref(cp_rt, op->f);
-	return s->ran || (r != -EAGAIN && r != -ENOMEM) ? r : splice_waiting(s);
+	return r;
 }
 
 /*
@@ -250,8 +250,10 @@ int cp_op_splice_file(struct cp_op *op, bool *ret_waited)
 		return r;
 	if (op->to->kind != CP_FD_FILE && is_in_memory(op))
 		return splice_now(op);
-	*ret_waited = true;
 	r = splice_by_thread(op, &s);
+	*ret_waited = s.ran;
+	if (!s.ran && (r == -EAGAIN || r == -ENOMEM))
+		r = splice_waiting(&s); /* there is no thread to be had */
 	if (r < 0)
 		return r;
 	return s.result == -EAGAIN && op->ended ? op->ended : s.result;

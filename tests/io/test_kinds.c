@@ -95,6 +95,48 @@ REAL_IO_TEST(splices_with_a_file_wait_in_a_thread)
 	return 0;
 }
 
+static int turns; /* of a task that is always ready; -1: it is to end */
+
+static int takes_turns(void *arg)
+{
+	(void)arg;
+	while (turns >= 0) {
+		turns++;
+		coop_yield();
+	}
+	return 0;
+}
+
+/* Without memory for a thread it is done at once, and in a loop of that others have their turns. */
+REAL_IO_TEST(splices_without_threads_let_others_run)
+{
+	int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), fds[2];
+	struct coop_group g = COOP_GROUP_INIT;
+	uint64_t before = files_by_thread();
+	static char text[1000];
+
+	CHECK_INT(pipe2(fds, O_CLOEXEC), ==, 0);
+	CHECK_INT(coop_write(fds[1], text, sizeof text), ==, sizeof text);
+	CHECK_INT(coop_read(fds[0], text, 1), ==, 1);
+	CHECK_INT(coop_pread(fd, text, 1, 0), ==, 0);
+	turns = 0;
+	coop_group_open(&g, NULL);
+	CHECK_INT(coop_spawn(&g, takes_turns, NULL), ==, 0);
+	cp_os_faults.alloc_fail_on = true;
+	cp_os_faults.alloc_fail_at = cp_os_faults.alloc_calls + 1;
+	for (int i = 0; i < 500; i++)
+		CHECK_INT(coop_splice(fds[0], fd, 1, 0), ==, 1);
+	cp_os_faults.alloc_fail_at = 0;
+	cp_os_faults.alloc_fail_on = false;
+	CHECK_INT(files_by_thread(), ==, before);
+	CHECK_INT(turns, >, 0);
+	turns = -1;
+	CHECK_INT(coop_group_join(&g, 0), ==, 0);
+	CHECK_INT(coop_close(fd), ==, 0);
+	close_both(fds[0], fds[1]);
+	return 0;
+}
+
 struct pour {
 	int from, to, result;
 };
