@@ -172,6 +172,7 @@ def failure_that_is_only_noted(case):
     """--on-fail log: nobody is cancelled, and the status is 0."""
     status, _, errors = case.run('run', '--on-fail', 'log', 'exit 3', LOG + 'sleep 0.2; log x')
     equal(status, 0, errors)
+    equal(case.run('run', '--main', '--on-fail', 'log', 'exit 3', 'sleep 1000')[0], 0)
     equal(lines(case), ['x'])
 
 
