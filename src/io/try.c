@@ -179,16 +179,21 @@ static int file_waiting(void *arg)
 	}
 }
 
-/* While the thread works the entry is in use: others are told so, and a close waits. */
-static int file_by_thread(struct cp_op *op)
+/* While the thread works the entries are in use: others are told so, and a close waits. */
+static int by_thread(struct cp_op *op, coop_fn *fn, void *arg)
 {
+	struct cp_fd *to = op->to;
 	int r;
 
 	op->f->refs++;
+	if (to)
+		to->refs++;
 	cp_op_enlist(op);
-	r = cp_offload_file(cp_rt, file_waiting, op);
+	r = cp_offload_file(cp_rt, fn, arg);
 	if (!op->ended)
 		cp_op_leave(op);
+	if (to)
+		cp_fd_unref(cp_rt, to);
 	cp_fd_unref(cp_rt, op->f);
 	return r;
 }
@@ -207,22 +212,6 @@ static int splice_waiting(void *arg)
 	s->ran = true;
 	s->result = splice_now(s->op);
 	return 0;
-}
-
-/* As file_by_thread, for both ends: 0 if it has run. */
-static int splice_by_thread(struct cp_op *op, struct splicing *s)
-{
-	int r;
-
-	op->f->refs++;
-	op->to->refs++;
-	cp_op_enlist(op);
-	r = cp_offload_file(cp_rt, splice_waiting, s);
-	if (!op->ended)
-		cp_op_leave(op);
-	cp_fd_unref(cp_rt, op->to);
-	cp_fd_unref(cp_rt, op->f);
-	return r;
 }
 
 /*
@@ -250,7 +239,7 @@ int cp_op_splice_file(struct cp_op *op, bool *ret_waited)
 		return r;
 	if (op->to->kind != CP_FD_FILE && is_in_memory(op))
 		return splice_now(op);
-	r = splice_by_thread(op, &s);
+	r = by_thread(op, splice_waiting, &s);
 	*ret_waited = s.ran;
 	if (!s.ran && (r == -EAGAIN || r == -ENOMEM))
 		r = splice_waiting(&s); /* there is no thread to be had */
@@ -264,7 +253,7 @@ int cp_op_file(struct cp_op *op)
 	int r = cp_op_file_now(op);
 
 	if (r == -EAGAIN) {
-		r = file_by_thread(op);
+		r = by_thread(op, file_waiting, op);
 		if (r != -EAGAIN && r != -ENOMEM)
 			return r;
 		r = file_waiting(op); /* there is no thread to be had */
