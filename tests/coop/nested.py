@@ -18,15 +18,19 @@ LEAF = f'"$COOP" run --name leaf "touch leaf-up; {WAIT}; exit 3" --name other "s
 MID = f'"$COOP" run --name mid \'{LEAF}\' --name side --group g/h "sleep 1000"'
 DEEP = ['--name', 'outer', MID]
 
-# What a task can send that is no coop: PROGRAM, with `say` for events and `s` for the socket.
+# What a task can send that is no coop: PROGRAM, with `say` for events, `heard` to wait until they
+# were read, and `s` for the socket.
 HOSTILE = '''
-import array, json, os, socket, sys, time
+import array, fcntl, json, os, socket, sys, termios, time
 s = socket.socket(fileno=int(os.environ['COOP_EVENTS_FD']))
 s.setblocking(True)
 def raw(data, *more):
     s.sendmsg([data], *more)
 def say(**event):
     raw(json.dumps(dict({'event': 'started', 'attempt': 1, 'pid': 1}, **event)).encode())
+def heard():
+    while int.from_bytes(fcntl.ioctl(s, termios.TIOCOUTQ, bytes(4)), sys.byteorder):
+        time.sleep(0.001)
 def up():
     open('up', 'w').write('up')
     while not os.path.exists('go'):
@@ -181,7 +185,7 @@ def killed_inner_is_lost(case):
 @test
 def lost_with_its_task(case):
     """What has not been told when its task ends is lost, and the report says so."""
-    command = hostile(case, "say(task='in')\nsys.exit(5)\n")
+    command = hostile(case, "say(task='in')\nheard()\nsys.exit(5)\n")
     status, _, errors = case.run('run', '--events', 'log', '--name', 'o', command, 'sleep 1000')
     equal(status, 5)
     ended = [e['task'] for e in events(case, 'log') if e['event'] == 'ended']
