@@ -375,6 +375,20 @@ IO_TEST(rel_I01_no_descriptor_is_left)
 	return 0;
 }
 
+/* Opens the group with a task that accepts, and rests now: there was no descriptor for it. */
+static void begin_rest(struct coop_group *g, struct coop_listener *l, coop_fn *accepts,
+		       struct coop_handle **ret_handle)
+{
+	coop_group_open(g, NULL);
+	CHECK_INT(coop_spawn(g, sleep_ms, MSARG(1)), ==, 0); /* has a stack made */
+	CHECK_INT(coop_group_wait(g), ==, 0);
+	fail_call(1, EMFILE);
+	CHECK_INT(coop_spawn_with(g, accepts, l, NULL, ret_handle), ==, 0);
+	coop_yield();
+	CHECK_INT(stats_of(l).rests, ==, 1);
+	fail_call(0, 0);
+}
+
 static int wait_for_room(void *arg)
 {
 	return accept_one(arg);
@@ -393,14 +407,7 @@ static int room(void *arg)
 	coop_close(client);
 	client = connect_to(&addr);
 	other = connect_to(&addr);
-	coop_group_open(&g, NULL);
-	CHECK_INT(coop_spawn(&g, sleep_ms, MSARG(1)), ==, 0); /* has a stack made */
-	CHECK_INT(coop_group_wait(&g), ==, 0);
-	fail_call(1, EMFILE);
-	CHECK_INT(coop_spawn_with(&g, wait_for_room, l, NULL, &h), ==, 0);
-	coop_yield();
-	CHECK_INT(stats_of(l).rests, ==, 1);
-	fail_call(0, 0);
+	begin_rest(&g, l, wait_for_room, &h);
 	begin_ns = coop_now();
 	coop_close(other);
 	CHECK_INT(coop_handle_wait(h, &value), ==, 0);
@@ -433,14 +440,7 @@ static int closed_in_rest(void *arg)
 	int client = connect_to(&addr);
 
 	(void)arg;
-	coop_group_open(&g, NULL);
-	CHECK_INT(coop_spawn(&g, sleep_ms, MSARG(1)), ==, 0); /* has a stack made */
-	CHECK_INT(coop_group_wait(&g), ==, 0);
-	fail_call(1, EMFILE);
-	CHECK_INT(coop_spawn(&g, accept_till_closed, l), ==, 0);
-	coop_yield();
-	CHECK_INT(stats_of(l).rests, ==, 1);
-	fail_call(0, 0);
+	begin_rest(&g, l, accept_till_closed, NULL);
 	coop_listener_close(l);
 	l = calloc(1, 256); /* in its place, perhaps, and a listener that is open */
 	CHECK_INT(coop_group_join(&g, 0), ==, 0);
